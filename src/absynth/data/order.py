@@ -1,0 +1,52 @@
+"""The order in which examples are seen: it follows from (seed, epoch), so a resumed run sees what it would have."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import torch
+from torch import Tensor
+
+from absynth.errors import InputError
+from absynth.seeding import stream
+
+_ORDER = int.from_bytes(b"order", "big")  # keeps shuffling apart from a step's noise, which shares seed and integers
+
+
+def minibatches(n: int, batch: int, *, seed: int, start: int = 0) -> Iterator[Tensor]:
+    """Endless minibatches of indices: every epoch is a fresh permutation, and its incomplete last batch is dropped.
+
+    Args:
+        n: number of examples.
+        batch: indices in a minibatch.
+        seed: the run's seed; the permutation of an epoch follows from (seed, epoch) alone.
+        start: minibatches to skip, at the price of one permutation however many they are.
+
+    Returns:
+        An endless iterator of int64 tensors ``[batch]`` on the CPU.
+
+    Raises:
+        InputError: at the call, if there are fewer examples than a batch holds, or a number is out of range.
+
+    >>> batches = minibatches(6, 2, seed=0)
+    >>> epoch = torch.cat([next(batches), next(batches), next(batches)])
+    >>> sorted(epoch.tolist())
+    [0, 1, 2, 3, 4, 5]
+    >>> torch.equal(next(minibatches(6, 2, seed=0, start=2)), epoch[4:])
+    True
+    """
+    if batch < 1 or start < 0:
+        raise InputError(f"expected batch at least 1 and start at least 0, got batch {batch} and start {start}")
+    if n < batch:
+        raise InputError(
+            f"expected at least one batch of {batch} examples, got {n}: lower the batch size to {n} or less"
+        )
+    return _minibatches(n, batch, seed, start)
+
+
+def _minibatches(n: int, batch: int, seed: int, start: int) -> Iterator[Tensor]:
+    epoch, skip = divmod(start, n // batch)
+    while True:
+        order = torch.randperm(n, generator=stream(seed, 0, epoch, _ORDER))
+        yield from order[: n // batch * batch].view(-1, batch)[skip:].unbind(0)
+        epoch, skip = epoch + 1, 0
