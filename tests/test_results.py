@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from rich.console import Console
 
-from absynth import results
+from absynth import files, results
 from absynth.errors import InputError
 
 
@@ -194,14 +194,14 @@ def test_text_stays_text_in_markdown_and_on_the_terminal(tmp_path):
 
 def test_a_failed_write_leaves_the_old_file(tmp_path, monkeypatch):
     path = tmp_path / "a.json"
-    results.write_atomically(path, "old")
+    files.write_atomic(path, "old")
 
     def fails(*_):
         raise OSError("disk full")
 
-    monkeypatch.setattr(results.os, "replace", fails)
-    with pytest.raises(OSError, match="disk full"):
-        results.write_atomically(path, "new")
+    monkeypatch.setattr(files.os, "fsync", fails)
+    with pytest.raises(InputError, match="disk full"):
+        files.write_atomic(path, "new")
     assert path.read_text() == "old"
     assert len(list(tmp_path.iterdir())) == 1
 

@@ -17,7 +17,7 @@ from absynth.types import LogDensity, Reference
 
 
 class Density:
-    """One unnormalized density: ``f``, its ``reference`` and their sum ``log_density``, all ``x [b, *event] -> [b]``."""
+    """One unnormalized density: ``f``, its ``reference`` and their sum ``log_density``, ``x [b, *event] -> [b]``."""
 
     def __init__(self, f: LogDensity, reference: Reference) -> None:
         self._f = f

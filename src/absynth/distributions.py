@@ -1,4 +1,4 @@
-"""Distributions with ``log_prob``, ``sample(rng)`` and ``mode``: what generators, inference models and references return.
+"""Distributions with ``log_prob``, ``sample(rng)`` and ``mode``: what generators and inference models return.
 
 ``torch.distributions`` draws from the global generator and splits batch from event shapes; here a distribution is a
 batch of b laws over one event, log_prob sums over the event, and every draw takes its generator.
@@ -31,10 +31,10 @@ class Normal:
 
     def __init__(self, mean: Float[Tensor, "b *event"], std: Tensor | float) -> None:
         self.mean = mean
-        self.std = std
+        self.std = std if isinstance(std, Tensor) else float(std)
 
     def __repr__(self) -> str:
-        std = f"{self.std:g}" if isinstance(self.std, float) else tuple(self.std.shape)
+        std = f"{self.std:g}" if not isinstance(self.std, Tensor) else tuple(self.std.shape)
         return f"Normal(mean={tuple(self.mean.shape)}, std={std})"
 
     @property
@@ -43,7 +43,9 @@ class Normal:
 
     def log_prob(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b"]:
         constant = 0.5 * math.log(2 * math.pi)
-        if isinstance(self.std, float):  # the sum of squares alone goes through autograd: it is a chain's inner loop
+        if not isinstance(
+            self.std, Tensor
+        ):  # the sum of squares alone goes through autograd: it is a chain's inner loop
             n = x[0].numel()
             return sum_event((x - self.mean) ** 2) * (-0.5 / self.std**2) - n * (math.log(self.std) + constant)
         return sum_event(-0.5 * ((x - self.mean) / self.std) ** 2 - self.std.log() - constant)
@@ -53,7 +55,7 @@ class Normal:
 
     def entropy(self) -> Float[Tensor, "b"]:
         """Differential entropy in nats."""
-        log_std = math.log(self.std) if isinstance(self.std, float) else self.std.log()
+        log_std = math.log(self.std) if not isinstance(self.std, Tensor) else self.std.log()
         return sum_event(torch.zeros_like(self.mean) + log_std + 0.5 * math.log(2 * math.pi * math.e))
 
 

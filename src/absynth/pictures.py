@@ -19,7 +19,8 @@ from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
 from absynth.errors import InputError
-from absynth.results import number, write_atomically
+from absynth.files import write_atomic
+from absynth.results import number
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -285,10 +286,10 @@ def _finish(figure: Figure, axes: Axes, path: Path, *, legend: bool) -> None:
         axes.legend(frameon=False, fontsize=8.5, labelcolor=_INK, markerscale=2)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", metadata={"Software": None})  # the same numbers give the same bytes
-    write_atomically(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue())
 
 
 def _save(sheet: Image.Image, path: Path) -> None:
     buffer = io.BytesIO()
     sheet.save(buffer, format="PNG", optimize=True)
-    write_atomically(path, buffer.getvalue())
+    write_atomic(path, buffer.getvalue())

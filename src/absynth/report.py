@@ -18,7 +18,8 @@ from typing import Any, TypedDict
 
 from absynth import pictures
 from absynth.errors import InputError
-from absynth.results import number, write_atomically
+from absynth.files import read_json, write_atomic, write_json
+from absynth.results import number
 
 _SECTIONS = {
     "sample": "Samples",
@@ -103,14 +104,14 @@ class TaskResult:
         path = folder / "result.json"
         contents = asdict(self)
         _validate(contents, path)
-        write_atomically(path, json.dumps(contents, indent=2, ensure_ascii=False) + "\n")
+        write_json(path, contents)
         return path
 
     @classmethod
     def load(cls, folder: Path) -> TaskResult:
         """Read ``folder/result.json``. Raises InputError where it is missing or damaged."""
         path = folder / "result.json"
-        contents = _read_object(path, "run the task again")
+        contents = read_json(path, "run the task again")
         _validate(contents, path)
         return cls(**contents)
 
@@ -125,7 +126,7 @@ def write(run: Path) -> Path:
     Raises:
         InputError: there is no recipe, or a file is damaged beyond a line that was cut off.
     """
-    recipe = _read_object(run / "recipe.json", "give the directory of a run")
+    recipe = read_json(run / "recipe.json", "give the directory of a run")
     name, fields = recipe.get("recipe"), recipe.get("fields")
     if not isinstance(name, str) or not isinstance(fields, dict):
         raise InputError(f'{run / "recipe.json"} must hold "recipe" (text) and "fields" (object), got others: damaged')
@@ -160,7 +161,7 @@ def write(run: Path) -> Path:
         f'<nav aria-label="Sections">{links}</nav>\n{body}</main></body></html>\n'
     )
     path = run / "report.html"
-    write_atomically(path, page)
+    write_atomic(path, page)
     return path
 
 
@@ -303,16 +304,6 @@ def _table(caption: str, columns: Sequence[str], rows: Sequence[Sequence[Any]], 
         f'<div class="wide" role="region" aria-label="{said}" tabindex="0"><table><caption>{said}</caption>'
         f"<thead><tr>{head}</tr></thead><tbody>{''.join(body)}</tbody></table></div>"
     )
-
-
-def _read_object(path: Path, do: str) -> dict[str, Any]:
-    try:
-        contents = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} must be a JSON file, got {' '.join(str(error).split())}: {do}") from error
-    if not isinstance(contents, dict):
-        raise InputError(f"{path} must hold a JSON object, got {type(contents).__name__}: {do}")
-    return contents
 
 
 def _read_lines(path: Path) -> tuple[list[dict], int]:

@@ -28,6 +28,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from absynth.errors import InputError
+from absynth.files import write_atomic, write_json
 
 DIGITS = 5
 """Significant digits kept of a recorded value."""
@@ -120,7 +121,7 @@ def record(
     if bars:
         contents["bars"] = {name: dict(bar) for name, bar in bars.items()}
     result = _validated(path, contents)
-    write_atomically(path, json.dumps(contents, indent=2, ensure_ascii=False) + "\n")
+    write_json(path, contents)
     return result
 
 
@@ -181,7 +182,7 @@ def write_into(document: Path, results: Path) -> list[str]:
     """
     text, stale = _filled(document, results)
     if stale:
-        write_atomically(document, text)
+        write_atomic(document, text)
     return [marker for _, marker in stale]
 
 
@@ -208,17 +209,6 @@ def number(value: float | int, decimals: int | None = None) -> str:
     decimals = max(0, 3 - math.floor(math.log10(abs(value))))
     text = f"{value:.{decimals}f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def write_atomically(path: Path, contents: str | bytes) -> None:
-    """Write a file whole or not at all: a reader, or a run that was stopped, never sees half of it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        temporary.write_bytes(contents.encode("utf-8") if isinstance(contents, str) else contents)
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _validated(path: Path, contents: Any) -> Result:

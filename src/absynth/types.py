@@ -71,3 +71,16 @@ class Sampler(Protocol):
     """A frozen dataclass of numbers: b chains in, b chains out, no autograd graph out."""
 
     def __call__(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Tensor: ...
+
+
+class State(NamedTuple):
+    """Where b chains stand after a step; samplers yield one a step."""
+
+    x: Tensor
+    """The chains' states ``[b, *event]``."""
+    log_density: Tensor | None = None
+    """``[b]``, where the sampler knows it (those with a Metropolis test)."""
+    accepted: Tensor | None = None
+    """``[b]``, 1 where the last proposal was accepted."""
+    step_size: float | None = None
+    """The step size in use, where the sampler adapts it."""

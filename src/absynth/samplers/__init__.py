@@ -1,0 +1,19 @@
+"""Samplers: frozen dataclasses of numbers that move b chains."""
+
+from absynth.samplers.annealed import AnnealedLangevin
+from absynth.samplers.hmc import HMC
+from absynth.samplers.langevin import Langevin
+from absynth.samplers.mala import MALA
+from absynth.samplers.start import FromData, FromGenerator, FromNoise, Persistent, Start
+
+__all__ = [
+    "HMC",
+    "MALA",
+    "AnnealedLangevin",
+    "FromData",
+    "FromGenerator",
+    "FromNoise",
+    "Langevin",
+    "Persistent",
+    "Start",
+]

@@ -1,0 +1,50 @@
+"""Alternating back-propagation: the generator alone, under a fixed Gaussian prior.
+
+Han, Lu, Zhu, Wu: "Alternating Back-Propagation for Generator Network", AAAI 2017, arXiv:1606.08571.
+
+    z ~ p_0(z),  x = g_β(z) + σ ε
+
+Inferential back-propagation runs Langevin on z; learning back-propagation regresses x on the inferred z. Here the
+chains restart from p_0 in every update (short-run inference, Nijkamp et al. 2020): it is the latent-space EBM
+prior with f ≡ 0, and so the baseline beside which a learned prior has to show its worth.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from absynth.algorithms.latent_prior import LatentPrior
+from absynth.density import EBM
+from absynth.types import Batch, Conditional, Reference, Rng, Sampler
+
+
+class Flat(nn.Module):
+    """f ≡ 0: the EBM is its reference."""
+
+    def forward(self, z: Tensor, c: Tensor | None = None) -> Float[Tensor, "b"]:
+        return z.new_zeros(len(z))
+
+
+class AlternatingBackprop(LatentPrior):
+    """Player: ``generator``. ``prior`` is the reference itself, drawn from directly.
+
+    Args:
+        reference: p_0.
+        generator: p_β(x|z).
+        posterior_sampler: K_1 steps on p_θ(z|x), from p_0.
+    """
+
+    def __init__(self, reference: Reference, generator: Conditional, *, posterior_sampler: Sampler) -> None:
+        super().__init__(
+            EBM(Flat(), reference), generator, prior_sampler=posterior_sampler, posterior_sampler=posterior_sampler
+        )
+
+    def sample_prior(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
+        """z ~ p_0, exactly."""
+        return self.prior.reference.sample(n, rng)
+
+    def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
+        x, c = batch.x, batch.c
+        z_pos = self.sample_posterior(x, c, rng=rng)  # inferential back-propagation
+        return {"generator": -self.generator(z_pos, c).log_prob(x).mean()}  # learning back-propagation

@@ -1,0 +1,170 @@
+"""Runs on disk: claiming a directory, checkpoints that survive a kill, weights that travel.
+
+Everything is written aside, synced, and renamed into place, so that a kill or a full disk at any moment leaves the last
+complete state. Nothing is ever unpickled: training state is read with ``weights_only=True``, weights are safetensors.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import safetensors.torch
+import torch
+
+from absynth.errors import InputError
+from absynth.files import read_json, refused, sync, write_atomic, write_json
+
+if TYPE_CHECKING:
+    from absynth.algorithms import Algorithm
+    from absynth.recipes.recipe import Recipe
+
+
+def _digest(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+# Claiming a run directory --------------------------------------------------------------------------------------------
+
+
+def claim(run: Path, recipe: Recipe) -> None:
+    """Make ``run`` the directory of ``recipe``; an InputError where it belongs to another one."""
+    entry = {"recipe": recipe.name(), "fields": recipe.fields()}
+    path = run / "recipe.json"
+    if path.exists():
+        known = read_json(path)
+        if known["recipe"] != entry["recipe"]:
+            raise InputError(
+                f"{run} is a run of {known['recipe']}, expected {entry['recipe']}: choose another --out, or that recipe"
+            )
+        # Through JSON, so that tuples and lists compare equal.
+        ours, theirs = json.loads(json.dumps(entry["fields"])), known["fields"]
+        differ = [k for k in ours if k not in recipe.resumable and k in theirs and ours[k] != theirs[k]]
+        if differ:
+            what = ", ".join(f"{k} {theirs[k]!r} there, {ours[k]!r} now" for k in differ)
+            raise InputError(f"{run} was begun with other numbers ({what}): choose another --out, or the same numbers")
+    elif run.is_dir() and any(p for p in run.iterdir() if p.name != ".tmp"):
+        raise InputError(f"{run} is not empty and is no run (it has no recipe.json): choose another --out")
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise refused(run, error) from error
+    write_json(path, entry)
+
+
+# Checkpoints ---------------------------------------------------------------------------------------------------------
+
+
+def save(run: Path, step: int, state: dict, keep: int) -> None:
+    """Write ``step_NNNNNN/state.pt`` with its digest, and let go of all but the newest ``keep`` checkpoints."""
+    folder = run / f"step_{step:06d}"
+    aside = run / f".{folder.name}.{os.getpid()}.tmp"
+    shutil.rmtree(aside, ignore_errors=True)
+    try:
+        aside.mkdir()
+        torch.save(state, aside / "state.pt")
+        (aside / "sha256").write_text(_digest(aside / "state.pt") + "\n")
+        for file in (aside / "state.pt", aside / "sha256", aside):
+            sync(file)
+        if folder.exists():  # a rolled-back run writes the same step again
+            shutil.rmtree(folder)
+        aside.rename(folder)
+        sync(run)
+    except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+        raise refused(folder, error) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    for old in checkpoints(run)[keep:]:
+        shutil.rmtree(old, ignore_errors=True)
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """Checkpoint folders, newest first."""
+    return sorted(run.glob("step_[0-9]*"), key=lambda p: int(p.name.removeprefix("step_")), reverse=True)
+
+
+def drop_after(run: Path, step: int) -> None:
+    """Forget checkpoints later than ``step``: the run went back past them."""
+    for folder in checkpoints(run):
+        if int(folder.name.removeprefix("step_")) > step:
+            shutil.rmtree(folder)
+
+
+def latest(run: Path, device: torch.device, say: Callable[[str], object]) -> dict | None:
+    """The newest complete checkpoint; a damaged one is passed over, and ``say`` is told."""
+    for folder in checkpoints(run):
+        try:
+            if (folder / "sha256").read_text().strip() != _digest(folder / "state.pt"):
+                raise ValueError("its digest does not match")
+            return torch.load(folder / "state.pt", map_location=device, weights_only=True)
+        except (OSError, ValueError, RuntimeError, EOFError) as error:
+            say(f"checkpoint {folder.name} is damaged ({str(error).splitlines()[0]}); falling back to the one before")
+    return None
+
+
+# Weights that travel -------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Weights:
+    """What ``load`` reads: weights under their names and everything that rebuilds the networks."""
+
+    state: dict[str, torch.Tensor]
+    config: dict
+
+
+def export(run: Path, weights: Weights) -> None:
+    """Write model.safetensors and config.json."""
+    tensors = {k: v.detach().cpu().contiguous() for k, v in weights.state.items()}
+    write_atomic(run / "model.safetensors", lambda aside: safetensors.torch.save_file(tensors, aside))
+    write_json(run / "config.json", weights.config)
+
+
+def recipe_of(entry: dict) -> Recipe:
+    """The recipe that a recipe.json or config.json describes."""
+    from absynth.recipes import find
+
+    cls = find(entry["recipe"])
+    known = {f.name: f for f in fields(cls)}
+    unknown = sorted(set(entry["fields"]) - set(known))
+    if unknown:
+        raise InputError(f"the run's recipe has fields this version does not know: {', '.join(unknown)}")
+    values = {k: tuple(v) if isinstance(v, list) else v for k, v in entry["fields"].items()}
+    return cls(**values)  # type: ignore[arg-type]
+
+
+def load(run: str | Path, *, device: str | torch.device = "cpu") -> Algorithm:
+    """A trained model from its run directory, ready to sample: ``ab.load("runs/m")``.
+
+    Args:
+        run: a directory that ``fit`` or ``absynth train`` made.
+        device: where to put it.
+
+    Returns:
+        The algorithm with its saved weights, in evaluation mode, with the recipe as ``.recipe``.
+    """
+    from absynth.guard import Remedies
+
+    run = Path(run)
+    if not run.is_dir():
+        raise InputError(f"expected a run directory, found none at {run}: absynth train RECIPE --out {run} makes one")
+    config = read_json(run / "config.json")
+    recipe = recipe_of(config)
+    with torch.random.fork_rng(devices=[]):
+        algorithm = recipe.algorithm()
+    Remedies(**config["remedies"]).apply(algorithm)
+    try:
+        state = safetensors.torch.load_file(run / "model.safetensors")
+        algorithm.load_state_dict(state)
+    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{run}/model.safetensors does not fit its config.json ({reason}): train again") from None
+    algorithm.recipe = recipe  # type: ignore[assignment]
+    return algorithm.to(device).eval()

@@ -1,0 +1,229 @@
+"""The guard notices that training diverges, says who, when and on what evidence, and chooses the remedy.
+
+It only reads what an update has anyway: the losses (for an EBM the loss is minus the gap f(pos) − f(neg)), the norm of
+each player's gradient, and how far the chains reached; and now and then it measures δ²λ of a sampler by a few power
+iterations. A healthy run is therefore untouched by it, bit for bit. ``fit`` does the rolling back.
+
+What is looked at, and why the limit is where it is:
+
+* a loss or a gradient that is not finite: nothing can be learned from it.
+* the gap of an EBM: a healthy gap wanders around 0 on a scale that changes slowly; a diverging one grows by orders of
+  magnitude. Trouble is a typical size of ``factor`` times the largest of at least 200 updates ago, and over ``gap``.
+* the norm of a gradient, likewise.
+* the reach of a chain: ``factor`` times as far as chains start is outside any data's range.
+* δ²λ of a chain that an EBM learns from, λ being the curvature of −log density that its steps meet. A Langevin step
+  samples variance 1/(λ(1 − δ²λ/4)) in place of 1/λ: twice too much at 2, unbounded at 4. An EBM learned through such a
+  chain sharpens to make up for it, so λ grows until the chain explodes. (A posterior's chain has no such feedback on
+  λ: a generator learned through it grows smoother. There δ²λ is only reported; near 3 is usual.)
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from absynth.algorithms import Algorithm, Chain
+from absynth.distributions import sum_event
+from absynth.samplers import engine
+from absynth.seeding import noise_like
+from absynth.types import Rng
+
+
+@dataclass(frozen=True)
+class Trouble:
+    """One finding."""
+
+    step: int
+    kind: str
+    """loss | gap | gradient | chain | stability."""
+    who: str
+    """The player, or the chain."""
+    sampler: str | None
+    """The attribute that holds the sampler, where a chain is to blame."""
+    evidence: str
+
+    def __str__(self) -> str:
+        return f"step {self.step}: {self.who}: {self.evidence}"
+
+
+@dataclass
+class Remedies:
+    """What has been changed so far to keep a run alive; part of every checkpoint and of config.json."""
+
+    tries: int = 0
+    stream: int = 0
+    step_size: dict[str, float] = field(default_factory=dict)
+    learning_rate: dict[str, float] = field(default_factory=dict)
+
+    def after(self, trouble: Trouble, step_size: float, learning_rate: float) -> tuple[Remedies, str]:
+        """The remedies for one trouble more, and what was added in words.
+
+        Another random stream always; a shorter step at once where the curvature demands it, else from the second try
+        on, in turn with a smaller learning rate where the player is to blame. A factor of 1 forbids its remedy.
+        """
+        new = Remedies(self.tries + 1, self.stream + 1, dict(self.step_size), dict(self.learning_rate))
+        action = "another random stream"
+        if new.tries == 1 and trouble.kind != "stability":
+            return new, action
+        rates_turn = trouble.sampler is None or (trouble.kind in ("gap", "gradient") and new.tries % 2 == 1)
+        if rates_turn and learning_rate < 1:
+            factor = new.learning_rate[trouble.who] = self.learning_rate.get(trouble.who, 1.0) * learning_rate
+            action += f", learning rate of {trouble.who} x {factor:g}"
+        elif trouble.sampler and step_size < 1:
+            factor = new.step_size[trouble.sampler] = self.step_size.get(trouble.sampler, 1.0) * step_size
+            action += f", step size of {trouble.sampler} x {factor:g}"
+        return new, action
+
+    def apply(self, algorithm: Algorithm) -> None:
+        """Set the samplers' step sizes: the recipe's, times what the remedies say."""
+        for name, factor in self.step_size.items():
+            sampler = getattr(algorithm, name)
+            noise_scale = getattr(sampler, "noise_scale", None)
+            changes = {"step_size": sampler.step_size * factor}
+            if noise_scale is not None:  # keeps the temperature that the recipe chose
+                changes["noise_scale"] = noise_scale * factor
+            setattr(algorithm, name, replace(sampler, **changes))
+
+
+class History:
+    """The typical size of a quantity over training: the median magnitude of each block of 20 updates."""
+
+    block = 20
+    lag = 10
+    """Blocks that are too recent to compare with: slow divergence must not pass as the usual."""
+
+    def __init__(self) -> None:
+        self.recent: list[float] = []
+        self.blocks: list[float] = []
+
+    def jump(self, value: float, factor: float, floor: float) -> tuple[float, float] | None:
+        """Take in a value; ``(typical now, typical before)`` where a block ends ``factor`` times above its past."""
+        self.recent.append(abs(value))
+        if len(self.recent) < self.block:
+            return None
+        now = sorted(self.recent)[self.block // 2]
+        past = self.blocks[: -self.lag] or self.blocks[:1] or [math.inf]
+        before = max(floor / factor, *past)
+        self.recent, self.blocks = [], [*self.blocks, now]
+        return (now, before) if now > factor * before else None
+
+
+class Guard:
+    """Watches one run.
+
+    Args:
+        ebms: the players that are EBMs: their losses are gaps, and the chains named after them feed their learning.
+        gap: a gap below this is never trouble.
+        stability: largest δ²λ, the median over chains.
+        factor: how many times its own past a quantity must be to be trouble.
+        every: updates between measurements of δ²λ.
+    """
+
+    def __init__(
+        self, ebms: Collection[str], *, gap: float = 10.0, stability: float = 2.5, factor: float = 10.0, every: int = 50
+    ) -> None:
+        self.ebms = frozenset(ebms)
+        self.gap = gap
+        self.stability = stability
+        self.factor = factor
+        self.every = every
+        self.histories: dict[str, History] = {}
+        self.ranges: dict[str, float] = {}
+
+    def check(
+        self, step: int, seen: dict[str, dict[str, float]], stability: dict[str, float], samplers: dict[str, str]
+    ) -> Trouble | None:
+        """The first trouble of this update, if there is any.
+
+        Args:
+            step: the update.
+            seen: ``loss`` and ``gradient`` by player, ``reach`` by chain and by "chain start".
+            stability: δ²λ by chain, where it was measured.
+            samplers: the attribute that holds each chain's sampler.
+        """
+        for what in ("loss", "gradient"):
+            for who, value in seen[what].items():
+                if not math.isfinite(value):
+                    return Trouble(step, what, who, None, f"its {what} is {value}")
+        for name, sampler in samplers.items():
+            trouble = self._check_chain(step, name, sampler, seen["reach"], stability.get(name))
+            if trouble:
+                return trouble
+        for who, value in seen["loss"].items():
+            jump = who in self.ebms and self._history(f"gap {who}").jump(value, self.factor, self.gap)
+            if jump:
+                evidence = f"its gap f(pos) − f(neg) is {-value:.3g}, typically {jump[0]:.3g} now, {jump[1]:.3g} before"
+                return Trouble(step, "gap", who, samplers.get(who), evidence)
+        for who, value in seen["gradient"].items():
+            jump = self._history(f"gradient {who}").jump(value, 10 * self.factor, 0.0)
+            if jump:
+                evidence = f"its gradient norm is {value:.3g}, typically {jump[0]:.3g} now, {jump[1]:.3g} before"
+                return Trouble(step, "gradient", who, None, evidence)
+        return None
+
+    def _check_chain(
+        self, step: int, name: str, sampler: str, reach: dict[str, float], stability: float | None
+    ) -> Trouble | None:
+        who, far = f"the {name} chain", reach[name]
+        if not math.isfinite(far):
+            return Trouble(step, "chain", who, sampler, "its states are not finite")
+        if step < 100:  # persistent chains start where they ended: the range is that of the first starts
+            self.ranges[name] = max(self.ranges.get(name, 0.0), reach[f"{name} start"])
+        if far > self.factor * self.ranges.get(name, math.inf):
+            evidence = f"it reached {far:.3g}, its starts {self.ranges[name]:.3g}"
+            return Trouble(step, "chain", who, sampler, evidence)
+        if stability is not None and name in self.ebms and not stability <= self.stability:
+            evidence = (
+                f"δ²λ = {stability:.2f} is above {self.stability:g}: steps of this size on this curvature sample too "
+                "wide (twice the variance at 2, unbounded at 4)"
+            )
+            return Trouble(step, "stability", who, sampler, evidence)
+        return None
+
+    def _history(self, name: str) -> History:
+        return self.histories.setdefault(name, History())
+
+    def state_dict(self) -> dict:
+        """Histories, for checkpoints."""
+        return {"histories": {name: vars(h) for name, h in self.histories.items()}, "ranges": self.ranges}
+
+    def load_state_dict(self, state: dict) -> None:
+        """Histories, from a checkpoint."""
+        self.ranges = dict(state["ranges"])
+        self.histories = {}
+        for name, lists in state["histories"].items():
+            history = self._history(name)
+            history.recent, history.blocks = list(lists["recent"]), list(lists["blocks"])
+
+
+def stability(algorithm: Algorithm, chains: dict[str, Chain], *, rng: Rng, rows: int = 32) -> dict[str, float]:
+    """δ²λ of each chain's sampler at the ends of its chains, the median over at most ``rows`` chains."""
+    return {
+        name: getattr(algorithm, chain.sampler).step_size ** 2
+        * float(curvature(chain, getattr(algorithm, chain.sampler).step_size, rng=rng, rows=rows).median())
+        for name, chain in chains.items()
+    }
+
+
+def curvature(chain: Chain, length: float, *, rng: Rng, rows: int = 32, iterations: int = 4) -> Tensor:
+    """The largest curvature λ of −log density that a displacement of the given length meets, ``[b]``.
+
+    Power iterations on v ↦ (score(x) − score(x + length·v)) / length, a secant rather than a second derivative: it
+    sees the kinks of piecewise linear networks, whose second derivative is zero, at the scale of the sampler's step.
+    """
+    score = engine.score(chain.log_density)
+    # The log density may hold a batch (a posterior's data), so all chains go through it; only ``rows`` are reported.
+    x = chain.end.detach()
+    v = noise_like(x, rng)
+    at_x = score(x)
+    norm = torch.ones(len(x), dtype=x.dtype, device=x.device)
+    for _ in range(iterations):
+        v = v / sum_event(v * v).sqrt().clamp(min=1e-30).view(-1, *[1] * (v.ndim - 1))
+        v_next = (at_x - score(x + length * v)) / length
+        norm = sum_event(v_next * v)
+        v = v_next
+    return norm[:rows]

@@ -1,0 +1,95 @@
+"""A recipe: one reproducible experiment as a frozen dataclass of flat, typed numbers.
+
+The fields are the command line's flags and the docstring under each field is its help text. A recipe builds the
+networks, the optimizers and the order of the data; ``fit`` does the rest.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import ClassVar
+
+from torch.optim import Optimizer
+
+from absynth.algorithms import Algorithm
+from absynth.types import Batch
+
+
+@dataclass(frozen=True, kw_only=True)
+class Recipe(ABC):
+    """What every recipe has."""
+
+    data: str = ""
+    """Folder or file of the data; empty: the ABSYNTH_DATA folder, then the cache."""
+    seed: int = 0
+    """Seed of the initial weights, the order of the data and all noise."""
+    steps: int = 1000
+    """Parameter updates."""
+    batch: int = 100
+    """Examples an update, over all slices."""
+    shards: int = 1
+    """Slices of a batch, each with its own noise; under torchrun a multiple of the number of processes."""
+    ema: float = 0.0
+    """Decay of the averaged weights that are saved for use; 0 saves the weights themselves."""
+    log_every: int = 10
+    """Updates between lines of metrics.jsonl."""
+    checkpoint_every: int = 500
+    """Updates between checkpoints: what a kill can lose."""
+    keep: int = 3
+    """Checkpoints kept; the guard needs at least 2 to go back past a bad one."""
+    guard_tries: int = 8
+    """Times the guard rolls back before it stops with a diagnosis; 0 turns the guard off."""
+    guard_step_size: float = 0.5
+    """Factor on a sampler's step size when another random stream did not help; 1 forbids this remedy."""
+    guard_learning_rate: float = 0.5
+    """Factor on a player's learning rate when another random stream did not help; 1 forbids this remedy."""
+
+    guard_gap: float = 10.0
+    """A gap f(pos) − f(neg) below this is never trouble, in nats."""
+    guard_stability: float = 2.5
+    """Largest δ²λ of a chain that an EBM learns from: 2 doubles the sampled variance, 4 is unstable."""
+
+    resumable: ClassVar[frozenset[str]] = frozenset({"data", "steps", "log_every", "checkpoint_every", "keep"})
+    """Fields that may differ when a run goes on."""
+
+    @classmethod
+    def name(cls) -> str:
+        """How the command line calls this recipe: its module in absynth.recipes, or ``module:Class`` elsewhere."""
+        package, _, module = cls.__module__.rpartition(".")
+        return module if package == "absynth.recipes" else f"{cls.__module__}:{cls.__qualname__}"
+
+    def resolve(self) -> Recipe:
+        """The recipe with everything that is found from the data filled in; what recipe.json records."""
+        return self
+
+    @abstractmethod
+    def algorithm(self) -> Algorithm:
+        """The networks and samplers, freshly initialized from torch's global generator, on the CPU."""
+
+    @abstractmethod
+    def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
+        """One optimizer for each player that learns; a player without one stays as it is."""
+
+    @abstractmethod
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        """Batches from number ``start`` on, on the CPU; their order follows from (seed, epoch)."""
+
+    @abstractmethod
+    def tiny(self) -> Recipe:
+        """The same experiment in seconds on a CPU: for tests and ``--tiny``."""
+
+    def schedule(self, step: int) -> float:
+        """Factor on every learning rate at a step."""
+        return 1.0
+
+    def module_file(self) -> str:
+        """Where the recipe stands, for messages."""
+        return getattr(sys.modules[type(self).__module__], "__file__", None) or type(self).__module__
+
+    def fields(self) -> dict[str, object]:
+        """Every number, by name."""
+        return dataclasses.asdict(self)

@@ -1,0 +1,105 @@
+"""Where chains begin. A start is not the reference p_0: they coincide in latent space and differ in data space.
+
+``draw`` gives the first states and a ticket; ``keep`` hands back where the chains ended. Only :class:`Persistent` has a
+memory, and it lives in buffers, so a resumed run goes on with its chains.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+
+import torch
+from torch import Tensor, nn
+
+from absynth.seeding import noise_like, uniform_like
+from absynth.types import Conditional, Reference, Rng
+
+Ticket = Tensor | None
+"""What tells ``keep`` whose chains came back: the rows of a bank, or nothing."""
+
+
+class Start(nn.Module, ABC):
+    """Where chains begin."""
+
+    @abstractmethod
+    def draw(self, x: Tensor, *, rng: Rng) -> tuple[Tensor, Ticket]:
+        """First states for ``len(x)`` chains, beside a batch of data ``x [b, *event]``."""
+
+    def keep(self, ticket: Ticket, x: Tensor) -> None:
+        """Take back the chains' last states. Nothing, unless the start remembers."""
+
+
+class FromNoise(Start):
+    """Every chain from a fresh draw of a reference: the short-run start (Nijkamp et al. 2019)."""
+
+    def __init__(self, reference: Reference) -> None:
+        super().__init__()
+        self.reference = reference
+
+    def draw(self, x: Tensor, *, rng: Rng) -> tuple[Tensor, Ticket]:
+        return self.reference.sample(len(x), rng), None
+
+
+class FromData(Start):
+    """Every chain from a data example, with noise if wanted: contrastive divergence (Hinton 2002)."""
+
+    def __init__(self, noise: float = 0.0) -> None:
+        super().__init__()
+        self.noise = noise
+
+    def draw(self, x: Tensor, *, rng: Rng) -> tuple[Tensor, Ticket]:
+        x = x.detach()
+        return (x + self.noise * noise_like(x, rng) if self.noise else x), None
+
+
+class Persistent(Start):
+    """Chains that survive between updates, some of them restarted (Tieleman 2008; Du and Mordatch 2019).
+
+    Args:
+        size: chains in the bank.
+        reference: where a chain begins, and begins again.
+        restart: probability that a drawn chain starts afresh.
+        rng: draws the first bank.
+    """
+
+    bank: Tensor
+
+    def __init__(self, size: int, reference: Reference, restart: float = 0.0, *, rng: Rng) -> None:
+        super().__init__()
+        self.reference = reference
+        self.restart = restart
+        self.register_buffer("bank", reference.sample(size, rng))
+
+    def extra_repr(self) -> str:
+        return f"size={len(self.bank)}, restart={self.restart:g}"
+
+    def draw(self, x: Tensor, *, rng: Rng) -> tuple[Tensor, Ticket]:
+        # Rows are the first b of a random order, so that no chain is drawn twice in one batch.
+        order = uniform_like(torch.empty(len(self.bank), dtype=x.dtype, device=x.device), rng).argsort()
+        ticket = order[: len(x)]
+        chains = self.bank[ticket]
+        if self.restart:
+            again = uniform_like(torch.empty(len(chains), dtype=x.dtype, device=x.device), rng) < self.restart
+            fresh = self.reference.sample(len(chains), rng)
+            chains = torch.where(again.view(-1, *[1] * (chains.ndim - 1)), fresh, chains)
+        return chains, ticket
+
+    def keep(self, ticket: Ticket, x: Tensor) -> None:
+        self.bank[ticket] = x.detach()
+
+
+class FromGenerator(Start):
+    """Every chain from a generator's draft: cooperative learning (Xie et al. 2018).
+
+    The generator is a player of the algorithm, so it is held without being registered as a child of the start.
+    """
+
+    def __init__(self, generator: Conditional, latent: Reference) -> None:
+        super().__init__()
+        self._generator = [generator]
+        self.latent = latent
+
+    def draw(self, x: Tensor, *, rng: Rng) -> tuple[Tensor, Ticket]:
+        z = self.latent.sample(len(x), rng)
+        with torch.no_grad():
+            return self._generator[0](z).mode.detach(), z

@@ -1,0 +1,336 @@
+"""The one loop that trains everything.
+
+``fit`` asks an algorithm for one loss a player, calls ``loss.backward(inputs=that player's parameters)``, lets the
+guard look, and steps each player's optimizer. No loss leaks into another player, so adversarial and cooperative methods
+need no toggling of gradients and no second trainer.
+"""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from absynth import checkpoint, distributed
+from absynth.algorithms import Algorithm
+from absynth.density import EBM
+from absynth.errors import Diverged, InputError
+from absynth.guard import Guard, Remedies, Trouble, stability
+from absynth.logs import Journal, MetricsFile
+from absynth.recipes.recipe import Recipe
+from absynth.seeding import stream
+from absynth.types import Batch
+
+STABILITY_STREAM = 1  # tells the guard's own randomness from the algorithm's, so that looking changes nothing
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """Something that is told how training goes: a progress bar, TensorBoard."""
+
+    def begin(self, recipe: Recipe, step: int) -> None: ...
+    def log(self, row: dict) -> None: ...
+    def say(self, text: str) -> None: ...
+    def end(self) -> None: ...
+
+
+def backward(losses: Mapping[str, Tensor], players: Mapping[str, nn.Module], scale: float = 1.0) -> None:
+    """Give each player's parameters the gradient of its own loss, and of nothing else."""
+    *others, last = players
+    for name in (*others, last):
+        parameters = [p for p in players[name].parameters() if p.requires_grad]
+        # Players may share a graph (one forward pass, two losses): it is freed with the last of them.
+        (losses[name] * scale).backward(inputs=parameters, retain_graph=name != last)
+
+
+def update(
+    algorithm: Algorithm, optimizers: Mapping[str, Optimizer], batch: Batch, *, rng: torch.Generator
+) -> dict[str, float]:
+    """One step of learning without a guard, a log or a checkpoint: the loop laid bare."""
+    losses = algorithm.losses(batch, rng=rng)
+    for optimizer in optimizers.values():
+        optimizer.zero_grad(set_to_none=True)
+    backward(losses, {name: algorithm.get_submodule(name) for name in optimizers})
+    for optimizer in optimizers.values():
+        optimizer.step()
+    return {name: float(loss.detach()) for name, loss in losses.items()}
+
+
+class EMA:
+    """An exponential moving average of an algorithm's parameters, for use after training."""
+
+    def __init__(self, algorithm: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.average = {k: v.detach().clone() for k, v in algorithm.named_parameters()}
+
+    def update(self, algorithm: nn.Module) -> None:
+        """average ← decay · average + (1 − decay) · parameters."""
+        parameters = dict(algorithm.named_parameters())
+        torch._foreach_lerp_(
+            list(self.average.values()), [parameters[k].detach() for k in self.average], 1 - self.decay
+        )
+
+
+class Training:
+    """Everything that a step changes: what a checkpoint holds."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self.recipe = recipe
+        self.device = device
+        self.remedies = Remedies()
+        self.restart()
+
+    def restart(self) -> None:
+        """The state before the first step, under the remedies in force."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(self.recipe.seed)
+            self.algorithm = self.recipe.algorithm()
+        self.remedies.apply(self.algorithm)
+        self.algorithm.to(self.device).train()
+        self.optimizers = self.recipe.optimizers(self.algorithm)
+        self.rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimizers.items()}
+        self.players = {name: self.algorithm.get_submodule(name) for name in self.optimizers}
+        self.ema = EMA(self.algorithm, self.recipe.ema) if self.recipe.ema else None
+        ebms = {name for name, module in self.algorithm.named_children() if isinstance(module, EBM)}
+        self.guard = Guard(ebms, gap=self.recipe.guard_gap, stability=self.recipe.guard_stability)
+        self.step = 0
+        self.seconds = 0.0
+
+    def state_dict(self) -> dict:
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "algorithm": self.algorithm.state_dict(),
+            "optimizers": {k: o.state_dict() for k, o in self.optimizers.items()},
+            "ema": self.ema.average if self.ema else None,
+            "guard": self.guard.state_dict(),
+            "remedies": vars(self.remedies),
+        }
+
+    def load_state_dict(self, state: dict, remedies: Remedies | None = None) -> None:
+        """Go on from a checkpoint; ``remedies`` replace those that were in force when it was made."""
+        self.remedies = remedies or Remedies(**state["remedies"])
+        self.restart()
+        self.algorithm.load_state_dict(state["algorithm"])
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        if self.ema and state["ema"]:
+            self.ema.average = {k: v.clone() for k, v in state["ema"].items()}
+        self.guard.load_state_dict(state["guard"])
+        self.step, self.seconds = state["step"], state["seconds"]
+
+    def weights(self) -> checkpoint.Weights:
+        """The weights that ``load`` reads: averaged where the recipe averages."""
+        state = dict(self.algorithm.state_dict())
+        if self.ema:
+            state |= self.ema.average
+        config = {
+            "recipe": self.recipe.name(),
+            "fields": self.recipe.fields(),
+            "step": self.step,
+            "remedies": vars(self.remedies),
+        }
+        return checkpoint.Weights(state, config)
+
+    def learn(self, batch: Batch) -> dict[str, dict[str, float]]:
+        """One update up to the optimizers' steps; what there is to see of it, averaged over slices and processes.
+
+        Returns:
+            ``loss`` and ``gradient`` (its norm) of each player, ``reach`` (largest coordinate) of each chain and of
+            its start.
+        """
+        recipe, world, rank = self.recipe, distributed.world(), distributed.rank()
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        totals = {name: torch.zeros((), device=self.device) for name in self.players}
+        for shard in range(rank, recipe.shards, world):
+            rng = stream(recipe.seed, shard, self.step, self.remedies.stream * 2, device=self.device)
+            part = Batch(*(None if t is None else t[shard :: recipe.shards].to(self.device) for t in batch))  # type: ignore[arg-type]
+            losses = self.algorithm.losses(part, rng=rng)
+            backward(losses, self.players, world / recipe.shards)
+            for name in totals:
+                totals[name] += losses[name].detach() * (world / recipe.shards)
+        parameters = {name: [p for p in m.parameters() if p.grad is not None] for name, m in self.players.items()}
+        distributed.average([p.grad for ps in parameters.values() for p in ps] + list(totals.values()))  # type: ignore[misc]
+        norms = {name: torch.nn.utils.get_total_norm([p.grad for p in ps]) for name, ps in parameters.items()}  # type: ignore[misc]
+        reach = {}
+        for name, chain in self.algorithm.chains.items():
+            reach |= {name: chain.end.abs().amax(), f"{name} start": chain.start.abs().amax()}
+        groups = {"loss": totals, "gradient": norms, "reach": reach}
+        numbers = iter(torch.stack([v.float() for g in groups.values() for v in g.values()]).tolist())  # one transfer
+        return {group: {name: next(numbers) for name in values} for group, values in groups.items()}
+
+    def stability(self) -> dict[str, float]:
+        """δ²λ of every sampler that takes steps."""
+        rng = stream(self.recipe.seed, distributed.rank(), self.step, STABILITY_STREAM, device=self.device)
+        return stability(self.algorithm, self.algorithm.chains, rng=rng)
+
+    def advance(self) -> None:
+        """Step every player's optimizer at the scheduled rate."""
+        for name, optimizer in self.optimizers.items():
+            factor = self.recipe.schedule(self.step) * self.remedies.learning_rate.get(name, 1.0)
+            for group, rate in zip(optimizer.param_groups, self.rates[name]):
+                group["lr"] = rate * factor
+            optimizer.step()
+        if self.ema:
+            self.ema.update(self.algorithm)
+        self.step += 1
+
+
+def fit(
+    recipe: Recipe, run: str | Path, *, device: str | torch.device = "cpu", watchers: Sequence[Watcher] = ()
+) -> Algorithm:
+    """Train a recipe into a run directory; go on where it stopped if the directory holds the same recipe.
+
+    Args:
+        recipe: the experiment.
+        run: its directory; made if it is not there.
+        device: where to train.
+        watchers: told how it goes.
+
+    Returns:
+        The trained algorithm, in evaluation mode, with its saved (averaged, if so) weights.
+
+    Raises:
+        InputError: the directory is another run's, the data cannot be read, the disk is full.
+        Diverged: the guard used up its tries; the run keeps its last good checkpoint.
+        KeyboardInterrupt: after a checkpoint was written; the same call goes on from there.
+    """
+    run, device = Path(run), torch.device(device)
+    with distributed.process_group(device):
+        recipe = recipe.resolve()
+        if recipe.shards % distributed.world():
+            raise InputError(
+                f"shards must be a multiple of the {distributed.world()} processes, got {recipe.shards}: "
+                f"add --shards {distributed.world()}"
+            )
+        if distributed.rank() == 0:
+            checkpoint.claim(run, recipe)
+        distributed.barrier()
+        training = Training(recipe, device)
+        journal = Journal(run, watchers)
+        state = checkpoint.latest(run, device, lambda text: journal.write("damaged", training.step, text))
+        if state is not None:
+            training.load_state_dict(state)
+        journal.write("start" if state is None else "resume", training.step, f"{recipe.name()} on {device}")
+        metrics = MetricsFile(run, training.step)
+        for watcher in watchers:
+            watcher.begin(recipe, training.step)
+        try:
+            with _stop_signal() as stopped:
+                _train(training, run, journal, metrics, watchers, stopped)
+        finally:
+            for watcher in watchers:
+                watcher.end()
+    return checkpoint.load(run, device=device)
+
+
+def _train(
+    training: Training,
+    run: Path,
+    journal: Journal,
+    metrics: MetricsFile,
+    watchers: Sequence[Watcher],
+    stopped: threading.Event,
+) -> None:
+    recipe = training.recipe
+    if training.step == 0:
+        _save(training, run)  # the guard can always go back to the beginning
+    batches = recipe.batches(training.step)
+    clock = time.monotonic() - training.seconds
+    measured: dict[str, float] = {}
+    while training.step < recipe.steps:
+        seen = training.learn(next(batches))
+        if recipe.guard_tries:
+            fresh = training.stability() if training.step % training.guard.every == 0 else {}
+            measured |= fresh
+            samplers = {name: chain.sampler for name, chain in training.algorithm.chains.items()}
+            found = training.guard.check(training.step, seen, fresh, samplers)
+            trouble = distributed.first_of(found)
+            if isinstance(trouble, Trouble):
+                _roll_back(training, trouble, run, journal)
+                batches, clock = recipe.batches(training.step), time.monotonic() - training.seconds
+                measured = {}
+                metrics.rewind(training.step)
+                continue
+        training.advance()
+        training.seconds = time.monotonic() - clock
+        if training.step % recipe.log_every == 0:
+            row = {"step": training.step, "seconds": round(training.seconds, 3), **seen, "stability": measured}
+            for log in (metrics, *watchers):
+                log.log(row)
+            measured = {}
+        finished = training.step == recipe.steps
+        if training.step % recipe.checkpoint_every == 0 or finished or stopped.is_set():
+            _save(training, run)
+        if stopped.is_set() and not finished:
+            journal.write("interrupt", training.step, "stopped on request; the same command goes on from here")
+            raise KeyboardInterrupt
+    text = f"{training.seconds:.0f} s of training, {training.remedies.tries} roll-backs"
+    journal.write("finish", training.step, text)
+
+
+def _save(training: Training, run: Path) -> None:
+    if distributed.rank() == 0:
+        checkpoint.save(run, training.step, training.state_dict(), training.recipe.keep)
+        checkpoint.export(run, training.weights())
+    distributed.barrier()
+
+
+def _roll_back(training: Training, trouble: Trouble, run: Path, journal: Journal) -> None:
+    """Back to a good checkpoint, with the next remedy.
+
+    A trouble that comes back soon after the last one shows that the checkpoint was already going bad, so every second
+    try also goes back one checkpoint further.
+    """
+    recipe, remedies = training.recipe, training.remedies
+    if remedies.tries == recipe.guard_tries:
+        journal.write("diverged", training.step, str(trouble), tries=remedies.tries)
+        raise Diverged(
+            f"{trouble}. {remedies.tries} roll-backs did not help (step sizes x {remedies.step_size or 1}, learning "
+            f"rates x {remedies.learning_rate or 1}): give a smaller step size or learning rate, or smooth activations"
+        )
+    remedies, action = remedies.after(trouble, recipe.guard_step_size, recipe.guard_learning_rate)
+    if distributed.rank() == 0 and remedies.tries % 2 == 0 and len(checkpoint.checkpoints(run)) > 1:
+        _, before = checkpoint.checkpoints(run)[:2]
+        checkpoint.drop_after(run, int(before.name.removeprefix("step_")))
+    distributed.barrier()
+    state = checkpoint.latest(run, training.device, lambda text: journal.write("damaged", training.step, text))
+    if state is None:
+        training.remedies = remedies
+        training.restart()
+    else:
+        training.load_state_dict(state, remedies)
+    journal.write("guard", trouble.step, f"{trouble}; back to step {training.step} with {action}", tries=remedies.tries)
+
+
+@contextmanager
+def _stop_signal() -> Iterator[threading.Event]:
+    """An event that Ctrl-C or a polite kill sets: the step in hand is finished and a checkpoint written."""
+    stopped = threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield stopped
+        return
+    before = {s: signal.getsignal(s) for s in (signal.SIGINT, signal.SIGTERM)}
+
+    def stop(number: int, frame: object) -> None:
+        if stopped.is_set():  # a second Ctrl-C means now
+            raise KeyboardInterrupt
+        stopped.set()
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield stopped
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
