@@ -13,6 +13,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
 import safetensors.torch
@@ -40,6 +41,8 @@ def claim(run: Path, recipe: Recipe) -> None:
     path = run / "recipe.json"
     if path.exists():
         known = read_json(path)
+        if not isinstance(known.get("recipe"), str) or not isinstance(known.get("fields"), dict):
+            raise InputError(f"{path} is damaged, expected the recipe's name and fields: choose another --out")
         if known["recipe"] != entry["recipe"]:
             raise InputError(
                 f"{run} is a run of {known['recipe']}, expected {entry['recipe']}: choose another --out, or that recipe"
@@ -50,13 +53,19 @@ def claim(run: Path, recipe: Recipe) -> None:
         if differ:
             what = ", ".join(f"{k} {theirs[k]!r} there, {ours[k]!r} now" for k in differ)
             raise InputError(f"{run} was begun with other numbers ({what}): choose another --out, or the same numbers")
-    elif run.is_dir() and any(p for p in run.iterdir() if p.name != ".tmp"):
+    elif run.is_dir() and any(p for p in run.iterdir() if not _aside(p)):
         raise InputError(f"{run} is not empty and is no run (it has no recipe.json): choose another --out")
     try:
         run.mkdir(parents=True, exist_ok=True)
+        for left in filter(_aside, run.iterdir()):  # what a kill left half written
+            shutil.rmtree(left) if left.is_dir() else left.unlink()
     except OSError as error:
         raise refused(run, error) from error
     write_json(path, entry)
+
+
+def _aside(path: Path) -> bool:
+    return path.name.startswith(".") and path.name.endswith(".tmp")
 
 
 # Checkpoints ---------------------------------------------------------------------------------------------------------
@@ -66,7 +75,9 @@ def save(run: Path, step: int, state: dict, keep: int) -> None:
     """Write ``step_NNNNNN/state.pt`` with its digest, and let go of all but the newest ``keep`` checkpoints."""
     folder = run / f"step_{step:06d}"
     aside = run / f".{folder.name}.{os.getpid()}.tmp"
-    shutil.rmtree(aside, ignore_errors=True)
+    before = run / f".{folder.name}.{os.getpid()}.before.tmp"
+    for path in (aside, before):
+        shutil.rmtree(path, ignore_errors=True)
     try:
         aside.mkdir()
         torch.save(state, aside / "state.pt")
@@ -74,13 +85,16 @@ def save(run: Path, step: int, state: dict, keep: int) -> None:
         for file in (aside / "state.pt", aside / "sha256", aside):
             sync(file)
         if folder.exists():  # a rolled-back run writes the same step again
-            shutil.rmtree(folder)
+            folder.rename(before)
         aside.rename(folder)
         sync(run)
     except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
         raise refused(folder, error) from error
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        if before.exists() and not folder.exists():
+            before.rename(folder)
+        for path in (aside, before):
+            shutil.rmtree(path, ignore_errors=True)
     for old in checkpoints(run)[keep:]:
         shutil.rmtree(old, ignore_errors=True)
 
@@ -98,14 +112,20 @@ def drop_after(run: Path, step: int) -> None:
 
 
 def latest(run: Path, device: torch.device, say: Callable[[str], object]) -> dict | None:
-    """The newest complete checkpoint; a damaged one is passed over, and ``say`` is told."""
-    for folder in checkpoints(run):
+    """The newest complete checkpoint; a damaged one is renamed, so that it counts no more, and ``say`` is told."""
+    folders = checkpoints(run)
+    for folder in folders:
         try:
             if (folder / "sha256").read_text().strip() != _digest(folder / "state.pt"):
                 raise ValueError("its digest does not match")
             return torch.load(folder / "state.pt", map_location=device, weights_only=True)
-        except (OSError, ValueError, RuntimeError, EOFError) as error:
-            say(f"checkpoint {folder.name} is damaged ({str(error).splitlines()[0]}); falling back to the one before")
+        except (OSError, ValueError, RuntimeError, EOFError, UnpicklingError) as error:
+            damaged = folder.with_name(f"damaged_{folder.name}")
+            shutil.rmtree(damaged, ignore_errors=True)
+            folder.rename(damaged)
+            say(f"checkpoint {folder.name} is damaged ({str(error).splitlines()[0]}), now {damaged.name}")
+    if folders:
+        say("no checkpoint is intact: starting afresh")
     return None
 
 
@@ -122,8 +142,9 @@ class Weights:
 
 def export(run: Path, weights: Weights) -> None:
     """Write model.safetensors and config.json."""
-    tensors = {k: v.detach().cpu().contiguous() for k, v in weights.state.items()}
-    write_atomic(run / "model.safetensors", lambda aside: safetensors.torch.save_file(tensors, aside))
+    # Clones, because safetensors refuses tied weights.
+    tensors = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in weights.state.items()}
+    write_atomic(run / "model.safetensors", safetensors.torch.save(tensors))
     write_json(run / "config.json", weights.config)
 
 
@@ -131,13 +152,14 @@ def recipe_of(entry: dict) -> Recipe:
     """The recipe that a recipe.json or config.json describes."""
     from absynth.recipes import find
 
-    cls = find(entry["recipe"])
-    known = {f.name: f for f in fields(cls)}
-    unknown = sorted(set(entry["fields"]) - set(known))
+    name, numbers = entry.get("recipe"), entry.get("fields")
+    if not isinstance(name, str) or not isinstance(numbers, dict):
+        raise InputError(f"expected a recipe's name and fields, got the keys {sorted(entry)}: the file is damaged")
+    cls = find(name)
+    unknown = sorted(set(numbers) - {f.name for f in fields(cls)})
     if unknown:
         raise InputError(f"the run's recipe has fields this version does not know: {', '.join(unknown)}")
-    values = {k: tuple(v) if isinstance(v, list) else v for k, v in entry["fields"].items()}
-    return cls(**values)  # type: ignore[arg-type]
+    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in numbers.items()})  # type: ignore[arg-type]
 
 
 def load(run: str | Path, *, device: str | torch.device = "cpu") -> Algorithm:
@@ -149,6 +171,9 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Algorithm:
 
     Returns:
         The algorithm with its saved weights, in evaluation mode, with the recipe as ``.recipe``.
+
+    Raises:
+        InputError: there is no run, or its files are damaged.
     """
     from absynth.guard import Remedies
 
@@ -157,9 +182,12 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Algorithm:
         raise InputError(f"expected a run directory, found none at {run}: absynth train RECIPE --out {run} makes one")
     config = read_json(run / "config.json")
     recipe = recipe_of(config)
-    with torch.random.fork_rng(devices=[]):
-        algorithm = recipe.algorithm()
-    Remedies(**config["remedies"]).apply(algorithm)
+    try:
+        with torch.random.fork_rng(devices=[]):
+            algorithm = recipe.algorithm()
+        Remedies(**config["remedies"]).apply(algorithm)
+    except (KeyError, TypeError, AttributeError) as error:
+        raise InputError(f"{run}/config.json is damaged ({error}): train again") from error
     try:
         state = safetensors.torch.load_file(run / "model.safetensors")
         algorithm.load_state_dict(state)

@@ -9,10 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
+from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from torch import Tensor
+
+T = TypeVar("T")
 
 
 def rank() -> int:
@@ -31,6 +34,8 @@ def process_group(device: torch.device) -> Iterator[None]:
     if "RANK" not in os.environ or dist.is_initialized():
         yield
         return
+    if device.type == "cuda" and device.index is None:  # "cuda" then means this process's own card
+        torch.cuda.set_device(int(os.environ.get("LOCAL_RANK", "0")))
     dist.init_process_group("nccl" if device.type == "cuda" else "gloo")
     try:
         yield
@@ -52,22 +57,13 @@ def average(tensors: Iterable[Tensor]) -> None:
             t.copy_(part.view_as(t))
 
 
-def agree(value: object) -> object:
-    """Rank 0's value, on every rank."""
+def gather(value: T) -> list[T]:
+    """Every rank's value, in the order of ranks, on every rank."""
     if world() == 1:
-        return value
-    box = [value]
-    dist.broadcast_object_list(box, src=0)
-    return box[0]
-
-
-def first_of(value: object | None) -> object | None:
-    """The value of the lowest rank that has one, on every rank; None where none has."""
-    if world() == 1:
-        return value
-    values: list[object | None] = [None] * world()
+        return [value]
+    values: list[T] = [value] * world()
     dist.all_gather_object(values, value)
-    return next((v for v in values if v is not None), None)
+    return values
 
 
 def barrier() -> None:

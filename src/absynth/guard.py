@@ -8,7 +8,8 @@ What is looked at, and why the limit is where it is:
 
 * a loss or a gradient that is not finite: nothing can be learned from it.
 * the gap of an EBM: a healthy gap wanders around 0 on a scale that changes slowly; a diverging one grows by orders of
-  magnitude. Trouble is a typical size of ``factor`` times the largest of at least 200 updates ago, and over ``gap``.
+  magnitude. Trouble is a typical size over ``gap`` and ``factor`` times the largest of at least 200 updates ago (and
+  of the run's first half, so that exponential growth is found at any rate).
 * the norm of a gradient, likewise.
 * the reach of a chain: ``factor`` times as far as chains start is outside any data's range.
 * δ²λ of a chain that an EBM learns from, λ being the curvature of −log density that its steps meet. A Langevin step
@@ -94,7 +95,7 @@ class History:
 
     block = 20
     lag = 10
-    """Blocks that are too recent to compare with: slow divergence must not pass as the usual."""
+    """Blocks that are too recent to compare with, at least: slow divergence must not pass as the usual."""
 
     def __init__(self) -> None:
         self.recent: list[float] = []
@@ -106,10 +107,10 @@ class History:
         if len(self.recent) < self.block:
             return None
         now = sorted(self.recent)[self.block // 2]
-        past = self.blocks[: -self.lag] or self.blocks[:1] or [math.inf]
+        past = self.blocks[: -max(self.lag, len(self.blocks) // 2)] or self.blocks[:1] or [math.inf]
         before = max(floor / factor, *past)
         self.recent, self.blocks = [], [*self.blocks, now]
-        return (now, before) if now > factor * before else None
+        return (now, before) if now > factor * before > 0 else None
 
 
 class Guard:
@@ -145,14 +146,14 @@ class Guard:
             stability: δ²λ by chain, where it was measured.
             samplers: the attribute that holds each chain's sampler.
         """
+        for name, sampler in samplers.items():  # first: a chain that explodes takes the losses with it
+            trouble = self._check_chain(step, name, sampler, seen["reach"], stability.get(name))
+            if trouble:
+                return trouble
         for what in ("loss", "gradient"):
             for who, value in seen[what].items():
                 if not math.isfinite(value):
                     return Trouble(step, what, who, None, f"its {what} is {value}")
-        for name, sampler in samplers.items():
-            trouble = self._check_chain(step, name, sampler, seen["reach"], stability.get(name))
-            if trouble:
-                return trouble
         for who, value in seen["loss"].items():
             jump = who in self.ebms and self._history(f"gap {who}").jump(value, self.factor, self.gap)
             if jump:
@@ -173,7 +174,7 @@ class Guard:
             return Trouble(step, "chain", who, sampler, "its states are not finite")
         if step < 100:  # persistent chains start where they ended: the range is that of the first starts
             self.ranges[name] = max(self.ranges.get(name, 0.0), reach[f"{name} start"])
-        if far > self.factor * self.ranges.get(name, math.inf):
+        if far > self.factor * self.ranges.get(name, 0.0) > 0:
             evidence = f"it reached {far:.3g}, its starts {self.ranges[name]:.3g}"
             return Trouble(step, "chain", who, sampler, evidence)
         if stability is not None and name in self.ebms and not stability <= self.stability:

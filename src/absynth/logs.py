@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +22,7 @@ from rich.progress import (
 
 from absynth import distributed
 from absynth.errors import InputError
-from absynth.files import write_atomic
+from absynth.files import refused, write_atomic
 
 if TYPE_CHECKING:
     from absynth.recipes.recipe import Recipe
@@ -43,8 +44,7 @@ class MetricsFile:
     def log(self, row: dict) -> None:
         """Append a line."""
         if distributed.rank() == 0:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(row) + "\n")
+            _append(self.path, row)
 
 
 class Journal:
@@ -53,6 +53,8 @@ class Journal:
     def __init__(self, run: Path, watchers: Sequence[Watcher]) -> None:
         self.path = run / "journal.jsonl"
         self.watchers = watchers
+        if distributed.rank() == 0:
+            _keep_lines(self.path, math.inf)
 
     def write(self, event: str, step: int, text: str, **numbers: float) -> None:
         """Append a line and, where it matters to somebody watching, say it."""
@@ -60,8 +62,7 @@ class Journal:
             return
         time = datetime.now(UTC).isoformat(timespec="seconds")
         row = {"event": event, "step": step, "time": time, "text": text, **numbers}
-        with self.path.open("a", encoding="utf-8") as file:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+        _append(self.path, row)
         if event in ("resume", "guard", "damaged"):
             for watcher in self.watchers:
                 watcher.say(f"{event}: {text}")
@@ -139,7 +140,15 @@ class TensorBoard:
         self.writer.close()
 
 
-def _keep_lines(path: Path, step: int) -> None:
+def _append(path: Path, row: dict) -> None:
+    try:
+        with path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+    except OSError as error:
+        raise refused(path, error) from error
+
+
+def _keep_lines(path: Path, step: float) -> None:
     """Keep the lines of a JSON-lines file up to ``step``, and none that a kill cut short."""
     if not path.exists():
         return

@@ -30,6 +30,7 @@ from absynth.seeding import stream
 from absynth.types import Batch
 
 STABILITY_STREAM = 1  # tells the guard's own randomness from the algorithm's, so that looking changes nothing
+RETRY_STREAM = int.from_bytes(b"retry", "big")  # and the noise after a roll-back from all that a recipe may draw
 
 
 @runtime_checkable
@@ -69,14 +70,18 @@ class EMA:
 
     def __init__(self, algorithm: nn.Module, decay: float) -> None:
         self.decay = decay
-        self.average = {k: v.detach().clone() for k, v in algorithm.named_parameters()}
+        self.average = {k: v.detach().clone() for k, v in self._parameters(algorithm).items()}
 
     def update(self, algorithm: nn.Module) -> None:
         """average ← decay · average + (1 − decay) · parameters."""
-        parameters = dict(algorithm.named_parameters())
+        parameters = self._parameters(algorithm)
         torch._foreach_lerp_(
             list(self.average.values()), [parameters[k].detach() for k in self.average], 1 - self.decay
         )
+
+    @staticmethod
+    def _parameters(algorithm: nn.Module) -> dict[str, nn.Parameter]:
+        return dict(algorithm.named_parameters(remove_duplicate=False))  # tied weights are saved under each name
 
 
 class Training:
@@ -102,14 +107,21 @@ class Training:
         self.ema = EMA(self.algorithm, self.recipe.ema) if self.recipe.ema else None
         ebms = {name for name, module in self.algorithm.named_children() if isinstance(module, EBM)}
         self.guard = Guard(ebms, gap=self.recipe.guard_gap, stability=self.recipe.guard_stability)
+        self.measured: dict[str, float] = {}
+        """The latest δ²λ, until a line of metrics.jsonl has told it."""
         self.step = 0
         self.seconds = 0.0
 
     def state_dict(self) -> dict:
+        """The state of all processes, which differ in buffers alone (persistent chains); every one must call it."""
+        whole = self.algorithm.state_dict()
+        names = [name for name, _ in self.algorithm.named_buffers() if name in whole]
         return {
             "step": self.step,
             "seconds": self.seconds,
-            "algorithm": self.algorithm.state_dict(),
+            "measured": self.measured,
+            "algorithm": whole,
+            "buffers": distributed.gather({name: whole[name].cpu() for name in names}),
             "optimizers": {k: o.state_dict() for k, o in self.optimizers.items()},
             "ema": self.ema.average if self.ema else None,
             "guard": self.guard.state_dict(),
@@ -120,13 +132,14 @@ class Training:
         """Go on from a checkpoint; ``remedies`` replace those that were in force when it was made."""
         self.remedies = remedies or Remedies(**state["remedies"])
         self.restart()
-        self.algorithm.load_state_dict(state["algorithm"])
+        rank, buffers = distributed.rank(), state["buffers"]
+        self.algorithm.load_state_dict(state["algorithm"] | (buffers[rank] if rank < len(buffers) else {}))
         for name, optimizer in self.optimizers.items():
             optimizer.load_state_dict(state["optimizers"][name])
         if self.ema and state["ema"]:
             self.ema.average = {k: v.clone() for k, v in state["ema"].items()}
         self.guard.load_state_dict(state["guard"])
-        self.step, self.seconds = state["step"], state["seconds"]
+        self.step, self.seconds, self.measured = state["step"], state["seconds"], dict(state["measured"])
 
     def weights(self) -> checkpoint.Weights:
         """The weights that ``load`` reads: averaged where the recipe averages."""
@@ -152,27 +165,34 @@ class Training:
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         totals = {name: torch.zeros((), device=self.device) for name in self.players}
+        retry = (RETRY_STREAM, self.remedies.stream) if self.remedies.stream else ()
+        reach: dict[str, Tensor] = {}
         for shard in range(rank, recipe.shards, world):
-            rng = stream(recipe.seed, shard, self.step, self.remedies.stream * 2, device=self.device)
+            rng = stream(recipe.seed, shard, self.step, *retry, device=self.device)
             part = Batch(*(None if t is None else t[shard :: recipe.shards].to(self.device) for t in batch))  # type: ignore[arg-type]
             losses = self.algorithm.losses(part, rng=rng)
             backward(losses, self.players, world / recipe.shards)
             for name in totals:
                 totals[name] += losses[name].detach() * (world / recipe.shards)
+            for name, chain in self.algorithm.chains.items():
+                for key, x in ((name, chain.end), (f"{name} start", chain.start)):
+                    far = x.detach().abs().amax()
+                    reach[key] = torch.maximum(reach[key], far) if key in reach else far  # keeps NaN
         parameters = {name: [p for p in m.parameters() if p.grad is not None] for name, m in self.players.items()}
         distributed.average([p.grad for ps in parameters.values() for p in ps] + list(totals.values()))  # type: ignore[misc]
         norms = {name: torch.nn.utils.get_total_norm([p.grad for p in ps]) for name, ps in parameters.items()}  # type: ignore[misc]
-        reach = {}
-        for name, chain in self.algorithm.chains.items():
-            reach |= {name: chain.end.abs().amax(), f"{name} start": chain.start.abs().amax()}
         groups = {"loss": totals, "gradient": norms, "reach": reach}
         numbers = iter(torch.stack([v.float() for g in groups.values() for v in g.values()]).tolist())  # one transfer
         return {group: {name: next(numbers) for name in values} for group, values in groups.items()}
 
-    def stability(self) -> dict[str, float]:
-        """δ²λ of every sampler that takes steps."""
-        rng = stream(self.recipe.seed, distributed.rank(), self.step, STABILITY_STREAM, device=self.device)
-        return stability(self.algorithm, self.algorithm.chains, rng=rng)
+    def look(self, seen: dict[str, dict[str, float]]) -> Trouble | None:
+        """What the guard finds in an update, with δ²λ measured now and then."""
+        chains, fresh = self.algorithm.chains, {}
+        if self.step % self.guard.every == 0:
+            rng = stream(self.recipe.seed, distributed.rank(), self.step, STABILITY_STREAM, device=self.device)
+            fresh = stability(self.algorithm, chains, rng=rng)
+            self.measured |= fresh
+        return self.guard.check(self.step, seen, fresh, {name: chain.sampler for name, chain in chains.items()})
 
     def advance(self) -> None:
         """Step every player's optimizer at the scheduled rate."""
@@ -213,12 +233,15 @@ def fit(
                 f"shards must be a multiple of the {distributed.world()} processes, got {recipe.shards}: "
                 f"add --shards {distributed.world()}"
             )
+        if recipe.batch % recipe.shards:  # slices of unlike sizes would count alike
+            raise InputError(f"batch must be a multiple of shards, got batch {recipe.batch}, shards {recipe.shards}")
         if distributed.rank() == 0:
             checkpoint.claim(run, recipe)
         distributed.barrier()
+        watchers = watchers if distributed.rank() == 0 else ()
         training = Training(recipe, device)
         journal = Journal(run, watchers)
-        state = checkpoint.latest(run, device, lambda text: journal.write("damaged", training.step, text))
+        state = _latest(run, device, journal)
         if state is not None:
             training.load_state_dict(state)
         journal.write("start" if state is None else "resume", training.step, f"{recipe.name()} on {device}")
@@ -243,36 +266,33 @@ def _train(
     stopped: threading.Event,
 ) -> None:
     recipe = training.recipe
-    if training.step == 0:
-        _save(training, run)  # the guard can always go back to the beginning
+    # The guard can always go back to the beginning, and weights that a kill left behind their checkpoint catch up.
+    _save(training, run) if training.step == 0 else _export(training, run)
     batches = recipe.batches(training.step)
     clock = time.monotonic() - training.seconds
-    measured: dict[str, float] = {}
     while training.step < recipe.steps:
         seen = training.learn(next(batches))
-        if recipe.guard_tries:
-            fresh = training.stability() if training.step % training.guard.every == 0 else {}
-            measured |= fresh
-            samplers = {name: chain.sampler for name, chain in training.algorithm.chains.items()}
-            found = training.guard.check(training.step, seen, fresh, samplers)
-            trouble = distributed.first_of(found)
-            if isinstance(trouble, Trouble):
-                _roll_back(training, trouble, run, journal)
-                batches, clock = recipe.batches(training.step), time.monotonic() - training.seconds
-                measured = {}
-                metrics.rewind(training.step)
-                continue
+        found = training.look(seen) if recipe.guard_tries else None
+        # Processes must agree on both, or one would wait for ever for what another has left.
+        reports = distributed.gather((found, stopped.is_set()))
+        trouble = next((trouble for trouble, _ in reports if trouble), None)
+        stop = any(stop for _, stop in reports)
+        if trouble:
+            _roll_back(training, trouble, run, journal)
+            batches, clock = recipe.batches(training.step), time.monotonic() - training.seconds
+            metrics.rewind(training.step)
+            continue
         training.advance()
         training.seconds = time.monotonic() - clock
         if training.step % recipe.log_every == 0:
-            row = {"step": training.step, "seconds": round(training.seconds, 3), **seen, "stability": measured}
+            row = {"step": training.step, "seconds": round(training.seconds, 3), **seen, "stability": training.measured}
             for log in (metrics, *watchers):
                 log.log(row)
-            measured = {}
+            training.measured = {}
         finished = training.step == recipe.steps
-        if training.step % recipe.checkpoint_every == 0 or finished or stopped.is_set():
+        if training.step % recipe.checkpoint_every == 0 or finished or stop:
             _save(training, run)
-        if stopped.is_set() and not finished:
+        if stop and not finished:
             journal.write("interrupt", training.step, "stopped on request; the same command goes on from here")
             raise KeyboardInterrupt
     text = f"{training.seconds:.0f} s of training, {training.remedies.tries} roll-backs"
@@ -280,10 +300,26 @@ def _train(
 
 
 def _save(training: Training, run: Path) -> None:
+    state = training.state_dict()
     if distributed.rank() == 0:
-        checkpoint.save(run, training.step, training.state_dict(), training.recipe.keep)
+        checkpoint.save(run, training.step, state, training.recipe.keep)
+    _export(training, run)
+
+
+def _export(training: Training, run: Path) -> None:
+    if distributed.rank() == 0:
         checkpoint.export(run, training.weights())
     distributed.barrier()
+
+
+def _latest(run: Path, device: torch.device, journal: Journal) -> dict | None:
+    """The newest intact checkpoint. Rank 0 goes first: it sets damaged ones aside."""
+    state = None
+    for rank in range(min(2, distributed.world())):
+        if min(1, distributed.rank()) == rank:
+            state = checkpoint.latest(run, device, lambda text: journal.write("damaged", 0, text))
+        distributed.barrier()
+    return state
 
 
 def _roll_back(training: Training, trouble: Trouble, run: Path, journal: Journal) -> None:
@@ -304,12 +340,13 @@ def _roll_back(training: Training, trouble: Trouble, run: Path, journal: Journal
         _, before = checkpoint.checkpoints(run)[:2]
         checkpoint.drop_after(run, int(before.name.removeprefix("step_")))
     distributed.barrier()
-    state = checkpoint.latest(run, training.device, lambda text: journal.write("damaged", training.step, text))
+    state = _latest(run, training.device, journal)
     if state is None:
         training.remedies = remedies
         training.restart()
     else:
         training.load_state_dict(state, remedies)
+    _save(training, run)  # a kill from here on must not forget the remedies
     journal.write("guard", trouble.step, f"{trouble}; back to step {training.step} with {action}", tries=remedies.tries)
 
 
