@@ -1,0 +1,259 @@
+"""Linear and convolutional layers: where nearly all of a chain's arithmetic is.
+
+Their gradient with respect to the input needs the weights alone, so nothing is kept for it. On a CPU in float32 the
+layers run on oneDNN with weights reordered once a chain and activations in channels-last order, and a ReLU that
+follows is applied in the same pass; other types and devices use torch's own layers. A transposed convolution of a 1×1
+map, the first layer of most generators, is a matrix product and is run as one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Size, Tensor
+
+from absynth.engine.ops import Gradient, Op, full, rule
+from absynth.engine.trace import Ref, Refused
+
+onednn = torch.ops.mkldnn
+Run = Callable[[Tensor], Tensor]
+
+
+@dataclass
+class Affine(Op):
+    """A layer with weights. ``prepare`` chooses how it runs, once a chain."""
+
+    weight: Tensor
+    bias: Tensor | None
+    shape: Size
+    run: Run = field(init=False, repr=False)
+    run_back: Run = field(init=False, repr=False)
+    dtype: torch.dtype = field(init=False)
+    channels_last: bool = field(init=False, default=False)
+
+    def prepare(self, dtype: torch.dtype, after: tuple[str, list[Any]] | None, packed: bool) -> None:
+        """Reorder the weights as they are now, for computing in ``dtype``.
+
+        Args:
+            dtype: float64, float32 or bfloat16.
+            after: a oneDNN name of an activation to apply in the same pass; only with ``packed``.
+            packed: use oneDNN's reordered weights.
+        """
+        raise NotImplementedError
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.run(self._laid_out(x))
+
+    def backward(self, g: Gradient, inputs: tuple[Tensor, ...], output: Tensor) -> tuple[Gradient, ...]:
+        return (self.run_back(self._laid_out(full(g, self.shape, self.weight))),)
+
+    def _laid_out(self, x: Tensor) -> Tensor:
+        if x.dtype != self.dtype:
+            x = x.to(self.dtype)
+        return x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
+
+
+def _matmul(weight: Tensor, bias: Tensor | None, after: tuple[str, list[Any]] | None, packed: bool, batch: int) -> Run:
+    """x ↦ x Wᵀ + b, W ``[out, in]``, followed by the activation ``after``."""
+    if not packed:
+        return lambda x: F.linear(x, weight, bias)
+    name, numbers = after or ("none", [])
+    blocked = onednn._reorder_linear_weight(weight.contiguous(), batch)
+    return lambda x: onednn._linear_pointwise(x, blocked, bias, name, numbers, "")
+
+
+@dataclass
+class Linear(Affine):
+    """x Wᵀ + b."""
+
+    def prepare(self, dtype: torch.dtype, after: tuple[str, list[Any]] | None, packed: bool) -> None:
+        self.dtype = dtype
+        weight, bias = _now(self.weight, dtype), _now(self.bias, dtype)
+        batch = self.shape[:-1].numel()
+        packed = packed and min(weight.shape) > 1 and batch > 1
+        if after and not packed:
+            raise ValueError("an activation is fused into packed layers only")
+        self.run = _matmul(weight, bias, after, packed, batch)
+        self.run_back = _matmul(weight.t(), None, None, packed, batch)
+        self.row = weight.sum(0, keepdim=True) if len(weight) == 1 else None
+
+    def backward(self, g: Gradient, inputs: tuple[Tensor, ...], output: Tensor) -> tuple[Gradient, ...]:
+        if self.row is None:
+            return super().backward(g, inputs, output)
+        # One output: the gradient is one row of weights, the same for all examples unless g differs between them.
+        row = self.row.view([1] * (len(self.shape) - 1) + [-1])
+        return (row if not isinstance(g, Tensor) and g == 1.0 else row * g,)
+
+
+@rule("linear")
+def _linear(input: Ref, weight: Tensor, bias: Tensor | None = None) -> Op:
+    _leaves(input, weight, bias)
+    return Linear((input,), weight, bias, Size([*input.shape[:-1], len(weight)]))
+
+
+@rule("matmul", "mm", "__matmul__")
+def _product(input: Ref, weight: Tensor) -> Op:
+    _leaves(input, weight, None)
+    if weight.ndim != 2 or len(input.shape) < 2:
+        raise Refused("a product is not of rows with a matrix")
+    return Linear((input,), weight.t(), None, Size([*input.shape[:-1], weight.shape[1]]))
+
+
+@rule("addmm")
+def _addmm(bias: Tensor, input: Ref, weight: Tensor, *, beta: float = 1, alpha: float = 1) -> Op:
+    if (beta, alpha) != (1, 1) or bias.ndim != 1:
+        raise Refused("addmm with factors")
+    _leaves(input, weight, bias)
+    return Linear((input,), weight.t(), bias, Size([*input.shape[:-1], weight.shape[1]]))
+
+
+@dataclass
+class Convolution(Affine):
+    """A 2-D convolution, or a transposed one; the input gradient of each is the other with the same weights."""
+
+    stride: list[int]
+    padding: list[int]
+    dilation: list[int]
+    groups: int
+    transposed: bool
+    output_padding: list[int]
+
+    def prepare(self, dtype: torch.dtype, after: tuple[str, list[Any]] | None, packed: bool) -> None:
+        self.dtype = dtype
+        weight, bias = _now(self.weight, dtype), _now(self.bias, dtype)
+        x = self.inputs[0].shape
+        # float64 is for tests and for small problems: there the ops are autograd's own, in the order of its memory.
+        self.channels_last = dtype != torch.float64
+        if self.transposed:
+            self.run = self._transposed(weight, bias, self.output_padding, after, packed)
+            self.run_back = self._plain(weight, None, None, packed, self.shape)
+        else:
+            # The sizes that a transposed convolution cannot tell from its input: rows that the stride left over.
+            over = [
+                n - ((m - 1) * s - 2 * p + d * (k - 1) + 1)
+                for n, m, s, p, d, k in zip(
+                    x[2:], self.shape[2:], self.stride, self.padding, self.dilation, weight.shape[2:]
+                )
+            ]
+            self.run = self._plain(weight, bias, after, packed, x)
+            self.run_back = self._transposed(weight, None, over, None, packed)
+
+    def _plain(
+        self, weight: Tensor, bias: Tensor | None, after: tuple[str, list[Any]] | None, packed: bool, size: Size
+    ) -> Run:
+        how = self.padding, self.stride, self.dilation, self.groups
+        if not packed:
+            weight = self._ordered(weight)
+            return lambda x: F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)  # type: ignore[arg-type]
+        name, numbers = after or ("none", [])
+        blocked = onednn._reorder_convolution_weight(self._ordered(weight), *how, list(size))
+        return lambda x: onednn._convolution_pointwise(x, blocked, bias, *how, name, numbers, "")
+
+    def _transposed(
+        self,
+        weight: Tensor,
+        bias: Tensor | None,
+        over: list[int],
+        after: tuple[str, list[Any]] | None,
+        packed: bool,
+    ) -> Run:
+        if not packed:
+            weight = self._ordered(weight)
+            return lambda x: F.conv_transpose2d(
+                x, weight, bias, self.stride, self.padding, over, self.groups, self.dilation
+            )  # type: ignore[arg-type]
+        how = self.padding, over, self.stride, self.dilation, self.groups
+        name, numbers = after or ("none", [])
+        size = list(self.inputs[0].shape if self.transposed else self.shape)
+        blocked = onednn._reorder_convolution_transpose_weight(weight, *how, size)
+        return lambda x: onednn._convolution_transpose_pointwise(x, blocked, bias, *how, name, numbers, "")
+
+    def _ordered(self, weight: Tensor) -> Tensor:
+        return weight.contiguous(memory_format=torch.channels_last) if self.channels_last else weight
+
+
+@dataclass
+class FromPoint(Affine):
+    """A transposed convolution of a 1×1 map without padding: a matrix product with the whole output map."""
+
+    def prepare(self, dtype: torch.dtype, after: tuple[str, list[Any]] | None, packed: bool) -> None:
+        self.dtype = dtype
+        self.channels_last = False
+        weight, bias = _now(self.weight, dtype), _now(self.bias, dtype)
+        n_in, n_out, height, width = weight.shape
+        # Rows in the order (height, width, channel): the product comes out in channels-last order.
+        matrix = weight.permute(2, 3, 1, 0).reshape(-1, n_in)
+        wide = None if bias is None else bias.repeat(height * width)
+        b = self.shape[0]
+        forward = _matmul(matrix, wide, after if packed else None, packed, b)
+        back = _matmul(matrix.t().contiguous(), None, None, packed, b)
+        self.run = lambda x: forward(x.reshape(b, n_in)).view(b, height, width, n_out).permute(0, 3, 1, 2)
+        self.run_back = lambda g: back(g.permute(0, 2, 3, 1).reshape(b, -1)).view(b, n_in, 1, 1)
+
+
+@rule("conv2d")
+def _conv2d(
+    input: Ref,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    dilation: Any = 1,
+    groups: int = 1,
+) -> Op:
+    _leaves(input, weight, bias)
+    stride, padding, dilation = _pair(stride), _pair(padding), _pair(dilation)
+    side = [
+        (n + 2 * p - d * (k - 1) - 1) // s + 1
+        for n, p, d, k, s in zip(input.shape[2:], padding, dilation, weight.shape[2:], stride)
+    ]
+    shape = Size([input.shape[0], len(weight), *side])
+    return Convolution((input,), weight, bias, shape, stride, padding, dilation, groups, False, [0, 0])
+
+
+@rule("conv_transpose2d")
+def _conv_transpose2d(
+    input: Ref,
+    weight: Tensor,
+    bias: Tensor | None = None,
+    stride: Any = 1,
+    padding: Any = 0,
+    output_padding: Any = 0,
+    groups: int = 1,
+    dilation: Any = 1,
+) -> Op:
+    _leaves(input, weight, bias)
+    stride, padding, over, dilation = _pair(stride), _pair(padding), _pair(output_padding), _pair(dilation)
+    side = [
+        (n - 1) * s - 2 * p + d * (k - 1) + o + 1
+        for n, s, p, d, k, o in zip(input.shape[2:], stride, padding, dilation, weight.shape[2:], over)
+    ]
+    shape = Size([input.shape[0], weight.shape[1] * groups, *side])
+    if input.shape[2:] == (1, 1) and (padding, over, dilation, groups) == ([0, 0], [0, 0], [1, 1], 1):
+        return FromPoint((input,), weight, bias, shape)
+    return Convolution((input,), weight, bias, shape, stride, padding, dilation, groups, True, over)
+
+
+def _pair(value: Any) -> list[int]:
+    if isinstance(value, str):
+        raise Refused("padding is given by a word")
+    pair = [value, value] if isinstance(value, int) else list(value)
+    if len(pair) == 1:
+        pair = pair * 2
+    return pair
+
+
+def _leaves(input: Any, weight: Any, bias: Any) -> None:
+    if not isinstance(input, Ref) or not isinstance(weight, Tensor) or not isinstance(bias, (Tensor, type(None))):
+        raise Refused("a layer's weights depend on the argument")
+    if len(input.shape) < 2 or (weight.ndim == 4 and len(input.shape) != 4):
+        raise Refused("a layer is applied to something without a batch")
+
+
+def _now(t: Any, dtype: torch.dtype) -> Any:
+    """The values of a parameter as they are now, in the type of the computation."""
+    return None if t is None else t.detach().to(dtype)
