@@ -1,0 +1,100 @@
+"""Maximum likelihood learning of an energy-based model of the data themselves, by one of three synthesis starts.
+
+Xie, Lu, Zhu, Wu: "A Theory of Generative ConvNet", ICML 2016, arXiv:1602.03264; Nijkamp, Hill, Zhu, Wu: "Learning
+Non-Convergent Non-Persistent Short-Run MCMC Toward Energy-Based Model", NeurIPS 2019, arXiv:1904.09770; equations as in
+the tutorial of Xie and Wu, CVPR 2021, part I ("Maximum Likelihood Estimation", "Analysis by Synthesis").
+
+    p_θ(x) = exp(f_θ(x)) p_0(x) / Z(θ)
+    L'(θ)  = E_data[∇_θ f_θ(x)] − E_{p_θ}[∇_θ f_θ(x)]                          (1)
+    x_{t+1} = x_t + (δ²/2) ∇_x log p_θ(x_t) + τ ε_t                            (2)
+
+What stands in for p_θ in (1) is the law of the chains, and the start decides which:
+
+* :class:`FromNoise`: short runs, the law q_θ = M_θ p_start of K steps from a fixed start. Learning then solves
+  E_data[∇f] = E_{q_θ}[∇f], a moment matching estimate: q_θ is the model that generates, p_θ is not.
+* :class:`Persistent`: chains that go on between updates, and so follow p_θ as it changes: maximum likelihood.
+* :class:`FromData`: contrastive divergence, the gradient of KL(data ‖ p_θ) − KL(M_θ data ‖ p_θ) but for one term.
+
+The image literature writes (2) as x + η∇f + s·ε with η and s apart: δ = √(2η), τ = s. Such a chain samples p_θ^{1/T} at
+temperature T = s²/(2η) = (τ/δ)²; where T is far below 1, f is no log density and only f/T is.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor
+
+from absynth.algorithms.algorithm import Algorithm
+from absynth.density import EBM
+from absynth.errors import InputError
+from absynth.samplers import FromNoise, Persistent, Start
+from absynth.seeding import noise_like
+from absynth.types import Batch, Reference, Rng, Sampler
+
+
+class MaximumLikelihood(Algorithm):
+    """Player: ``ebm``.
+
+    Args:
+        ebm: p_θ(x|c).
+        start: where chains begin: :class:`FromNoise`, :class:`Persistent` or :class:`FromData`.
+        sampler: K steps on p_θ; its temperature is the one that the model is learned and sampled at.
+        data_noise: standard deviation of noise added to the data. Where a coordinate of the data is constant (the black
+            border of a digit) the likelihood has no maximum without it.
+        sample_rounds: times the sampler runs on a fresh chain in ``sample``. 1 is the short run's own law; persistent
+            chains have run far longer than K steps, so a fresh one has to go on until it has their law.
+
+    Raises:
+        InputError: ``data_noise`` is negative or ``sample_rounds`` is not positive.
+    """
+
+    def __init__(
+        self, ebm: EBM, *, start: Start, sampler: Sampler, data_noise: float = 0.0, sample_rounds: int = 1
+    ) -> None:
+        super().__init__()
+        if data_noise < 0 or sample_rounds < 1:
+            raise InputError(
+                f"expected data_noise of at least 0 and sample_rounds of at least 1, got {data_noise:g} and "
+                f"{sample_rounds}: leave them out for 0 and 1"
+            )
+        self.ebm = ebm
+        self.start = start
+        self.sampler = sampler
+        self.data_noise = data_noise
+        self.sample_rounds = sample_rounds
+
+    def extra_repr(self) -> str:
+        temperature = getattr(self.sampler, "temperature", 1.0)
+        return (
+            f"sampler={self.sampler}, temperature={temperature:g}\n"
+            f"data_noise={self.data_noise:g}, sample_rounds={self.sample_rounds}"
+        )
+
+    @property
+    def origin(self) -> Reference:
+        """Where a chain begins that has no data beside it: the start's own law, else p_0."""
+        return self.start.reference if isinstance(self.start, FromNoise | Persistent) else self.ebm.reference
+
+    def observed(self, x: Tensor, *, rng: Rng) -> Tensor:
+        """x⁺ ``[b, *event]``: the data, with their noise."""
+        return x + self.data_noise * noise_like(x, rng) if self.data_noise else x
+
+    def synthesize(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
+        """x⁻ ``[b, *event]``, one chain beside each of x: K steps of (2) from the start."""
+        first, ticket = self.start.draw(x, rng=rng)
+        x_neg = self.run_chain("ebm", "sampler", self.ebm(c).log_density, first, rng=rng)
+        self.start.keep(ticket, x_neg)
+        return x_neg
+
+    def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
+        x_pos = self.observed(batch.x, rng=rng)
+        x_neg = self.synthesize(x_pos, batch.c, rng=rng)
+        f = self.ebm(batch.c).f
+        return {"ebm": f(x_neg).mean() - f(x_pos).mean()}  # −L'(θ), (1)
+
+    def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
+        """n fresh chains ``[n, *event]`` of ``sample_rounds`` · K steps from ``origin``."""
+        x = self.origin.sample(n, rng)
+        for _ in range(self.sample_rounds):
+            x = self.run_chain("ebm", "sampler", self.ebm(c).log_density, x, rng=rng)
+        return x

@@ -1,0 +1,156 @@
+"""A short-run EBM of a user's own pictures: a folder, or an .npz / .npy of arrays.
+
+Numbers of Nijkamp et al. 2019 (arXiv:1904.09770) and their authors' code: 100 steps of x + ∇f + 0.01·ε from uniform
+noise, which is Langevin with δ = √2 at temperature 5e-5, so f / 5e-5 is the log density that is sampled; no reference;
+width 64, data noise 0.03, Adam at 1e-4. Here the activation is smooth by default, for its bounded curvature. The other
+image recipes are this one with a data set's own numbers.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.optim import Adam, Optimizer
+
+from absynth.algorithms.improved_contrastive_divergence import ImageMoves, ImprovedContrastiveDivergence
+from absynth.algorithms.maximum_likelihood import MaximumLikelihood
+from absynth.data.images import Images
+from absynth.data.order import minibatches
+from absynth.density import EBM
+from absynth.distributions import StandardNormal, Uniform
+from absynth.errors import InputError
+from absynth.networks.convnet import conv_f
+from absynth.networks.mlp import Activation
+from absynth.recipes.latent_prior_images import read_folder
+from absynth.recipes.recipe import Recipe
+from absynth.samplers import FromData, FromNoise, Langevin, Persistent, Start
+from absynth.seeding import stream
+from absynth.types import Batch, Reference
+
+BANK = int.from_bytes(b"bank", "big")
+"""Keeps the first bank apart from a step's noise."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShortRunImages(Recipe):
+    """Energy-based model of pictures by maximum likelihood (Nijkamp et al. 2019) on your own pictures."""
+
+    steps: int = 50_000
+    batch: int = 64
+    checkpoint_every: int = 500
+    size: int = 0
+    """Side of the pictures in pixels; 0: as found, all alike."""
+    channels: int = 0
+    """1 grey, 3 colour; 0: as found."""
+    limit: int = 0
+    """Use only the first so many training pictures; 0: all."""
+    method: Literal["maximum_likelihood", "improved_cd"] = "maximum_likelihood"
+    """Improved contrastive divergence (Du et al. 2021) adds its two terms, and moves in a persistent bank."""
+    start: Literal["noise", "persistent", "data"] = "noise"
+    """Where chains begin: fresh noise (short run), a bank that survives, the data (contrastive divergence)."""
+    bank: int = 10_000
+    """Chains of the bank, with --start persistent."""
+    restart: float = 0.05
+    """Probability that a chain of the bank begins anew in an update."""
+    reference_std: float = 0.0
+    """Standard deviation of the Gaussian p_0, where chains then begin too; 0: flat, and a uniform start."""
+    width: int = 64
+    """n_f, maps of f's first layer."""
+    ebm_activation: Activation = "silu"
+    """Activation of f; the authors' leaky ReLU wants a smaller rate or more data noise."""
+    chain_steps: int = 100
+    """K, Langevin steps an update and a sample."""
+    step_size: float = math.sqrt(2)
+    """δ of x + (δ²/2)·score + δ√T·noise; for x + η∇f + s·noise it is √(2η)."""
+    temperature: float = 5e-5
+    """T, the temperature that is really sampled, s²/(2η); 1 is true Langevin."""
+    sample_rounds: int = 1
+    """Times K steps run for a fresh sample; 1 is the short run, persistent models want more."""
+    data_noise: float = 0.03
+    """Standard deviation of noise added to the data; less is sharper, and less stable."""
+    lr: float = 1e-4
+    """Adam's rate."""
+    decay: float = 0.2
+    """Share of the updates, at the end, in which the rate falls to 0."""
+    # f's unit is a temperature of 5e-5 here: gaps of healthy runs stay below 0.3 and those of diverging ones pass 1 on
+    # their way to 1e5, and the gap must also be ten times its past to count.
+    guard_gap: float = 1.0
+    # δ²λ of a short run is no statement about variance, as at T << 1 no chain equilibrates; above 4 a step overshoots.
+    guard_stability: float = 4.0
+
+    def __post_init__(self) -> None:
+        if self.method == "improved_cd" and self.start != "persistent":
+            raise InputError(
+                f"improved_cd needs a bank to keep apart from, got --start {self.start}: add --start persistent"
+            )
+
+    # What differs between data sets ----------------------------------------------------------------------------------
+
+    def read(self, split: Literal["train", "test"]) -> Images:
+        """One split of the data set."""
+        if not self.data:
+            raise InputError("expected --data FOLDER of pictures (or an .npz / .npy of arrays), got none")
+        return read_folder(self.data, split, self.size)
+
+    # The experiment --------------------------------------------------------------------------------------------------
+
+    def images(self, split: Literal["train", "test"]) -> Images:
+        """The pictures this recipe trains on, or is tested on."""
+        images = self.read(split)
+        if not self.limit or split == "test":
+            return images
+        labels = None if images.labels is None else images.labels[: self.limit]
+        return replace(images, x=images.x[: self.limit], labels=labels)
+
+    def resolve(self) -> Recipe:
+        _, channels, height, width = self.images("train").x.shape
+        if height != width:
+            raise InputError(f"pictures must be square, got {height}x{width}: --size {min(height, width)} crops them")
+        for name, given, found in (("size", self.size, height), ("channels", self.channels, channels)):
+            if given not in (0, found):
+                raise InputError(f"the data has {name} {found}, got --{name} {given}: leave it out")
+        return replace(self, size=height, channels=channels)
+
+    def algorithm(self) -> MaximumLikelihood:
+        shape = (self.channels, self.size, self.size)
+        flat = Uniform(*shape)
+        reference = StandardNormal(*shape, std=self.reference_std) if self.reference_std else flat
+        f = conv_f(self.channels, self.size, self.width, self.ebm_activation)
+        # Channels last: convolutions of few channels run half as long on a CPU.
+        ebm = EBM(f.to(memory_format=torch.channels_last), reference)  # type: ignore[call-overload]
+        start = self._start(reference)
+        sampler = Langevin(self.chain_steps, self.step_size, self.step_size * math.sqrt(self.temperature))
+        if isinstance(start, Persistent) and self.method == "improved_cd":
+            return ImprovedContrastiveDivergence(
+                ebm, start=start, sampler=sampler, moves=ImageMoves(), data_noise=self.data_noise,
+                sample_rounds=self.sample_rounds,
+            )  # fmt: skip
+        return MaximumLikelihood(
+            ebm, start=start, sampler=sampler, data_noise=self.data_noise, sample_rounds=self.sample_rounds
+        )
+
+    def _start(self, reference: Reference) -> Start:
+        if self.start == "persistent":
+            return Persistent(self.bank, reference, self.restart, rng=stream(self.seed, 0, 0, BANK))
+        return FromNoise(reference) if self.start == "noise" else FromData()
+
+    def optimizers(self, algorithm: nn.Module) -> dict[str, Optimizer]:
+        return {"ebm": Adam(algorithm.get_submodule("ebm").parameters(), self.lr)}
+
+    def schedule(self, step: int) -> float:
+        return min(1.0, (self.steps - step) / max(self.decay * self.steps, 1.0))
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        images = self.images("train")
+        order = minibatches(len(images), self.batch, seed=self.seed, start=start)
+        return (Batch(images.batch(index)) for index in order)
+
+    def tiny(self) -> Recipe:
+        return replace(
+            self, steps=4, batch=8, limit=64, width=4, chain_steps=3, bank=32, log_every=1, checkpoint_every=2
+        )
