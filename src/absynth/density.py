@@ -79,10 +79,16 @@ def value_and_score(
 ) -> tuple[Float[Tensor, "b"], Float[Tensor, "b *event"]]:
     """The log density and its score, from one pass through the network."""
     with torch.inference_mode(False), torch.enable_grad():
-        x = (x.clone() if x.is_inference() else x.detach()).requires_grad_()
+        x = _trackable(x).detach().requires_grad_()
         value = log_density(x)
         (gradient,) = torch.autograd.grad(value.sum(), x)
     return value.detach(), gradient
+
+
+def _trackable(x: Tensor) -> Tensor:
+    """x, or a copy that autograd accepts if x was made under ``inference_mode``."""
+    with torch.inference_mode(False):
+        return x.clone() if x.is_inference() else x
 
 
 def observe(log_density: LogDensity, log_likelihood: LogDensity) -> LogDensity:
@@ -106,8 +112,8 @@ class restrict:
 
     def __init__(self, log_density: LogDensity, mask: Bool[Tensor, "..."], y: Tensor) -> None:
         self.log_density = log_density
-        self.mask = mask
-        self.y = y
+        self.mask = _trackable(mask)
+        self.y = _trackable(y)
 
     def __call__(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b"]:
         return self.log_density(self.fill(x))

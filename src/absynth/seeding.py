@@ -13,6 +13,8 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+ROWS = 2  # tells the rows of a sample from the steps of a run: SeedSequence takes trailing zeros for nothing at all
+
 
 def stream(seed: int, rank: int = 0, step: int = 0, *purpose: int, device: torch.device | str = "cpu") -> Generator:
     """The generator of one step of one process.
@@ -47,7 +49,7 @@ class Streams:
     def __init__(self, seed: int, rows: Sequence[int] | range, *, device: torch.device | str = "cpu") -> None:
         self.seed = seed
         self.device = torch.device(device)
-        self.generators = [stream(seed, 0, row, device=device) for row in rows]
+        self.generators = [stream(seed, 0, row, 0, ROWS, device=device) for row in rows]
 
     def __len__(self) -> int:
         return len(self.generators)

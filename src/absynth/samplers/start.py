@@ -11,6 +11,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from absynth.errors import InputError
 from absynth.seeding import noise_like, uniform_like
 from absynth.types import Conditional, Reference, Rng
 
@@ -74,6 +75,11 @@ class Persistent(Start):
         return f"size={len(self.bank)}, restart={self.restart:g}"
 
     def draw(self, x: Tensor, *, rng: Rng) -> tuple[Tensor, Ticket]:
+        if len(x) > len(self.bank):
+            raise InputError(
+                f"a persistent bank must hold at least {len(x)} chains, got {len(self.bank)}: "
+                "make it as large as a batch"
+            )
         # Rows are the first b of a random order, so that no chain is drawn twice in one batch.
         order = uniform_like(torch.empty(len(self.bank), dtype=x.dtype, device=x.device), rng).argsort()
         ticket = order[: len(x)]

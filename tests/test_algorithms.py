@@ -1,0 +1,303 @@
+"""What every algorithm owes, whatever it learns. A new algorithm is one factory and one line in ``CASES``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from absynth.algorithms import Algorithm, AlternatingBackprop, LatentPrior
+from absynth.density import EBM
+from absynth.distributions import GaussianGenerator, StandardNormal
+from absynth.networks.mlp import mlp, mlp_f
+from absynth.samplers import Langevin
+from absynth.seeding import noise_like, stream
+from absynth.training import backward, update
+from absynth.types import Batch
+
+F64 = torch.float64
+SHORT = Langevin(3, 0.2)
+
+# --- one small factory an algorithm: the networks are float64, their weights from the global generator --------------
+
+
+def generator() -> GaussianGenerator:
+    return GaussianGenerator(mlp([2, 8, 5], "silu"), 0.3).double()
+
+
+def prior() -> EBM:
+    return EBM(mlp_f(2, 8, "silu"), StandardNormal(2)).double()
+
+
+def latent_prior() -> LatentPrior:
+    return LatentPrior(prior(), generator(), prior_sampler=SHORT, posterior_sampler=SHORT)
+
+
+def alternating_backprop() -> AlternatingBackprop:
+    return AlternatingBackprop(StandardNormal(2).double(), generator(), posterior_sampler=SHORT)
+
+
+# --- batches of n examples ------------------------------------------------------------------------------------------
+
+
+def vectors(n: int) -> Batch:
+    """x [n, 5]."""
+    return Batch(noise_like(torch.empty(n, 5, dtype=F64), stream(7)))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the table.
+
+    Args:
+        make: a small algorithm, float64, new at every call.
+        batch: n examples to learn from; their condition, if any, is what ``sample`` is given too.
+        players: the names of the players that learn.
+    """
+
+    make: Callable[[], Algorithm]
+    batch: Callable[[int], Batch]
+    players: tuple[str, ...]
+
+    def build(self, seed: int = 0) -> Algorithm:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.make()
+
+
+CASES = {
+    "LatentPrior": Case(latent_prior, vectors, ("prior", "generator")),
+    "AlternatingBackprop": Case(alternating_backprop, vectors, ("generator",)),
+}
+
+# --- what they owe --------------------------------------------------------------------------------------------------
+
+
+def gradients(case: Case, *, players: tuple[str, ...]) -> dict[str, Tensor | None]:
+    """The gradient of every parameter after the losses of these players went backward."""
+    algorithm = case.build()
+    losses = algorithm.losses(case.batch(6), rng=stream(1))
+    backward({k: losses[k] for k in players}, {k: algorithm.get_submodule(k) for k in players})
+    return {name: p.grad for name, p in algorithm.named_parameters()}
+
+
+def sample(algorithm: Algorithm, case: Case, n: int = 4, seed: int = 2) -> Tensor:
+    return algorithm.sample(n, case.batch(n).c, rng=stream(seed))
+
+
+def keys_are_players(case: Case) -> None:
+    algorithm = case.build()
+    losses = algorithm.losses(case.batch(6), rng=stream(1))
+    learning = {name for name, m in algorithm.named_children() if any(p.requires_grad for p in m.parameters())}
+    assert set(case.players) == learning, "players of the table are the children that have something to learn"
+    assert set(case.players) <= set(losses), "every player has a loss"
+    assert set(losses) <= {name for name, _ in algorithm.named_children()}, "every loss has a player"
+    for loss in losses.values():
+        assert loss.shape == ()
+        assert loss.isfinite()
+
+
+def losses_leave_no_gradients(case: Case) -> None:
+    algorithm = case.build()
+    algorithm.losses(case.batch(6), rng=stream(1))
+    sample(algorithm, case)
+    assert all(p.grad is None for p in algorithm.parameters()), "chains must leave no gradients on parameters"
+
+
+def losses_reach_their_player_and_no_other(case: Case) -> None:
+    together = gradients(case, players=case.players)
+    for player in case.players:
+        alone = gradients(case, players=(player,))
+        for name, gradient in alone.items():
+            if not name.startswith(f"{player}."):
+                assert gradient is None, f"the loss of {player} reached {name}"
+                continue
+            assert gradient is not None, f"the loss of {player} must reach {name}"
+            assert gradient.isfinite().all()
+            # Biases may have a gradient of zero: f's last one tilts nothing.
+            assert gradient.ndim < 2 or gradient.abs().sum() > 0, f"the loss of {player} must depend on {name}"
+            assert torch.equal(together[name], gradient), f"the gradient of {name} changes when others go backward too"
+
+
+def randomness_is_rng_alone(case: Case) -> None:
+    before = torch.get_rng_state()
+    one, two, other = (case.build().losses(case.batch(6), rng=stream(s)) for s in (1, 1, 2))
+    for name in one:
+        assert torch.equal(one[name], two[name]), f"same rng, same loss of {name}"
+    assert any(not torch.equal(one[name], other[name]) for name in one), "another rng, other losses"
+    draws = [sample(case.build(), case, seed=s) for s in (1, 1, 2)]
+    assert torch.equal(draws[0], draws[1]), "same rng, same samples"
+    assert not torch.equal(draws[0], draws[2]), "another rng, other samples"
+    assert torch.equal(before, torch.get_rng_state()), "the global generator must not be touched"
+
+
+def optimizers(algorithm: Algorithm, case: Case) -> dict[str, torch.optim.Optimizer]:
+    return {k: torch.optim.Adam(algorithm.get_submodule(k).parameters(), 1e-2) for k in case.players}
+
+
+def a_state_dict_is_the_whole_state(case: Case) -> None:
+    first, second = case.build(0), case.build(1)
+    update(first, optimizers(first, case), case.batch(6), rng=stream(3))
+    assert not torch.equal(sample(first, case), sample(second, case))
+    second.load_state_dict(first.state_dict())
+    assert torch.equal(sample(first, case), sample(second, case))
+    for k in range(2):  # and so do further steps
+        losses = [a.losses(case.batch(6), rng=stream(4, 0, k)) for a in (first, second)]
+        assert {n: v.item() for n, v in losses[0].items()} == {n: v.item() for n, v in losses[1].items()}
+
+
+def every_parameter_learns(case: Case) -> None:
+    algorithm = case.build()
+    before = {name: p.detach().clone() for name, p in algorithm.named_parameters()}
+    batch = case.batch(6)
+    x = batch.x.clone()
+    losses = update(algorithm, optimizers(algorithm, case), batch, rng=stream(3))
+    assert set(losses) >= set(case.players)
+    assert torch.equal(batch.x, x), "the batch must be left as it was"
+    for name, p in algorithm.named_parameters():
+        assert p.ndim < 2 or not torch.equal(p, before[name]), f"{name} must learn"
+
+
+def samples_are_examples(case: Case) -> None:
+    algorithm = case.build()
+    for n in (1, 4):
+        x = sample(algorithm, case, n)
+        assert x.shape == (n, *case.batch(n).x.shape[1:])
+        assert x.isfinite().all()
+        assert x.dtype == F64
+        assert not x.requires_grad
+    twin = case.build()  # a bank of chains remembers that it was drawn from, so a twin goes through the same calls
+    for n in (1, 4):
+        with torch.inference_mode():
+            y = sample(twin, case, n)
+    assert torch.equal(x, y)
+
+
+def one_example_is_enough(case: Case) -> None:
+    algorithm = case.build()
+    losses = update(algorithm, optimizers(algorithm, case), case.batch(1), rng=stream(1))
+    assert all(abs(loss) < 1e6 for loss in losses.values())
+
+
+def repr_tells_what_it_is(case: Case) -> None:
+    algorithm = case.build()
+    text = repr(algorithm)
+    assert type(algorithm).__name__ in text
+    assert "object at 0x" not in text, "every part must have a repr of its own"
+    for player in case.players:
+        assert f"({player}):" in text
+
+
+def chains_are_remembered_for_the_guard(case: Case) -> None:
+    algorithm = case.build()
+    algorithm.losses(case.batch(6), rng=stream(1))
+    for name, chain in algorithm.chains.items():
+        assert hasattr(algorithm, chain.sampler), f"chain {name} must name the attribute that holds its sampler"
+        assert chain.log_density(chain.end).shape == chain.end.shape[:1]
+        assert not chain.start.requires_grad
+        assert not chain.end.requires_grad
+
+
+OWED = [
+    keys_are_players,
+    losses_leave_no_gradients,
+    losses_reach_their_player_and_no_other,
+    randomness_is_rng_alone,
+    a_state_dict_is_the_whole_state,
+    every_parameter_learns,
+    samples_are_examples,
+    one_example_is_enough,
+    repr_tells_what_it_is,
+    chains_are_remembered_for_the_guard,
+]
+
+
+@pytest.mark.parametrize("check", OWED, ids=lambda c: c.__name__)
+@pytest.mark.parametrize("name", CASES)
+def test_conformance(name, check):
+    check(CASES[name])
+
+
+# --- negative controls: each breaks one promise ---------------------------------------------------------------------
+
+
+class Nameless(LatentPrior):
+    def losses(self, batch, *, rng):
+        losses = super().losses(batch, rng=rng)
+        return {"ebm": losses["prior"], "generator": losses["generator"]}
+
+
+class Polluting(LatentPrior):
+    """Calls backward inside a chain, and leaves its gradients."""
+
+    def losses(self, batch, *, rng):
+        self.generator(batch.x[:, :2]).log_prob(batch.x).sum().backward()
+        return super().losses(batch, rng=rng)
+
+
+class Idle(LatentPrior):
+    """A prior with a layer that nothing uses."""
+
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        self.prior.spare = nn.Linear(2, 2).double()
+
+
+class Careless(LatentPrior):
+    """Draws from the global generator."""
+
+    def losses(self, batch, *, rng):
+        return {k: v + torch.rand(()) for k, v in super().losses(batch, rng=rng).items()}
+
+
+class Forgetful(LatentPrior):
+    """Keeps something that it learned outside its state."""
+
+    shift = 0.0
+
+    def losses(self, batch, *, rng):
+        self.shift = self.shift + 1.0
+        return {k: v + self.shift for k, v in super().losses(batch, rng=rng).items()}
+
+
+class Attached(LatentPrior):
+    def decode(self, z, c=None):
+        return self.generator(z, c).mode
+
+
+class Squeezing(LatentPrior):
+    """The squeeze that breaks at one example."""
+
+    def losses(self, batch, *, rng):
+        if batch.x.squeeze().ndim < 2:
+            raise IndexError("dimension out of range")
+        return super().losses(batch, rng=rng)
+
+
+def broken(kind: type[LatentPrior]) -> Case:
+    return Case(
+        lambda: kind(prior(), generator(), prior_sampler=SHORT, posterior_sampler=SHORT),
+        vectors,
+        ("prior", "generator"),
+    )
+
+
+@pytest.mark.parametrize(
+    ("kind", "check"),
+    [
+        (Nameless, keys_are_players),
+        (Polluting, losses_leave_no_gradients),
+        (Idle, losses_reach_their_player_and_no_other),
+        (Idle, every_parameter_learns),
+        (Careless, randomness_is_rng_alone),
+        (Forgetful, a_state_dict_is_the_whole_state),
+        (Attached, samples_are_examples),
+        (Squeezing, one_example_is_enough),
+    ],
+)
+def test_conformance_sees_what_is_broken(kind, check):
+    with pytest.raises((AssertionError, IndexError)):
+        check(broken(kind))
