@@ -181,13 +181,14 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Algorithm:
     if not run.is_dir():
         raise InputError(f"expected a run directory, found none at {run}: absynth train RECIPE --out {run} makes one")
     config = read_json(run / "config.json")
-    recipe = recipe_of(config)
     try:
+        recipe = recipe_of(config)
         with torch.random.fork_rng(devices=[]):
             algorithm = recipe.algorithm()
         Remedies(**config["remedies"]).apply(algorithm)
     except (KeyError, TypeError, AttributeError) as error:
-        raise InputError(f"{run}/config.json is damaged ({error}): train again") from error
+        reason = str(error).splitlines()[0]
+        raise InputError(f"{run}/config.json is damaged ({reason}): train again") from error
     try:
         state = safetensors.torch.load_file(run / "model.safetensors")
         algorithm.load_state_dict(state)

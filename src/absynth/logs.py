@@ -56,7 +56,7 @@ class Journal:
         if distributed.rank() == 0:
             _keep_lines(self.path, math.inf)
 
-    def write(self, event: str, step: int, text: str, **numbers: float) -> None:
+    def write(self, event: str, step: int, text: str, **numbers: int | float) -> None:
         """Append a line and, where it matters to somebody watching, say it."""
         if distributed.rank() != 0:
             return
@@ -148,7 +148,7 @@ def _append(path: Path, row: dict) -> None:
         raise refused(path, error) from error
 
 
-def _keep_lines(path: Path, step: float) -> None:
+def _keep_lines(path: Path, step: int | float) -> None:
     """Keep the lines of a JSON-lines file up to ``step``, and none that a kill cut short."""
     if not path.exists():
         return

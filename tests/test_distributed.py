@@ -1,0 +1,181 @@
+"""Two processes train what one process trains with the same slices; they agree on what to do, and only one writes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import pytest
+import torch
+import torch.distributed as dist
+from test_guard import CURSED, CursedToy
+from test_training import RECIPES, Interrupts, PersistentToy, assert_same_run, assert_same_state, journal, state
+
+import absynth
+from absynth import checkpoint, distributed, logs
+from absynth.algorithms import LatentPrior
+from absynth.errors import InputError
+from absynth.recipes.latent_prior_toy import LatentPriorToy
+from absynth.seeding import stream
+from absynth.types import Batch
+
+TOY = replace(RECIPES["toy"], shards=2)
+
+
+@dataclass(frozen=True, kw_only=True)
+class HalfCursedToy(CursedToy):
+    """The second slice alone fails."""
+
+    shards: int = 2
+
+    def algorithm(self) -> LatentPrior:
+        algorithm = super().algorithm()
+        algorithm.curses = {stream(self.seed, 1, self.cursed).initial_seed()}
+        return algorithm
+
+
+HALF_CURSED = HalfCursedToy(**{**CURSED.fields(), "steps": 30, "shards": 2})
+
+
+class InterruptedToy(LatentPriorToy):
+    """The second process alone is told to stop, before its eighth step."""
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        for i, batch in enumerate(super().batches(start)):
+            if i == 7 and distributed.rank() == 1:
+                signal.raise_signal(signal.SIGINT)
+            yield batch
+
+
+def one_process(folder: Path) -> None:
+    """What one of two processes does; each outcome lands in rankN.json."""
+    rank, said = int(os.environ["RANK"]), {}
+
+    def outcome(name: str, recipe, **named) -> None:
+        try:
+            absynth.fit(recipe, folder / name.partition(" ")[0], **named)
+            said[name] = "done"
+        except (InputError, KeyboardInterrupt) as error:
+            said[name] = f"{type(error).__name__}: {error}"
+
+    watcher = Interrupts(-1)
+    if rank == 1:  # must not write
+        originals = [(checkpoint, "claim"), (checkpoint, "save"), (checkpoint, "export"), (logs, "_append")]
+        kept = [(owner, name, getattr(owner, name)) for owner, name in [*originals, (logs, "write_atomic")]]
+        for owner, name, _ in kept:
+            setattr(owner, name, lambda *_: pytest.fail("rank 1 wrote"))
+    outcome("toy", TOY, watchers=[watcher])  # joins the group that the environment describes, and leaves it
+    said["watched"] = hasattr(watcher, "begun")
+    said["left"] = not dist.is_initialized()
+    dist.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    outcome("indivisible", RECIPES["toy"])
+    outcome("half_cursed", HALF_CURSED)
+    outcome("persistent", PersistentToy())
+    outcome("cut", PersistentToy(steps=6))
+    outcome("cut again", PersistentToy())
+    outcome("interrupted", InterruptedToy(**TOY.fields()))
+    mean = [torch.full((2,), float(rank)), torch.full((3,), float(rank), dtype=torch.float64)]
+    distributed.average(mean)
+    said["mean"] = [t.tolist() for t in mean]
+    said["gather"] = distributed.gather(rank)
+    dist.destroy_process_group()
+    (folder / f"rank{rank}.json").write_text(json.dumps(said))
+
+
+@pytest.fixture(scope="module")
+def two(tmp_path_factory) -> tuple[Path, dict, dict]:
+    """The folder of runs that two processes trained, and what each said."""
+    folder = tmp_path_factory.mktemp("two")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    code = (
+        "import sys, torch; from pathlib import Path; torch.set_num_threads(1); sys.path.insert(0, sys.argv[1])\n"
+        "import test_distributed; test_distributed.one_process(Path(sys.argv[2]))"
+    )
+    command = [sys.executable, "-c", code, str(Path(__file__).parent), str(folder)]
+    common = os.environ | {"WORLD_SIZE": "2", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    processes = [
+        subprocess.Popen(command, env=common | {"RANK": str(rank)}, stderr=subprocess.PIPE, text=True)
+        for rank in (0, 1)
+    ]
+    try:
+        errors = [process.communicate(timeout=240)[1] for process in processes]
+    finally:
+        for process in processes:
+            process.kill()
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(errors)
+    return folder, *(json.loads((folder / f"rank{rank}.json").read_text()) for rank in (0, 1))
+
+
+def test_two_processes_train_what_one_trains(two, tmp_path):
+    folder, *said = two
+    assert [one["toy"] for one in said] == ["done", "done"]
+    absynth.fit(TOY, tmp_path)
+    ours, theirs = state(tmp_path), state(folder / "toy")
+    # Halving and doubling are exact, so two slices give the same bits; in general float32 rounding differs.
+    assert_same_state(
+        {k: ours[k] for k in ("algorithm", "optimizers")}, {k: theirs[k] for k in ("algorithm", "optimizers")}
+    )
+    absynth.fit(replace(TOY, shards=1), tmp_path / "whole")
+    weight = "prior.f.0.weight"
+    assert not torch.allclose(ours["algorithm"][weight], state(tmp_path / "whole")["algorithm"][weight], atol=1e-6)
+
+
+def test_only_the_first_process_writes_and_tells(two):
+    folder, first, second = two
+    assert (first["watched"], second["watched"]) == (True, False)
+    assert (first["left"], second["left"]) == (True, True)
+    assert [row["event"] for row in journal(folder / "toy")] == ["start", "finish"]
+
+
+def test_slices_must_be_shared_out(two):
+    folder, *said = two
+    for one in said:
+        assert one["indivisible"].startswith("InputError: shards must be a multiple of the 2 processes, got 1")
+    assert not (folder / "indivisible").exists()
+
+
+def test_trouble_in_one_process_rolls_back_both(two, tmp_path):
+    folder, *_ = two
+    assert [row["event"] for row in journal(folder / "half_cursed")] == ["start", "guard", "finish"]
+    assert "step 25: prior: its loss is nan; back to step 20" in journal(folder / "half_cursed")[1]["text"]
+    absynth.fit(HALF_CURSED, tmp_path)
+    ours, theirs = state(tmp_path), state(folder / "half_cursed")
+    for key in ("algorithm", "optimizers", "remedies"):
+        assert_same_state({key: ours[key]}, {key: theirs[key]})
+
+
+def test_each_process_goes_on_with_its_own_chains(two):
+    folder, *_ = two
+    banks = [buffers["start.bank"] for buffers in state(folder / "persistent")["buffers"]]
+    assert len(banks) == 2
+    assert not torch.equal(*banks)
+    assert_same_run(folder / "persistent", folder / "cut")
+
+
+def test_processes_stop_together(two):
+    folder, *said = two
+    assert [one["interrupted"] for one in said] == ["KeyboardInterrupt: ", "KeyboardInterrupt: "]
+    assert journal(folder / "interrupted")[-1]["event"] == "interrupt"
+    assert state(folder / "interrupted")["step"] == journal(folder / "interrupted")[-1]["step"] == 8
+
+
+def test_averages_and_gathers(two):
+    for one in two[1:]:
+        assert one["mean"] == [[0.5] * 2, [0.5] * 3]
+        assert one["gather"] == [0, 1]
+
+
+def test_alone_there_is_nothing_to_exchange():
+    x = torch.ones(2)
+    distributed.average([x])
+    distributed.barrier()
+    assert (x.tolist(), distributed.gather("a"), distributed.rank(), distributed.world()) == ([1, 1], ["a"], 0, 1)
