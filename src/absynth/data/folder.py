@@ -6,18 +6,23 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from absynth.data.images import Images, Progress, Split, load_arrays, read_pictures
+from absynth.data.images import Images, Progress, load_arrays, read_pictures
 from absynth.errors import InputError
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
 
 
-def images(path: Path | str, split: Split, *, size: int = 0, progress: Progress | None = None) -> Images:
+Part = Literal["train", "test", "all"]
+"""``all``: every picture, for a trained model to look at."""
+
+
+def images(path: Path | str, split: Part, *, size: int = 0, progress: Progress | None = None) -> Images:
     """The pictures at ``path``; their size, channels and range are found.
 
     *A folder*: every picture in it and in its sub-folders, hidden files aside; of an animation, the first frame.
@@ -33,7 +38,7 @@ def images(path: Path | str, split: Split, *, size: int = 0, progress: Progress 
 
     Args:
         path: a folder, an ``.npz`` or an ``.npy`` file.
-        split: "train" or "test".
+        split: "train", "test", or "all" of it.
         size: side in pixels; each picture's central square is resized to it, with antialiasing. 0 leaves them as found.
         progress: called with (pictures read, pictures in all).
 
@@ -60,7 +65,7 @@ def images(path: Path | str, split: Split, *, size: int = 0, progress: Progress 
 
 
 def from_array(
-    x: np.ndarray, split: Split, *, labels: np.ndarray | None = None, size: int = 0, name: str = "array"
+    x: np.ndarray, split: Part, *, labels: np.ndarray | None = None, size: int = 0, name: str = "array"
 ) -> Images:
     """Pictures ``[n, H, W]``, ``[n, C, H, W]`` or ``[n, H, W, C]`` with 1, 3 or 4 channels.
 
@@ -71,7 +76,7 @@ def from_array(
 
     Args:
         x: the pictures.
-        split: "train" or "test"; about one in ten is for testing, by a hash of the index.
+        split: "train", "test" or "all"; about one in ten is for testing, by a hash of the index.
         labels: ``[n]``, integers, or text that is then numbered in its sorted order.
         size: as in :func:`images`.
         name: what the set is called.
@@ -86,8 +91,8 @@ def from_array(
     return Images(_resize(chosen, size) if size else chosen, y, name, low, high)
 
 
-def _from_folder(path: Path, split: Split, size: int, progress: Progress | None) -> Images:
-    separate = (path / "train").is_dir() and (path / "test").is_dir()
+def _from_folder(path: Path, split: Part, size: int, progress: Progress | None) -> Images:
+    separate = split != "all" and (path / "train").is_dir() and (path / "test").is_dir()
     base = path / split if separate else path
     files = [
         Path(folder, file)
@@ -114,8 +119,10 @@ def _pick(arrays: dict[str, np.ndarray], keys: Sequence[str]) -> np.ndarray | No
     return next((lower[key] for key in keys if key in lower), None)
 
 
-def _rows(names: Sequence[str], split: Split) -> np.ndarray:
+def _rows(names: Sequence[str], split: Part) -> np.ndarray:
     """The rows of a split: a name whose hash is divisible by ten is for testing; neither split is ever empty."""
+    if split == "all":
+        return np.arange(len(names))
     if len(names) < 2:
         raise InputError(f"expected at least 2 pictures, one to train and one to test, got {len(names)}")
     hashes = [

@@ -93,9 +93,11 @@ def pca_reconstruction_error(
     if not 0 <= rank <= min(n, d):
         raise InputError(f"rank must lie between 0 and min(n, d) = {min(n, d)}, got {rank}: keep fewer components")
     mean = train.double().mean(0)
-    _, _, components = torch.linalg.svd(train.double() - mean, full_matrices=False)
+    deviations = train.double() - mean
+    _, components = torch.linalg.eigh(deviations.T @ deviations)  # ascending; d × d is far smaller than n × d
+    kept = components[:, d - rank :]
     centred = test.double() - mean
-    residual = centred - centred @ components[:rank].T @ components[:rank]
+    residual = centred - centred @ kept @ kept.T
     return residual.square().sum(1).to(test.dtype)
 
 

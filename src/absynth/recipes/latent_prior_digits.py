@@ -16,7 +16,7 @@ from absynth.recipes.latent_prior_mnist import LatentPriorMNIST
 class LatentPriorDigits(LatentPriorMNIST):
     """Latent-space EBM prior on scikit-learn's handwritten digits (8×8)."""
 
-    steps: int = 2000
+    steps: int = 1000
     limit: int = 0
     ngf: int = 200
 

@@ -21,6 +21,7 @@ class LatentPriorMNIST(LatentPriorImages):
     """Latent-space EBM prior on MNIST, small networks."""
 
     steps: int = 900
+    threads: int = 1
     checkpoint_every: int = 100
     limit: int = 20_000
     latent: int = 16

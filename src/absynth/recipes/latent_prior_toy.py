@@ -33,6 +33,7 @@ class LatentPriorToy(Recipe):
 
     steps: int = 1500
     batch: int = 200
+    threads: int = 1
     checkpoint_every: int = 250
     nef: int = 64
     """Hidden units of f."""

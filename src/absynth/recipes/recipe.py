@@ -35,6 +35,8 @@ class Recipe(ABC):
     """Slices of a batch, each with its own noise; under torchrun a multiple of the number of processes."""
     ema: float = 0.0
     """Decay of the averaged weights that are saved for use; 0 saves the weights themselves."""
+    threads: int = 0
+    """CPU threads; 0: torch's choice. Small networks are fastest on 1, above all on a busy machine."""
     log_every: int = 10
     """Updates between lines of metrics.jsonl."""
     checkpoint_every: int = 500

@@ -1,0 +1,60 @@
+"""The whole of it on data that comes with a dependency: what ``make demo`` runs."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+
+from rich.console import Console
+
+from absynth import report
+from absynth.logs import ProgressBar
+from absynth.recipes.latent_prior_digits import LatentPriorDigits
+from absynth.tasks import chain, detect, evaluate, interpolate, reconstruct, sample
+from absynth.training import fit
+
+
+def demo(out: Path = Path("runs/demo"), steps: int = 1000, held_out: int = 4, seed: int = 0) -> None:
+    """Train the latent-space EBM prior on scikit-learn's digits, ask it everything, and leave one page.
+
+    Args:
+        out: directory of the run.
+        steps: updates of each of the three models (ours, the same with a Gaussian prior, one without a digit).
+        held_out: the digit that the anomaly detector never sees.
+        seed: of everything.
+    """
+    console, begun = Console(highlight=False), time.monotonic()
+    recipe = LatentPriorDigits(seed=seed, steps=steps)
+    beside = {
+        "the latent EBM prior": (recipe, out),
+        "the same with a Gaussian prior, for comparison": (replace(recipe, prior="gaussian"), out / "gaussian_prior"),
+        f"one that never sees the digit {held_out}": (replace(recipe, anomaly=held_out), out / "held_out"),
+    }
+    for i, (what, (each, run)) in enumerate(beside.items(), 1):
+        console.print(f"[bold]{i}/4[/bold] training {what}")
+        fit(each, run, watchers=[ProgressBar(console)])
+    console.print("[bold]4/4[/bold] asking the models")
+    cache = out / "features"
+    sample.command(out)
+    reconstruct.command(out, n=360)
+    interpolate.command(out)
+    chain.command(out)
+    trained = recipe.prior_steps
+    ours = evaluate.command(out, n=2000, sweep=[0, trained // 3, 2 * trained // 3, 1000], cache=cache)
+    gaussian = evaluate.command(out / "gaussian_prior", n=2000, cache=cache)
+    for figure, value in gaussian.figures.items():
+        ours.baselines.setdefault(figure, {})["Gaussian prior, same budget"] = value
+    ours.save(out / "evaluate")
+    found = detect.command(out / "held_out")
+    for picture in found.pictures:
+        (out / "detect").mkdir(exist_ok=True)
+        (out / "detect" / picture["file"]).write_bytes((out / "held_out" / "detect" / picture["file"]).read_bytes())
+    found.save(out / "detect")
+    page = report.write(out)
+    for figure, value in {**ours.figures, **found.figures}.items():
+        beside_it = {**ours.baselines, **found.baselines}.get(figure, {})
+        console.print(f"  {figure}: {value:.4g}  " + "  ".join(f"({k}: {v:.4g})" for k, v in beside_it.items()))
+    console.print(f"{time.monotonic() - begun:.0f} s. Look at [bold]{page}[/bold]", soft_wrap=True)
+    console.print("Next: absynth train latent_prior_images --data FOLDER_OF_PICTURES --out runs/mine")
+    console.print("      absynth train --help    lists the recipes;  absynth sample runs/demo -h    a command's flags")

@@ -1,0 +1,80 @@
+"""The prior's chain looked at: from the start p_0 to the prior, as long as in training and far beyond.
+
+A short-run model can hide a wrong density: its samples are good at K_0 steps and fall apart after. So the page shows the
+chain at both lengths and its energy, which should fall and then stay level (Pang et al. 2020, section 4.3 and Figure 4).
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from absynth import pictures
+from absynth.algorithms import LatentPrior
+from absynth.report import TaskResult
+from absynth.seeding import Streams
+from absynth.tasks.opened import open_run, result
+from absynth.types import Rng
+
+
+def prior_chain(
+    model: LatentPrior, n: int, steps: int, keep: list[int], *, rng: Rng
+) -> tuple[Float[Tensor, "t n *latent"], Float[Tensor, "steps1 n"]]:
+    """Run n prior chains; their states at the steps in ``keep`` and their energies at every step."""
+    prior = model.prior()
+    sampler = replace(model.prior_sampler, steps=steps)  # type: ignore[type-var]
+    states, energies = [], []
+    for k, state in enumerate(sampler.path(prior.log_density, prior.reference.sample(n, rng), rng=rng)):
+        with torch.no_grad():
+            energies.append(prior.energy(state.x))
+        if k in keep:
+            states.append(state.x)
+    return torch.stack(states), torch.stack(energies)
+
+
+def command(run: Path, n: int = 100, long: int = 2500, seed: int = 0, device: str = "auto") -> TaskResult:
+    """Show the prior's chain, short and long: pictures along it and its energy.
+
+    Args:
+        run: directory of a trained run.
+        n: chains for the energy profile (10 are shown as pictures).
+        long: steps of the long run.
+        seed: of the noise.
+        device: auto, cpu, cuda.
+    """
+    opened = open_run(run, device)
+    model, folder = opened.latent(), opened.folder("chain")
+    trained: int = model.prior_sampler.steps  # type: ignore[attr-defined]
+    short = sorted({0, 1, 2, 5, trained // 6, trained // 3, 2 * trained // 3, trained})
+    beyond = [k for k in (2 * trained, 5 * trained, 10 * trained, long // 2, long) if trained < k <= long]
+    rng = Streams(seed, range(n), device=opened.device)
+    states, energies = prior_chain(model, n, max(long, trained), short + beyond, rng=rng)
+    shown = [model.decode(z[:10]).cpu() for z in states]
+    labels = [f"step {k}" for k in sorted({*short, *beyond})]
+    text = (
+        f"Chains of the prior from p_0. Trained with {trained} steps, shown up to {long}. The energy −f(z) − log p_0(z) "
+        "should fall and then stay level; where it keeps falling while pictures decay, the short run hides a density "
+        "that is wrong elsewhere."
+    )
+    found = result("chain", "The chain from the start to the prior", seed, text)
+    if shown[0].ndim == 4:
+        pictures.rows_with_labels(dict(zip(labels, shown)), folder / "chain.png")
+        found.pictures.append({"file": "chain.png", "caption": "Ten chains, from the start downwards"})
+    profile = energies.cpu()
+    every = max(1, len(profile) // 500)
+    for name, rows, step in (("short", profile[: 2 * trained + 1], 1), ("long", profile, every)):
+        steps = list(range(0, len(rows), step))
+        pictures.energy_profile(folder / f"energy_{name}.png", rows[::step], steps, mark=trained)
+        caption = f"Energy along {n} chains, {len(rows) - 1} steps; the dashed line is the trained length"
+        found.pictures.append({"file": f"energy_{name}.png", "caption": caption})
+    found.figures |= {
+        "energy at step 0": float(profile[0].mean()),
+        f"energy at step {trained}": float(profile[trained].mean()),
+        f"energy at step {len(profile) - 1}": float(profile[-1].mean()),
+    }
+    found.save(folder)
+    return found

@@ -1,0 +1,64 @@
+"""Interpolation: two pictures' latent variables joined by a path, and what the generator makes of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from absynth import pictures
+from absynth.algorithms import LatentPrior
+from absynth.report import TaskResult
+from absynth.seeding import stream
+from absynth.tasks.opened import open_run, result
+from absynth.types import Rng
+
+
+def slerp(a: Float[Tensor, "n *latent"], b: Float[Tensor, "n *latent"], t: float) -> Float[Tensor, "n *latent"]:
+    """The point at fraction t of the arc from a to b, its length interpolated too (Gaussian z lie near a sphere)."""
+    u, v = a.flatten(1), b.flatten(1)
+    length_u, length_v = u.norm(dim=1, keepdim=True), v.norm(dim=1, keepdim=True)
+    cosine = ((u / length_u) * (v / length_v)).sum(1, keepdim=True).clamp(-1 + 1e-7, 1 - 1e-7)
+    angle = cosine.acos()
+    direction = ((1 - t) * angle).sin() * u / length_u + (t * angle).sin() * v / length_v
+    length = (1 - t) * length_u + t * length_v
+    return (direction / angle.sin() * length).view_as(a)
+
+
+def interpolate(
+    model: LatentPrior, a: Float[Tensor, "n *event"], b: Float[Tensor, "n *event"], steps: int, *, rng: Rng
+) -> Float[Tensor, "steps n *event"]:
+    """Pictures along the arc between the posterior draws of a and of b, ends included."""
+    z_a, z_b = model.sample_posterior(a, rng=rng), model.sample_posterior(b, rng=rng)
+    return torch.stack([model.decode(slerp(z_a, z_b, k / (steps - 1))) for k in range(steps)])
+
+
+def command(run: Path, n: int = 8, steps: int = 8, images: str = "", seed: int = 0, device: str = "auto") -> TaskResult:
+    """Interpolate between pairs of pictures through the latent space.
+
+    Args:
+        run: directory of a trained run.
+        n: how many pairs.
+        steps: pictures along the way, the two reconstructions included.
+        images: your own pictures (folder, .npz, .npy); empty: the recipe's test split.
+        seed: of the noise and of the choice of pairs.
+        device: auto, cpu, cuda.
+    """
+    opened = open_run(run, device)
+    model, data = opened.latent(), opened.pictures(images)
+    n, steps = min(n, len(data) // 2), max(steps, 2)
+    chosen = torch.randperm(len(data), generator=stream(seed, 0, 1))[: 2 * n]
+    a, b = data.batch(chosen[:n]), data.batch(chosen[n:])
+    path = interpolate(
+        model, a.to(opened.device), b.to(opened.device), steps, rng=stream(seed, device=opened.device)
+    ).cpu()
+    folder = opened.folder("interpolate")
+    sheet = torch.cat([a[:, None], path.transpose(0, 1), b[:, None]], 1).flatten(0, 1)
+    pictures.grid(sheet, folder / "interpolations.png", columns=steps + 2)
+    text = "Left and right: pictures that were not trained on. Between: the generator along the arc that joins their z."
+    found = result("interpolate", "Interpolation", seed, text)
+    found.pictures.append({"file": "interpolations.png", "caption": f"{n} pairs, {steps} points along each arc"})
+    found.save(folder)
+    return found
