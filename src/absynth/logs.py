@@ -93,7 +93,6 @@ class ProgressBar:
             )
             self.bar.start()
             self.task = self.bar.add_task(recipe.name(), total=recipe.steps, completed=step, losses="")
-        self.begun_at = step
 
     def log(self, row: dict) -> None:
         losses = "  ".join(f"{name} {value:.3g}" for name, value in row["loss"].items())

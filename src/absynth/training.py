@@ -226,6 +226,8 @@ def fit(
         KeyboardInterrupt: after a checkpoint was written; the same call goes on from there.
     """
     run, device = Path(run), torch.device(device)
+    if recipe.threads:
+        torch.set_num_threads(recipe.threads)
     with distributed.process_group(device):
         recipe = recipe.resolve()
         if recipe.shards % distributed.world():
@@ -266,8 +268,10 @@ def _train(
     stopped: threading.Event,
 ) -> None:
     recipe = training.recipe
-    # The guard can always go back to the beginning, and weights that a kill left behind their checkpoint catch up.
-    _save(training, run) if training.step == 0 else _export(training, run)
+    if training.step == 0:
+        _save(training, run)  # the guard can always go back to the beginning
+    else:
+        _export(training, run)  # weights that a kill left behind their checkpoint catch up
     batches = recipe.batches(training.step)
     clock = time.monotonic() - training.seconds
     while training.step < recipe.steps:
