@@ -10,10 +10,12 @@ import torch
 from torch import Tensor, nn
 
 from absynth.algorithms import Algorithm, AlternatingBackprop, LatentPrior
+from absynth.algorithms.improved_contrastive_divergence import ImprovedContrastiveDivergence
+from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, StandardNormal
 from absynth.networks.mlp import mlp, mlp_f
-from absynth.samplers import Langevin
+from absynth.samplers import FromData, FromNoise, Langevin, Persistent
 from absynth.seeding import noise_like, stream
 from absynth.training import backward, update
 from absynth.types import Batch
@@ -38,6 +40,30 @@ def latent_prior() -> LatentPrior:
 
 def alternating_backprop() -> AlternatingBackprop:
     return AlternatingBackprop(StandardNormal(2).double(), generator(), posterior_sampler=SHORT)
+
+
+def data_ebm() -> EBM:
+    return EBM(mlp_f(5, 8, "silu"), StandardNormal(5)).double()
+
+
+def bank() -> Persistent:
+    return Persistent(12, StandardNormal(5).double(), 0.3, rng=stream(5))
+
+
+def short_run() -> MaximumLikelihood:
+    return MaximumLikelihood(data_ebm(), start=FromNoise(StandardNormal(5).double()), sampler=SHORT, data_noise=0.1)
+
+
+def persistent() -> MaximumLikelihood:
+    return MaximumLikelihood(data_ebm(), start=bank(), sampler=SHORT, sample_rounds=2)
+
+
+def contrastive_divergence() -> MaximumLikelihood:
+    return MaximumLikelihood(data_ebm(), start=FromData(0.1), sampler=SHORT)
+
+
+def improved_contrastive_divergence() -> ImprovedContrastiveDivergence:
+    return ImprovedContrastiveDivergence(data_ebm(), start=bank(), sampler=SHORT, neighbours=4)
 
 
 # --- batches of n examples ------------------------------------------------------------------------------------------
@@ -71,6 +97,10 @@ class Case:
 CASES = {
     "LatentPrior": Case(latent_prior, vectors, ("prior", "generator")),
     "AlternatingBackprop": Case(alternating_backprop, vectors, ("generator",)),
+    "MaximumLikelihood from noise": Case(short_run, vectors, ("ebm",)),
+    "MaximumLikelihood persistent": Case(persistent, vectors, ("ebm",)),
+    "MaximumLikelihood from data": Case(contrastive_divergence, vectors, ("ebm",)),
+    "ImprovedContrastiveDivergence": Case(improved_contrastive_divergence, vectors, ("ebm",)),
 }
 
 # --- what they owe --------------------------------------------------------------------------------------------------
@@ -219,6 +249,18 @@ OWED = [
 @pytest.mark.parametrize("name", CASES)
 def test_conformance(name, check):
     check(CASES[name])
+
+
+def test_backward_gives_each_player_the_gradient_of_its_own_loss_alone():
+    """Two players whose losses both depend on both, through one graph: the adversarial case."""
+    players = {"a": nn.Linear(1, 1, bias=False).double(), "b": nn.Linear(1, 1, bias=False).double()}
+    a, b = (m.weight for m in players.values())
+    shared = (a * b).sum()
+    backward({"a": shared**2, "b": -3 * shared}, players, scale=0.5)
+    torch.testing.assert_close(a.grad, 0.5 * 2 * shared.detach() * b.detach())
+    torch.testing.assert_close(b.grad, -0.5 * 3 * a.detach())
+    backward({"a": (a * b).sum()}, {"a": players["a"]})
+    torch.testing.assert_close(b.grad, -0.5 * 3 * a.detach())  # untouched by a's second loss
 
 
 # --- negative controls: each breaks one promise ---------------------------------------------------------------------

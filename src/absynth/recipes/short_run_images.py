@@ -75,6 +75,8 @@ class ShortRunImages(Recipe):
     """Standard deviation of noise added to the data; less is sharper, and less stable."""
     lr: float = 1e-4
     """Adam's rate."""
+    beta1: float = 0.9
+    """Adam's first β; less damps the oscillation between learning and synthesis."""
     decay: float = 0.2
     """Share of the updates, at the end, in which the rate falls to 0."""
     # f's unit is a temperature of 5e-5 here: gaps of healthy runs stay below 0.3 and those of diverging ones pass 1 on
@@ -140,7 +142,7 @@ class ShortRunImages(Recipe):
         return FromNoise(reference) if self.start == "noise" else FromData()
 
     def optimizers(self, algorithm: nn.Module) -> dict[str, Optimizer]:
-        return {"ebm": Adam(algorithm.get_submodule("ebm").parameters(), self.lr)}
+        return {"ebm": Adam(algorithm.get_submodule("ebm").parameters(), self.lr, (self.beta1, 0.999))}
 
     def schedule(self, step: int) -> float:
         return min(1.0, (self.steps - step) / max(self.decay * self.steps, 1.0))
