@@ -126,7 +126,10 @@ def test_an_observation_gives_the_exact_conditional():
     a, y, var = torch.tensor([1.0, -1.0, 0.5], dtype=F64), 1.7, 1.0
     gain = COVARIANCE @ a / (a @ COVARIANCE @ a + var)
     mean, covariance = CENTRE + gain * (y - a @ CENTRE), COVARIANCE - torch.outer(gain, a @ COVARIANCE)
-    x = chains(observe(correlated, lambda x: -0.5 * (y - x @ a) ** 2 / var))
+    posterior = observe(correlated, lambda x: -0.5 * (y - x @ a) ** 2 / var)
+    z = noise(4, 3, seed=9)
+    torch.testing.assert_close(posterior(z), correlated(z) - 0.5 * (y - z @ a) ** 2 / var, rtol=1e-12, atol=1e-12)
+    x = chains(posterior)
     mean_is(x, mean)
     covariance_is(x, covariance)
     with pytest.raises(AssertionError, match="mean differs"):

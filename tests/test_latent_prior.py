@@ -283,6 +283,19 @@ def test_each_example_has_its_own_posterior():
     mean_is(z, torch.stack([posterior(x, W_PRIOR, model.generator.net)[0] for x in X[:4]]))
 
 
+def test_both_chains_start_at_the_reference_row_by_row():
+    """Eq. (9): z_0 ~ p_0, afresh for every chain of every update, whatever x is."""
+    model = linear_model(prior_sampler=Langevin(1, 0.1), posterior_sampler=Langevin(1, 0.1))
+    starts = []
+    for k in range(2):
+        model.losses(Batch(noise(30_000, 4)), rng=stream(14, 0, k))
+        starts += [model.chains["prior"].start, model.chains["posterior"].start]
+    for start in starts:
+        normal_law(start.flatten(), 0.0, 1.0)
+    together = torch.cat(starts, 1)
+    covariance_is(together, torch.eye(8, dtype=F64))
+
+
 # --- calibration ----------------------------------------------------------------------------------------------------
 
 

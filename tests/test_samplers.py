@@ -258,6 +258,15 @@ def test_states_tell_the_truth(sampler, rng):
     assert 0.3 < rate < 0.99
 
 
+def test_malas_proposal_is_a_langevin_step(rng):
+    """The target would be exact with any proposal; this is the one that its step size promises."""
+    x = noise_like(torch.empty(200, 2, dtype=F64), rng)
+    moved, proposed = MALA(1, 0.8)(gumbel, x, rng=stream(4)), Langevin(1, 0.8)(gumbel, x, rng=stream(4))
+    accepted = (moved != x).any(1)
+    assert 100 < accepted.sum() < 200
+    torch.testing.assert_close(moved[accepted], proposed[accepted], rtol=1e-12, atol=1e-12)
+
+
 def test_chains_stay_where_they_are_when_the_density_is_not_a_number():
     x = torch.full((50, 1), 0.1, dtype=F64)
     for sampler in (MALA(30, 3.0), HMC(30, 1.0, leapfrog_steps=2)):
