@@ -29,7 +29,6 @@ class Affine(Op):
 
     weight: Tensor
     bias: Tensor | None
-    shape: Size
     run: Run = field(init=False, repr=False)
     run_back: Run = field(init=False, repr=False)
     dtype: torch.dtype = field(init=False)
@@ -92,7 +91,7 @@ class Linear(Affine):
 @rule("linear")
 def _linear(input: Ref, weight: Tensor, bias: Tensor | None = None) -> Op:
     _leaves(input, weight, bias)
-    return Linear((input,), weight, bias, Size([*input.shape[:-1], len(weight)]))
+    return Linear((input,), weight, bias)
 
 
 @rule("matmul", "mm", "__matmul__")
@@ -100,7 +99,7 @@ def _product(input: Ref, weight: Tensor) -> Op:
     _leaves(input, weight, None)
     if weight.ndim != 2 or len(input.shape) < 2:
         raise Refused("a product is not of rows with a matrix")
-    return Linear((input,), weight.t(), None, Size([*input.shape[:-1], weight.shape[1]]))
+    return Linear((input,), weight.t(), None)
 
 
 @rule("addmm")
@@ -108,7 +107,7 @@ def _addmm(bias: Tensor, input: Ref, weight: Tensor, *, beta: float = 1, alpha: 
     if (beta, alpha) != (1, 1) or bias.ndim != 1:
         raise Refused("addmm with factors")
     _leaves(input, weight, bias)
-    return Linear((input,), weight.t(), bias, Size([*input.shape[:-1], weight.shape[1]]))
+    return Linear((input,), weight.t(), bias)
 
 
 @dataclass
@@ -207,12 +206,7 @@ def _conv2d(
 ) -> Op:
     _leaves(input, weight, bias)
     stride, padding, dilation = _pair(stride), _pair(padding), _pair(dilation)
-    side = [
-        (n + 2 * p - d * (k - 1) - 1) // s + 1
-        for n, p, d, k, s in zip(input.shape[2:], padding, dilation, weight.shape[2:], stride)
-    ]
-    shape = Size([input.shape[0], len(weight), *side])
-    return Convolution((input,), weight, bias, shape, stride, padding, dilation, groups, False, [0, 0])
+    return Convolution((input,), weight, bias, stride, padding, dilation, groups, False, [0, 0])
 
 
 @rule("conv_transpose2d")
@@ -228,14 +222,9 @@ def _conv_transpose2d(
 ) -> Op:
     _leaves(input, weight, bias)
     stride, padding, over, dilation = _pair(stride), _pair(padding), _pair(output_padding), _pair(dilation)
-    side = [
-        (n - 1) * s - 2 * p + d * (k - 1) + o + 1
-        for n, s, p, d, k, o in zip(input.shape[2:], stride, padding, dilation, weight.shape[2:], over)
-    ]
-    shape = Size([input.shape[0], weight.shape[1] * groups, *side])
     if input.shape[2:] == (1, 1) and (padding, over, dilation, groups) == ([0, 0], [0, 0], [1, 1], 1):
-        return FromPoint((input,), weight, bias, shape)
-    return Convolution((input,), weight, bias, shape, stride, padding, dilation, groups, True, over)
+        return FromPoint((input,), weight, bias)
+    return Convolution((input,), weight, bias, stride, padding, dilation, groups, True, over)
 
 
 def _pair(value: Any) -> list[int]:

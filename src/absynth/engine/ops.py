@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from abc import ABC
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 import torch
@@ -32,6 +32,8 @@ class Op(ABC):
     """One step of a plan: a function of earlier results and its vector-Jacobian product."""
 
     inputs: tuple[Ref, ...]
+    shape: Size = field(init=False)
+    """The shape of what comes out, as recorded."""
     keeps_inputs: ClassVar[bool] = False
     """The backward pass reads what went in."""
     keeps_output: ClassVar[bool] = False
@@ -73,6 +75,7 @@ def op_of(call: Call) -> Op:
         raise Refused(f"there is no rule for {call.func.__name__} with these arguments") from error
     if any(r.dtype != call.out.dtype for r in op.inputs):
         raise Refused(f"{call.func.__name__} changes the type")
+    op.shape = call.out.shape
     return op
 
 
@@ -103,8 +106,6 @@ def _is_ref(*values: Any) -> None:
 class Reshape(Op):
     """The same numbers in the same order, in another shape."""
 
-    shape: Size
-
     def forward(self, x: Tensor) -> Tensor:
         return x.reshape(self.shape)
 
@@ -112,24 +113,15 @@ class Reshape(Op):
         return (g.expand(self.shape).reshape(self.inputs[0].shape) if isinstance(g, Tensor) else g,)
 
 
-def _reshape(func: Callable[..., Tensor]) -> Callable[..., Op]:
-    def make(x: Ref, *args: Any, **kwargs: Any) -> Op:
-        _is_ref(x)
-        shape = func(torch.empty(x.shape, device="meta"), *args, **kwargs).shape
-        return Reshape((x,), shape)
-
-    return make
-
-
-for _name in ("flatten", "reshape", "view", "unflatten", "squeeze", "unsqueeze", "contiguous"):
-    rule(_name)(_reshape(getattr(torch.Tensor, _name)))
+@rule("flatten", "reshape", "view", "unflatten", "squeeze", "unsqueeze", "contiguous")
+def _reshape(x: Ref, *shape: Any, **named: Any) -> Op:
+    _is_ref(x)
+    return Reshape((x,))  # the recorded shape says all
 
 
 @dataclass
 class Expand(Op):
     """Broadcasting made explicit."""
-
-    shape: Size
 
     def forward(self, x: Tensor) -> Tensor:
         return x.expand(self.shape)
@@ -142,10 +134,7 @@ class Expand(Op):
 @rule("expand")
 def _expand(x: Ref, *shape: Any) -> Op:
     _is_ref(x)
-    new = torch.empty(x.shape, device="meta").expand(*shape).shape
-    if len(new) != len(x.shape):
-        raise Refused("expand adds dimensions")
-    return Expand((x,), new)
+    return Expand((x,))
 
 
 @dataclass
@@ -289,7 +278,6 @@ class Add(Op):
     a: Any
     b: Any
     factor: float
-    shape: Size
 
     def forward(self, *inputs: Tensor) -> Tensor:
         rest = iter(inputs)
@@ -308,28 +296,27 @@ class Add(Op):
         return tuple(out)
 
 
-def _operands(*values: Any) -> tuple[tuple[Ref, ...], Size]:
-    """The traced ones among operands, and the shape that all broadcast to."""
+def _operands(*values: Any) -> tuple[Ref, ...]:
+    """The traced ones among operands."""
     for v in values:
         if not isinstance(v, (Ref, Tensor, int, float)):
             raise Refused(f"an operand is a {type(v).__name__}")
-    shape = torch.broadcast_shapes(*(v.shape for v in values if isinstance(v, (Ref, Tensor))))
     refs = tuple(v for v in values if isinstance(v, Ref))
     if len({v.dtype for v in values if isinstance(v, Ref) or (isinstance(v, Tensor) and v.is_floating_point())}) != 1:
         raise Refused("operands are of different types")
-    return refs, shape
+    return refs
 
 
 @rule("add", "__radd__")
 def _add(a: Any, b: Any, *, alpha: float = 1) -> Op:
-    refs, shape = _operands(a, b)
-    return Add(refs, a, b, float(alpha), shape)
+    refs = _operands(a, b)
+    return Add(refs, a, b, float(alpha))
 
 
 @rule("sub", "subtract")
 def _sub(a: Any, b: Any, *, alpha: float = 1) -> Op:
-    refs, shape = _operands(a, b)
-    return Add(refs, a, b, -float(alpha), shape)
+    refs = _operands(a, b)
+    return Add(refs, a, b, -float(alpha))
 
 
 @rule("rsub", "__rsub__")
@@ -342,7 +329,6 @@ class Scale(Op):
     """x times a constant: a number, or a tensor."""
 
     factor: Tensor | float
-    shape: Size
 
     def forward(self, x: Tensor) -> Tensor:
         return x * self.factor
@@ -355,7 +341,6 @@ class Scale(Op):
 class Multiply(Op):
     """a · b, both traced."""
 
-    shape: Size
     keeps_inputs = True
 
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
@@ -384,10 +369,10 @@ class Power(Op):
 
 @rule("mul", "multiply", "__rmul__")
 def _mul(a: Any, b: Any) -> Op:
-    refs, shape = _operands(a, b)
+    refs = _operands(a, b)
     if len(refs) == 1:
-        return Scale(refs, b if isinstance(a, Ref) else a, shape)
-    return Power(refs[:1], 2) if refs[0] == refs[1] else Multiply(refs, shape)
+        return Scale(refs, b if isinstance(a, Ref) else a)
+    return Power(refs[:1], 2) if refs[0] == refs[1] else Multiply(refs)
 
 
 @rule("pow", "__pow__")
@@ -406,16 +391,16 @@ def _square(x: Ref) -> Op:
 
 @rule("div", "divide", "true_divide", "__truediv__")
 def _div(a: Any, b: Any) -> Op:
-    refs, shape = _operands(a, b)
+    refs = _operands(a, b)
     if not (isinstance(a, Ref) and len(refs) == 1):
         raise Refused("it divides by something traced")
-    return Scale(refs, (b.reciprocal() if isinstance(b, Tensor) else 1 / b), shape)
+    return Scale(refs, b.reciprocal() if isinstance(b, Tensor) else 1 / b)
 
 
 @rule("neg", "negative", "__neg__")
 def _neg(x: Ref) -> Op:
     _is_ref(x)
-    return Scale((x,), -1.0, x.shape)
+    return Scale((x,), -1.0)
 
 
 @dataclass
@@ -425,7 +410,6 @@ class Where(Op):
     mask: Tensor
     a: Any
     b: Any
-    shape: Size
 
     def forward(self, *inputs: Tensor) -> Tensor:
         rest = iter(inputs)
@@ -446,8 +430,8 @@ class Where(Op):
 def _where(mask: Any, a: Any, b: Any) -> Op:
     if not isinstance(mask, Tensor):
         raise Refused("a mask depends on the argument")
-    refs, shape = _operands(a, b)
-    return Where(refs, mask, a, b, torch.broadcast_shapes(shape, mask.shape))
+    refs = _operands(a, b)
+    return Where(refs, mask, a, b)
 
 
 # Functions of one entry ----------------------------------------------------------------------------------------------
@@ -457,6 +441,7 @@ def _where(mask: Any, a: Any, b: Any) -> Op:
 class Pointwise(Op):
     """A function of each entry whose derivative follows from what came out."""
 
+    name: str
     function: Callable[[Tensor], Tensor]
     derivative: Callable[[Tensor, Tensor], Tensor]
     """(gradient, output or input) -> gradient."""
@@ -490,6 +475,7 @@ def _leaky_relu(input: Ref, negative_slope: float = 0.01, inplace: bool = False)
         raise Refused("a leaky ReLU's slope is not positive")  # its sign would not follow from its output
     return Pointwise(
         (input,),
+        "leaky_relu",
         lambda x: F.leaky_relu(x, negative_slope),
         lambda g, y: aten.leaky_relu_backward(g, y, negative_slope, True),
         ("leaky_relu", [negative_slope]),
@@ -499,31 +485,31 @@ def _leaky_relu(input: Ref, negative_slope: float = 0.01, inplace: bool = False)
 @rule("relu")
 def _relu(input: Ref, inplace: bool = False) -> Op:
     _is_ref(input)
-    return Pointwise((input,), torch.relu, lambda g, y: aten.threshold_backward(g, y, 0), ("relu", []))
+    return Pointwise((input,), "relu", torch.relu, lambda g, y: aten.threshold_backward(g, y, 0), ("relu", []))
 
 
 @rule("tanh")
 def _tanh(input: Ref) -> Op:
     _is_ref(input)
-    return Pointwise((input,), torch.tanh, aten.tanh_backward)
+    return Pointwise((input,), "tanh", torch.tanh, aten.tanh_backward)
 
 
 @rule("sigmoid")
 def _sigmoid(input: Ref) -> Op:
     _is_ref(input)
-    return Pointwise((input,), torch.sigmoid, aten.sigmoid_backward)
+    return Pointwise((input,), "sigmoid", torch.sigmoid, aten.sigmoid_backward)
 
 
 @rule("exp")
 def _exp(input: Ref) -> Op:
     _is_ref(input)
-    return Pointwise((input,), torch.exp, torch.mul)
+    return Pointwise((input,), "exp", torch.exp, torch.mul)
 
 
 @rule("silu")
 def _silu(input: Ref, inplace: bool = False) -> Op:
     _is_ref(input)
-    return PointwiseOfInput((input,), F.silu, aten.silu_backward)
+    return PointwiseOfInput((input,), "silu", F.silu, aten.silu_backward)
 
 
 @rule("gelu")
@@ -531,6 +517,7 @@ def _gelu(input: Ref, approximate: str = "none") -> Op:
     _is_ref(input)
     return PointwiseOfInput(
         (input,),
+        "gelu",
         lambda x: F.gelu(x, approximate=approximate),
         lambda g, x: aten.gelu_backward(g, x, approximate=approximate),
     )
@@ -541,6 +528,7 @@ def _softplus(input: Ref, beta: float = 1, threshold: float = 20) -> Op:
     _is_ref(input)
     return PointwiseOfInput(
         (input,),
+        "softplus",
         lambda x: F.softplus(x, beta, threshold),
         lambda g, x: aten.softplus_backward(g, x, beta, threshold),
     )
@@ -550,23 +538,23 @@ def _softplus(input: Ref, beta: float = 1, threshold: float = 20) -> Op:
 def _elu(input: Ref, alpha: float = 1.0, inplace: bool = False) -> Op:
     _is_ref(input)
     return PointwiseOfInput(
-        (input,), lambda x: F.elu(x, alpha), lambda g, x: aten.elu_backward(g, alpha, 1, 1, False, x)
+        (input,), "elu", lambda x: F.elu(x, alpha), lambda g, x: aten.elu_backward(g, alpha, 1, 1, False, x)
     )
 
 
 @rule("log")
 def _log(input: Ref) -> Op:
     _is_ref(input)
-    return PointwiseOfInput((input,), torch.log, torch.div)
+    return PointwiseOfInput((input,), "log", torch.log, torch.div)
 
 
 @rule("sin")
 def _sin(input: Ref) -> Op:
     _is_ref(input)
-    return PointwiseOfInput((input,), torch.sin, lambda g, x: g * x.cos())
+    return PointwiseOfInput((input,), "sin", torch.sin, lambda g, x: g * x.cos())
 
 
 @rule("cos")
 def _cos(input: Ref) -> Op:
     _is_ref(input)
-    return PointwiseOfInput((input,), torch.cos, lambda g, x: -g * x.sin())
+    return PointwiseOfInput((input,), "cos", torch.cos, lambda g, x: -g * x.sin())

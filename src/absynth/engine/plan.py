@@ -39,15 +39,21 @@ class Plan:
     """
 
     def __init__(self, record: Trace, device: torch.device, *, bf16: bool = False) -> None:
+        self.record = record
         self.x, self.out = record.x, record.out
         self.ops = [(op_of(call), call.out) for call in record.calls]
+        self.device, self.bf16 = device, bf16
+        self.steps: list[Step] = []
+
+    def prepare(self) -> None:
+        """Get the layers ready with their weights as they are now; the first call of a score does it."""
         packed = (
-            device.type == "cpu"
-            and record.x.dtype == torch.float32
+            self.device.type == "cpu"
+            and self.x.dtype == torch.float32
             and torch.backends.mkldnn.is_available()
             and torch.backends.mkldnn.enabled  # type: ignore[attr-defined]
         )
-        fused = self._prepare(record.x.dtype, packed, bf16)
+        fused = self._layers(self.x.dtype, packed)
         self.steps = [
             Step(op, out.index, tuple(r.index for r in op.inputs), out.index in fused) for op, out in self.ops
         ]
@@ -56,8 +62,8 @@ class Plan:
         kept |= {out.index for op, out in self.ops if op.keeps_output}
         self.score_steps = self._needed(kept)
 
-    def _prepare(self, dtype: torch.dtype, packed: bool, bf16: bool) -> set[int]:
-        """Get the layers ready; the results that the layer before has already computed."""
+    def _layers(self, dtype: torch.dtype, packed: bool) -> set[int]:
+        """Get the layers ready; which results the layer before them has already computed."""
         users: dict[int, list[tuple[Op, Ref]]] = {}
         for op, out in self.ops:
             for r in op.inputs:
@@ -66,7 +72,7 @@ class Plan:
         for op, out in self.ops:
             if not isinstance(op, affine.Affine):
                 continue
-            low = bf16 and op.weight.numel() >= _BF16_FROM
+            low = self.bf16 and op.weight.numel() >= _BF16_FROM
             after = None
             (user, result), *others = users.get(out.index, [(None, None)])
             if packed and isinstance(user, Pointwise) and user.fusible and not others and min(op.weight.shape[:2]) > 1:
@@ -87,11 +93,15 @@ class Plan:
     def score(self, x: Tensor) -> Tensor:
         """∇_x of the sum over the batch, in the memory order of x."""
         with torch.no_grad():
+            if not self.steps:
+                self.prepare()
             return self._backward(x, self._forward(x, self.score_steps))
 
     def value_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """The log density ``[b]`` and the score."""
         with torch.no_grad():
+            if not self.steps:
+                self.prepare()
             results = self._forward(x, self.steps)
             value = results[self.out.index]
             assert value is not None

@@ -83,6 +83,16 @@ class Trace:
             tuple((call.func, call.out.index, key(call.args), key(call.kwargs)) for call in self.calls),
         )
 
+    def on(self, leaves: list[Tensor]) -> Trace:
+        """The same record with other leaves."""
+        stand_for = {id(old): new for old, new in zip(self.leaves(), leaves)}
+
+        def value(a: Any) -> Any:
+            return stand_for[id(a)] if isinstance(a, Tensor) else a
+
+        calls = [Call(c.func, replaced(c.args, value), replaced(c.kwargs, value), c.out) for c in self.calls]
+        return Trace(self.x, calls, self.out)
+
     def run(self, x: Tensor, leaves: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
         """The log density again, on x and on other leaves of the same shapes."""
         stand_for = {id(old): new for old, new in zip(self.leaves(), leaves)}
@@ -164,6 +174,30 @@ def _needed(calls: list[Call], out: Ref) -> list[Call]:
     return kept[::-1]
 
 
+class _Made(NamedTuple):
+    """The form of a tensor that a call makes."""
+
+    shape: torch.Size
+    dtype: torch.dtype
+    requires_grad: bool
+    is_view: bool
+
+
+_FORMS: dict[Any, _Made] = {}
+
+
+def _form(a: Any) -> Any:
+    if isinstance(a, Tensor):
+        return (Tensor, a.shape, a.dtype, a.requires_grad)
+    if isinstance(a, (tuple, list)):
+        return (type(a), *map(_form, a))
+    if isinstance(a, dict):
+        return tuple((k, _form(v)) for k, v in a.items())
+    if isinstance(a, slice):
+        return (slice, a.start, a.stop, a.step)
+    return (type(a), a)
+
+
 class _Recorder(TorchFunctionMode):
     def __init__(self, stand_in: Tensor, device: torch.device) -> None:
         super().__init__()
@@ -173,6 +207,7 @@ class _Recorder(TorchFunctionMode):
         self.calls: list[Call] = []
         self.alive: list[Any] = [stand_in]  # an id must not be given out twice
         self.metas: dict[int, Tensor] = {}
+        self.views: set[int] = set()
 
     def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -183,26 +218,59 @@ class _Recorder(TorchFunctionMode):
             raise Refused(f"{_name(func)} writes into a tensor that it is given")
         if func.__name__ in _FORM_ONLY and not (id(tensors[0]) in self.refs and func.__name__ == "to"):
             return func(*replaced(args, self._blank), **replaced(kwargs, self._blank))
-        before = [t._version if id(t) in self.refs else 0 for t in tensors]
-        result = func(*replaced(args, self._meta), **replaced(kwargs, self._meta))
-        if not any(isinstance(r, Tensor) for r in flat(result)):
-            return result  # a shape, a type: what it says holds for the real tensor too
-        if not isinstance(result, Tensor):
-            raise Refused(f"{_name(func)} returns several tensors")
         if func.__name__ in _RANDOM and kwargs.get("training", True):
             raise Refused(f"{_name(func)} is random")
+        if kwargs.get("inplace") is True:
+            result, is_view = self._in_place(func, args[0]), False
+        else:
+            made = self._made(func, args, kwargs, tensors)
+            if not isinstance(made, _Made):
+                return made  # a shape, a type: what it says holds for the real tensor too
+            result = torch.empty(made.shape, dtype=made.dtype, device="meta", requires_grad=made.requires_grad)
+            is_view = made.is_view
         if not torch.is_grad_enabled() or (torch.is_floating_point(result) and not result.requires_grad):
             raise Refused(f"the gradient is cut at {_name(func)}")
         if torch.is_autocast_enabled(self.device.type):
             raise Refused("autocast is on")
-        mutated = [t for t, v in zip(tensors, before) if id(t) in self.refs and t._version != v]
-        if mutated:
-            self._check_inplace(func, mutated, result)
         ref = Ref(len(self.calls) + 1, result.shape, result.dtype)
         self.calls.append(Call(func, replaced(args, self._recorded), replaced(kwargs, self._recorded), ref))
         self.refs[id(result)] = ref
         self.alive.append(result)
+        if is_view:
+            self.views.add(ref.index)
         return result
+
+    def _made(self, func: Callable, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
+        """What the call would return; a tensor's form is remembered from one record to the next, as it is slow to find."""
+        try:
+            key = (func, _form(args), _form(kwargs))
+            hash(key)
+        except TypeError:
+            key = None
+        if key in _FORMS:
+            return _FORMS[key]
+        before = [t._version if id(t) in self.refs else 0 for t in tensors]
+        result = func(*replaced(args, self._meta), **replaced(kwargs, self._meta))
+        if not any(isinstance(r, Tensor) for r in flat(result)):
+            return result
+        if not isinstance(result, Tensor):
+            raise Refused(f"{_name(func)} returns several tensors")
+        if any(id(t) in self.refs and t._version != v for t, v in zip(tensors, before)):
+            raise Refused(f"{_name(func)} changes a tensor in place")
+        made = _Made(result.shape, result.dtype, result.requires_grad, result._is_view() or id(result) in self.refs)
+        if key is not None and torch.is_grad_enabled():
+            if len(_FORMS) > 10_000:
+                _FORMS.clear()
+            _FORMS[key] = made
+        return made
+
+    def _in_place(self, func: Callable, old: Tensor) -> Tensor:
+        """An activation written over its argument is harmless if nothing else has seen that argument."""
+        seen = {a.index for call in self.calls for a in flat((call.args, call.kwargs)) if isinstance(a, Ref)}
+        ref = self.refs.get(id(old), self.x)
+        if ref.index == 0 or ref.index in seen or ref.index in self.views:
+            raise Refused(f"{_name(func)} changes a tensor in place")
+        return old
 
     def _constant(self, func: Callable, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
         """What does not depend on x is computed now, once for the chain."""
@@ -214,14 +282,6 @@ class _Recorder(TorchFunctionMode):
         if any(not t.is_inference() and t._version != v for t, v in zip(tensors, before)):
             raise Refused(f"{_name(func)} changes a tensor in place")
         return result
-
-    def _check_inplace(self, func: Callable, mutated: list[Tensor], result: Tensor) -> None:
-        """An in-place activation is harmless if nothing else has seen its argument."""
-        (old, *more) = mutated
-        seen = {a.index for call in self.calls for a in flat((call.args, call.kwargs)) if isinstance(a, Ref)}
-        ref = self.refs[id(old)]
-        if more or result is not old or old._is_view() or ref.index in seen or ref.index == 0:
-            raise Refused(f"{_name(func)} changes a tensor in place")
 
     def _blank(self, a: Any) -> Any:
         if not isinstance(a, Tensor) or id(a) not in self.refs:

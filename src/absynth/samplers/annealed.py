@@ -60,4 +60,7 @@ class AnnealedLangevin:
             yield State(x)
 
     def __call__(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Tensor:
-        return last(self.path(log_density, x, rng=rng))
+        noise_scales = [self.step_size * math.sqrt(temperature) for temperature in self.temperatures()]
+        drift = 0.5 * self.step_size**2
+        end = engine.langevin(log_density, x, drift=drift, noise_scales=noise_scales, rng=rng)
+        return last(self.path(log_density, x, rng=rng)) if end is None else end

@@ -59,4 +59,7 @@ class Langevin:
             yield State(x)
 
     def __call__(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Tensor:
-        return last(self.path(log_density, x, rng=rng))
+        noise_scale = self.step_size if self.noise_scale is None else self.noise_scale
+        drift, noise_scales = 0.5 * self.step_size**2, [noise_scale] * self.steps
+        end = engine.langevin(log_density, x, drift=drift, noise_scales=noise_scales, rng=rng)
+        return last(self.path(log_density, x, rng=rng)) if end is None else end

@@ -1,0 +1,169 @@
+"""Which form the gradients of one log density take under one engine."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from time import perf_counter
+from typing import Any, Literal, Protocol
+
+import torch
+from torch import Tensor
+
+from absynth import density
+from absynth.engine.compiled import Compiled
+from absynth.engine.fused import Fused, build
+from absynth.engine.graph import StaticChain
+from absynth.engine.plan import Plan
+from absynth.engine.trace import Refused, Trace, trace
+from absynth.types import LogDensity, Rng
+
+Name = Literal["eager", "planned", "compiled", "graph", "auto"]
+NAMES = ("eager", "planned", "compiled", "graph", "auto")
+FLOATS = (torch.float32, torch.float64)
+
+# Seconds of building that auto takes on itself where this many updates lie ahead.
+BUILD_FROM = 200
+COMPILE_SECONDS = 30.0
+
+
+def to_stderr(text: str) -> None:
+    """The default of ``say``."""
+    print(text, file=sys.stderr)
+
+
+class Form(Protocol):
+    """A log density made ready for one chain."""
+
+    def score(self, x: Tensor) -> Tensor: ...
+    def value_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]: ...
+
+
+@dataclass
+class Engine:
+    """How gradients are computed; what was said and made so far."""
+
+    name: Name
+    bf16: bool = False
+    fused: bool = True
+    updates: int | None = None
+    say: Callable[[str], None] = to_stderr
+    said: set[str] = field(default_factory=set)
+    made: dict[Any, Any] = field(default_factory=dict)
+    """Compiled functions and static chains by what they depend on."""
+
+    def tell(self, text: str) -> None:
+        """One line, once."""
+        if text not in self.said:
+            self.said.add(text)
+            self.say(f"engine: {text}")
+
+
+def has_bf16() -> bool:
+    """Whether bfloat16 layers are faster than float32 ones here."""
+    if torch.cuda.is_available():
+        return torch.cuda.is_bf16_supported()
+    return torch.backends.mkldnn.is_available() and torch.ops.mkldnn._is_mkldnn_bf16_supported()
+
+
+class Scores:
+    """The gradients of one log density under one engine, for the length of one chain."""
+
+    def __init__(self, engine: Engine, log_density: LogDensity) -> None:
+        self.engine = engine
+        self.log_density = log_density
+        self.forms: dict[tuple, Form | None] = {}
+
+    def score(self, x: Tensor) -> Tensor:
+        """∇_x log density."""
+        form = self._form(x)
+        return density.score(self.log_density, x) if form is None else form.score(x.detach())
+
+    def value_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """The log density and its score."""
+        form = self._form(x)
+        return density.value_and_score(self.log_density, x) if form is None else form.value_and_score(x.detach())
+
+    def langevin(self, x: Tensor, drift: float, noise_scales: Sequence[float], rng: Rng) -> Tensor | None:
+        """A whole chain in one piece, or None."""
+        engine, x = self.engine, x.detach()
+        if self._name(x) == "graph":
+            plan = self._form(x)
+            if not isinstance(plan, Plan):
+                return None
+            return StaticChain.of(engine.made, plan, x, drift, noise_scales, engine.tell)(plan, x, rng)
+        if self._name(x) != "planned" or not engine.fused or engine.bf16 or x.device.type != "cpu":
+            return None
+        if engine.name == "auto" and (engine.updates or 0) < BUILD_FROM:
+            return None
+        plan = self._form(x)
+        if not isinstance(plan, Plan):
+            return None
+        try:
+            fused = Fused(plan)
+        except Refused:
+            return None  # not fully connected: planned steps are its right form
+        try:
+            build()
+        except Refused as why:
+            engine.tell(f"{why}: chains run step by step")
+            return None
+        if not self._agrees("fused", plan.record, x, lambda x: fused.langevin(x, 1.0, [0.0], rng) - x):
+            return None
+        return fused.langevin(x, drift, noise_scales, rng)
+
+    def _name(self, x: Tensor) -> Name:
+        if self.engine.name != "auto":
+            return self.engine.name
+        return "graph" if x.device.type == "cuda" else "planned"
+
+    def _form(self, x: Tensor) -> Form | None:
+        key = (x.shape, x.dtype, x.device)
+        if key not in self.forms:
+            self.forms[key] = None if self.engine.name == "eager" or x.dtype not in FLOATS else self._make(x.detach())
+        return self.forms[key]
+
+    def _make(self, x: Tensor) -> Form | None:
+        engine = self.engine
+        try:
+            record = trace(self.log_density, x)
+            if engine.name == "compiled":
+                return Compiled.of(engine.made, record, x, engine.tell)
+            try:
+                plan = Plan(record, x.device, bf16=engine.bf16)
+            except Refused:
+                if engine.name == "auto" and self._repays_compiling(x):
+                    return Compiled.of(engine.made, record, x, engine.tell)
+                raise
+            return plan if self._agrees("planned", record, x, plan.score) else None
+        except Refused as why:
+            engine.tell(f"a log density runs on plain autograd: {why}")
+            return None
+
+    def _agrees(self, form: str, record: Trace, x: Tensor, score: Callable[[Tensor], Tensor]) -> bool:
+        """Compare with autograd the first time a log density of this make is met; a wrong score must never be used."""
+        key = (form, self.engine.bf16, x.shape, x.dtype, *((c.func, c.out.shape) for c in record.calls))
+        if key not in _TRUSTED:
+            wanted = density.score(self.log_density, x)
+            error = float((score(x) - wanted).norm())
+            scale = float(wanted.norm()) + 1e-3 * float(x.norm())
+            if not (error < float("inf") and 0 < scale < float("inf")):
+                return True  # a chain that has diverged tells nothing
+            limit = 0.5 if self.engine.bf16 else 1e-2 if x.dtype == torch.float32 else 1e-8
+            _TRUSTED[key] = error <= limit * scale
+        if not _TRUSTED[key]:
+            self.engine.tell(f"a log density runs on plain autograd: its {form} score differs from autograd's")
+        return _TRUSTED[key]
+
+    def _repays_compiling(self, x: Tensor) -> bool:
+        """Whether a fifth of the time of the steps ahead, at 20 an update, is more than compiling takes."""
+        if self.engine.updates is None:
+            return False
+        begin = perf_counter()
+        density.score(self.log_density, x)
+        return 0.2 * (perf_counter() - begin) * 20 * self.engine.updates > COMPILE_SECONDS
+
+
+_TRUSTED: dict[tuple, bool] = {}
+"""Makes of log densities that have been compared with autograd, and what came of it."""
