@@ -28,7 +28,7 @@ TASKS = ("sample", "reconstruct", "interpolate", "chain", "detect", "evaluate")
 HELP = """absynth: energy-based generative models.
 
   absynth train RECIPE --out RUN   train a recipe (absynth train --help lists them)
-  absynth sample RUN               draw samples                 absynth chain RUN        the prior's chain, short and long
+  absynth sample RUN               draw samples                 absynth chain RUN        the prior's chain, looked at
   absynth reconstruct RUN          pictures through z and back  absynth detect RUN       anomaly scores
   absynth interpolate RUN          between pictures             absynth evaluate RUN     how good it is
   absynth report RUN               one page with all of it      absynth results          the recorded figures

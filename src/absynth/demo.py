@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
+from multiprocessing import get_context
 from pathlib import Path
 
 from rich.console import Console
 
 from absynth import report
+from absynth.checkpoint import claim
 from absynth.logs import ProgressBar
 from absynth.recipes.latent_prior_digits import LatentPriorDigits
 from absynth.tasks import chain, detect, evaluate, interpolate, reconstruct, sample
@@ -26,15 +29,20 @@ def demo(out: Path = Path("runs/demo"), steps: int = 1000, held_out: int = 4, se
     """
     console, begun = Console(highlight=False), time.monotonic()
     recipe = LatentPriorDigits(seed=seed, steps=steps)
-    beside = {
-        "the latent EBM prior": (recipe, out),
-        "the same with a Gaussian prior, for comparison": (replace(recipe, prior="gaussian"), out / "gaussian_prior"),
-        f"one that never sees the digit {held_out}": (replace(recipe, anomaly=held_out), out / "held_out"),
-    }
-    for i, (what, (each, run)) in enumerate(beside.items(), 1):
-        console.print(f"[bold]{i}/4[/bold] training {what}")
-        fit(each, run, watchers=[ProgressBar(console)])
-    console.print("[bold]4/4[/bold] asking the models")
+    # Two cores: the models to compare with train in a process of their own, beside the first one.
+    others = [
+        (replace(recipe, anomaly=held_out), out / "held_out"),
+        (replace(recipe, prior="gaussian"), out / "gaussian"),
+    ]
+    claim(out, recipe.resolve())  # before the others make their directories in it
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as second:
+        trained_beside = [second.submit(_fit, each, run) for each, run in others]
+        console.print("[bold]1/3[/bold] training the latent EBM prior, and beside it two models to compare with")
+        fit(recipe, out, watchers=[ProgressBar(console)])
+        console.print("[bold]2/3[/bold] waiting for the models to compare with")
+        for each in trained_beside:
+            each.result()
+    console.print("[bold]3/3[/bold] asking the models")
     cache = out / "features"
     sample.command(out)
     reconstruct.command(out, n=360)
@@ -42,7 +50,7 @@ def demo(out: Path = Path("runs/demo"), steps: int = 1000, held_out: int = 4, se
     chain.command(out)
     trained = recipe.prior_steps
     ours = evaluate.command(out, n=2000, sweep=[0, trained // 3, 2 * trained // 3, 1000], cache=cache)
-    gaussian = evaluate.command(out / "gaussian_prior", n=2000, cache=cache)
+    gaussian = evaluate.command(out / "gaussian", n=2000, cache=cache)
     for figure, value in gaussian.figures.items():
         ours.baselines.setdefault(figure, {})["Gaussian prior, same budget"] = value
     ours.save(out / "evaluate")
@@ -54,7 +62,15 @@ def demo(out: Path = Path("runs/demo"), steps: int = 1000, held_out: int = 4, se
     page = report.write(out)
     for figure, value in {**ours.figures, **found.figures}.items():
         beside_it = {**ours.baselines, **found.baselines}.get(figure, {})
-        console.print(f"  {figure}: {value:.4g}  " + "  ".join(f"({k}: {v:.4g})" for k, v in beside_it.items()))
+        line = f"  {figure}: {value:.4g}  " + "  ".join(f"({k}: {v:.4g})" for k, v in beside_it.items())
+        console.print(line, markup=False, soft_wrap=True)
     console.print(f"{time.monotonic() - begun:.0f} s. Look at [bold]{page}[/bold]", soft_wrap=True)
-    console.print("Next: absynth train latent_prior_images --data FOLDER_OF_PICTURES --out runs/mine")
-    console.print("      absynth train --help    lists the recipes;  absynth sample runs/demo -h    a command's flags")
+    console.print("Next: absynth train latent_prior_images --data FOLDER_OF_PICTURES --out runs/mine", soft_wrap=True)
+    console.print(
+        "      absynth train --help    lists the recipes;  absynth sample runs/demo -h    a command's flags",
+        soft_wrap=True,
+    )
+
+
+def _fit(recipe: LatentPriorDigits, run: Path) -> None:
+    fit(recipe, run)

@@ -1,0 +1,50 @@
+# Two commands do all the set-up on a fresh machine: `make demo` and `make test`.
+PYTHON ?= python3
+VENV   ?= .venv
+TORCH  ?= torch==2.13.0
+BIN    := $(VENV)/bin
+# Small networks on a busy machine are fastest on one thread a process.
+export OMP_NUM_THREADS ?= 1
+
+.PHONY: demo test test-slow lint bench figures clean
+
+demo: $(VENV)/installed
+	$(BIN)/absynth demo --out runs/demo
+
+# pytest-xdist spreads the tests over the cores.
+test: $(VENV)/installed-dev
+	$(BIN)/ruff check src tests reproductions benchmarks
+	$(BIN)/absynth results --check README.md
+	$(BIN)/python -m pytest -n auto -m "not slow"
+
+test-slow: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -m slow
+
+lint: $(VENV)/installed-dev
+	$(BIN)/ruff check src tests reproductions benchmarks
+	$(BIN)/ruff format --check src tests reproductions benchmarks
+	$(BIN)/pyright
+
+bench: $(VENV)/installed-dev
+	for script in benchmarks/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+# Writes every recorded figure into the documents that quote them.
+figures: $(VENV)/installed
+	$(BIN)/absynth results --write README.md
+
+# torch first and by its own version: a looser requirement may fetch a build with gigabytes of GPU packages.
+$(VENV)/torch:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check "$(TORCH)"
+	touch $@
+
+$(VENV)/installed: $(VENV)/torch pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	touch $@
+
+$(VENV)/installed-dev: $(VENV)/torch pyproject.toml
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
+	touch $@ $(VENV)/installed
+
+clean:
+	rm -rf $(VENV) runs .pytest_cache .ruff_cache
