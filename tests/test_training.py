@@ -19,13 +19,11 @@ from torch import nn
 import absynth
 from absynth import checkpoint, training
 from absynth.algorithms import LatentPrior
-from absynth.errors import InputError
 from absynth.recipes import Recipe
 from absynth.recipes.latent_prior_digits import LatentPriorDigits
 from absynth.recipes.latent_prior_toy import LatentPriorToy
 from absynth.samplers.start import Persistent
 from absynth.seeding import stream
-from absynth.types import Batch
 
 CPU = torch.device("cpu")
 
@@ -302,62 +300,6 @@ def test_no_loss_leaks_into_another_player():
     expected += torch.autograd.grad((both - 1).abs().mean(), list(two.b.parameters()))
     for p, gradient in zip(two.parameters(), expected, strict=True):
         torch.testing.assert_close(p.grad, gradient / 4)
-
-
-def test_slices_average_to_the_whole_batch():
-    """Without noise, neither loss nor gradient may depend on the number of slices."""
-
-    class Plain(absynth.Algorithm):
-        def __init__(self) -> None:
-            super().__init__()
-            self.generator = nn.Linear(10, 1)
-
-        def losses(self, batch, *, rng):
-            return {"generator": self.generator(batch.x).square().mean()}
-
-        def sample(self, n, c=None, *, rng):
-            raise NotImplementedError
-
-    class Slices(LatentPriorToy):
-        def algorithm(self):
-            return Plain()
-
-        def optimizers(self, algorithm):
-            return {"generator": torch.optim.SGD(algorithm.parameters(), 0.1)}
-
-    x = torch.randn(12, 10)
-    seen, gradients = [], []
-    for shards in (1, 4):
-        one = training.Training(Slices(batch=12, shards=shards), CPU)
-        seen.append(one.learn(Batch(x)))
-        gradients.append(one.algorithm.generator.weight.grad)
-    torch.testing.assert_close(*gradients)
-    assert seen[0]["loss"]["generator"] == pytest.approx(seen[1]["loss"]["generator"], rel=1e-5)
-    assert seen[0]["gradient"]["generator"] == pytest.approx(seen[1]["gradient"]["generator"], rel=1e-5)
-
-
-def test_slices_draw_their_own_noise_and_all_are_looked_at():
-    one = training.Training(replace(RECIPES["toy"], shards=4), CPU)
-    ends = []
-    run_chain = one.algorithm.run_chain
-
-    def watched(name, *arguments, rng):
-        end = run_chain(name, *arguments, rng=rng)
-        ends.append((name, end))
-        return end
-
-    one.algorithm.run_chain = watched
-    seen = one.learn(next(one.recipe.batches()))
-    prior = [end for name, end in ends if name == "prior"]
-    assert len(prior) == 4
-    assert len({tuple(end.flatten().tolist()) for end in prior}) == 4
-    assert seen["reach"]["prior"] == torch.cat(prior).abs().max()
-
-
-def test_a_batch_that_slices_do_not_divide_is_refused(tmp_path):
-    with pytest.raises(InputError, match=r"batch must be a multiple of shards, got batch 8, shards 3"):
-        absynth.fit(replace(RECIPES["toy"], shards=3), tmp_path / "run")
-    assert not (tmp_path / "run").exists()
 
 
 # Averages and schedules ----------------------------------------------------------------------------------------------
