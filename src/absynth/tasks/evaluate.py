@@ -9,7 +9,6 @@ from jaxtyping import Float
 from torch import Tensor
 
 from absynth import pictures
-from absynth.algorithms import LatentPrior
 from absynth.data.images import Images
 from absynth.metrics.features import Features, classifier_features, inception_features, pixel_features
 from absynth.metrics.frechet import frechet
@@ -48,8 +47,7 @@ def sample_quality(opened: Opened, n: int, steps: list[int], *, seed: int, cache
     trained = opened.latent().prior_sampler.steps  # type: ignore[attr-defined]
     distances = {}
     for length in steps or [trained]:
-        if isinstance(opened.model, LatentPrior) and length != trained:
-            with_prior_steps(opened.model, length)
+        with_prior_steps(opened.model, length)
         distances[length] = frechet(features(samples(opened.model, n, seed=seed, device=opened.device)), real)
     with_prior_steps(opened.model, trained)
     some = torch.randperm(len(train), generator=stream(seed, 0, 0, 4))[:n]

@@ -1,0 +1,261 @@
+"""The command line as a user meets it: every recipe tiny, stopped and resumed, asked; and what happens on bad input."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from absynth import cli, files, recipes
+from absynth.algorithms import LatentPrior
+
+NEEDS_NO_DATA = ["latent_prior_digits", "latent_prior_toy"]
+
+
+def run(*argv: object) -> int:
+    """Exit status of one command."""
+    try:
+        cli.main([str(a) for a in argv])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+@pytest.fixture
+def photos(tmp_path):
+    """A folder of 40 small colour pictures."""
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for i in range(40):
+        Image.fromarray(rng.integers(0, 255, (16, 16, 3), dtype=np.uint8)).save(folder / f"{i:02d}.png")
+    return folder
+
+
+def one_line(capsys) -> str:
+    """What went to standard error: one line, no traceback."""
+    text = capsys.readouterr().err
+    assert "Traceback" not in text
+    (line,) = text.strip().splitlines()
+    return line
+
+
+@pytest.mark.parametrize("name", recipes.names())
+def test_every_recipe_trains_stops_goes_on_and_samples(name, tmp_path, photos, monkeypatch, request):
+    data = ["--data", photos] if name.endswith("_images") else []
+    if name not in NEEDS_NO_DATA and not data:
+        root = request.getfixturevalue("data_root")
+        if name.endswith("celeba"):
+            folder = tmp_path / "img_align_celeba"
+            folder.mkdir()
+            for i in range(20):
+                Image.fromarray(np.full((218, 178, 3), i * 9, dtype=np.uint8)).save(folder / f"{i:06d}.jpg")
+            root = tmp_path
+        data = ["--data", root]
+    try:
+        tiny = recipes.find(name)(data=str(data[1]) if data else "").tiny()
+    except TypeError:
+        pytest.fail(f"{name} cannot be built from --data alone")
+    out = tmp_path / "run"
+    flags = ["--out", out, "--tiny", "--device", "cpu", *data]
+    assert run("train", name, *flags) == 0
+    whole = (out / "model.safetensors").read_bytes()
+    assert json.loads((out / "config.json").read_text())["step"] == tiny.steps
+
+    # The same, killed before its last checkpoint and gone on with, is equal bit for bit.
+    again = tmp_path / "again"
+    os.rename(out, again)
+    newest = max(again.glob("step_*"), key=lambda p: int(p.name.removeprefix("step_")))
+    for file in newest.iterdir():
+        file.unlink()
+    newest.rmdir()
+    assert run("train", name, *["--out", again, *flags[2:]]) == 0
+    assert (again / "model.safetensors").read_bytes() == whole
+    assert run("sample", again, "--n", 5, "--device", "cpu") == 0
+    assert len(np.load(again / "sample" / "samples.npz")["x"]) == 5
+
+
+@pytest.fixture(scope="module")
+def digits(tmp_path_factory):
+    """A tiny run on the digits, one label held out."""
+    out = tmp_path_factory.mktemp("runs") / "digits"
+    assert run("train", "latent_prior_digits", "--out", out, "--tiny", "--anomaly", 4, "--device", "cpu") == 0
+    return out
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("sample", "--n", 12, "--steps", 5),
+        ("reconstruct", "--n", 30),
+        ("interpolate", "--n", 3, "--steps", 4),
+        ("chain", "--n", 10, "--long", 30),
+        ("detect", "--n", 60, "--steps", 5),
+    ],
+    ids=lambda argv: argv[0],
+)
+def test_every_task_leaves_pictures_figures_and_a_report(argv, digits, capsys):
+    name, *flags = argv
+    assert run(name, digits, *flags) == 0
+    found = json.loads((digits / name / "result.json").read_text())
+    for picture in found["pictures"]:
+        assert Image.open(digits / name / picture["file"]).size[0] > 40
+    assert found["pictures"]
+    assert (digits / "report.html").stat().st_size > 5000
+    first = {p["file"]: (digits / name / p["file"]).read_bytes() for p in found["pictures"]}
+    assert run(name, digits, *flags) == 0  # the same seed gives the same pictures and numbers
+    assert json.loads((digits / name / "result.json").read_text())["figures"] == found["figures"]
+    assert {f: (digits / name / f).read_bytes() for f in first} == first
+
+
+def test_sample_i_is_the_same_at_any_batch_size(digits):
+    for batch in (1, 7, 20):
+        assert run("sample", digits, "--n", 20, "--batch", batch) == 0
+        x = np.load(digits / "sample" / "samples.npz")["x"]
+        if batch == 1:
+            first = x
+        np.testing.assert_allclose(x, first, atol=2e-5)
+    assert run("sample", digits, "--n", 20, "--seed", 1) == 0
+    assert not np.allclose(np.load(digits / "sample" / "samples.npz")["x"], first, atol=1e-2)
+
+
+def test_dry_run_trains_nothing_and_prints_the_recipe(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert run("train", "latent_prior_digits", "--dry-run", "--out", out, "--ngf", 20, "--nef", 10) == 0
+    printed = capsys.readouterr().out
+    assert "prior_step_size" in printed
+    assert "parameters" in printed
+    assert "one step takes" in printed
+    assert not out.exists()
+
+
+def test_a_users_own_recipe_and_pictures(tmp_path, photos, capsys):
+    array = tmp_path / "mine.npy"
+    np.save(array, np.random.default_rng(0).normal(size=(30, 12, 12)).astype(np.float32))
+    out = tmp_path / "run"
+    assert run("train", "latent_prior_images", "--data", array, "--out", out, "--tiny") == 0
+    fields = json.loads((out / "recipe.json").read_text())["fields"]
+    assert (fields["size"], fields["channels"]) == (12, 1)
+    assert "12×12" in capsys.readouterr().out
+    assert run("detect", out, "--images", array, "--steps", 3) == 0
+    assert len((out / "detect" / "scores.csv").read_text().splitlines()) == 31
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (("train", "latent_prior_digits", "--out", "{out}", "--prior-step-sise", "1"), "nearest: --prior_step_size"),
+        (("train", "latent_prior_digit", "--out", "{out}"), "nearest: latent_prior_digits"),
+        (("train", "latent_prior_digits"), "--out"),
+        (("train", "latent_prior_digits", "--out", "{out}", "--steps", "many"), "many"),
+        (("train", "latent_prior_digits", "--out", "{out}", "--tiny", "--device", "cuda:7"), "cuda:7"),
+        (("train", "latent_prior_digits", "--out", "{out}", "--anomaly", "77"), "77"),
+        (("train", "latent_prior_images", "--out", "{out}"), "--data"),
+        (("train", "latent_prior_images", "--out", "{out}", "--data", "{tmp}/nowhere"), "nowhere"),
+        (("train", "latent_prior_images", "--out", "{out}", "--data", "{tmp}/empty"), "empty"),
+        (("train", "latent_prior_images", "--out", "{out}", "--data", "{tmp}/corrupt"), "bad.png"),
+        (("train", "latent_prior_images", "--out", "{out}", "--data", "{tmp}/mixed"), "--size"),
+        (("train", "latent_prior_images", "--out", "{out}", "--data", "{tmp}/nan.npy"), "nan.npy"),
+        (("smaple", "{out}"), "nearest: sample"),
+        (("sample",), "absynth sample RUN"),
+        (("sample", "{tmp}/nowhere"), "nowhere"),
+        (("sample", "{tmp}/empty"), "config.json"),
+        (("report", "{tmp}/nowhere"), "nowhere"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(argv, says, tmp_path, capsys):
+    (tmp_path / "empty").mkdir()
+    for name, sizes in (("mixed", (8, 9)), ("corrupt", (8, 8))):
+        (tmp_path / name).mkdir()
+        for i, size in enumerate(sizes):
+            Image.new("L", (size, size), 10 * i).save(tmp_path / name / f"{i}.png")
+    (tmp_path / "corrupt" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
+    values = np.random.default_rng(0).normal(size=(20, 8, 8))
+    values[3, 2, 1] = np.nan
+    np.save(tmp_path / "nan.npy", values)
+    out = tmp_path / "out"
+    assert run(*(str(a).format(out=out, tmp=tmp_path) for a in argv)) == 2
+    assert says in one_line(capsys)
+    assert not out.exists()
+
+
+def test_a_run_of_another_recipe_or_other_numbers_is_left_alone(digits, capsys):
+    before = (digits / "model.safetensors").read_bytes()
+    assert run("train", "latent_prior_toy", "--out", digits, "--tiny") == 2
+    assert "latent_prior_digits" in one_line(capsys)
+    assert run("train", "latent_prior_digits", "--out", digits, "--tiny", "--anomaly", 4, "--std", 0.2) == 2
+    assert "std 0.3 there, 0.2 now" in one_line(capsys)
+    assert (digits / "model.safetensors").read_bytes() == before
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path, monkeypatch, capsys):
+    out = tmp_path / "run"
+    flags = ("train", "latent_prior_digits", "--out", out, "--tiny", "--device", "cpu")
+    assert run(*flags) == 0
+    before = load_file(out / "model.safetensors")
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full)
+    assert run(*flags, "--steps", 8) in (0, 2)  # --tiny fixes the steps; the claim alone is written
+    assert "No space left on device" in one_line(capsys)
+    monkeypatch.undo()
+    assert run(*flags) == 0
+    after = load_file(out / "model.safetensors")
+    assert all(torch.equal(before[k], after[k]) for k in before)
+
+
+def test_a_checkpoint_cut_short_falls_back_and_says_so(tmp_path, capsys):
+    out = tmp_path / "run"
+    flags = ("train", "latent_prior_digits", "--out", out, "--tiny", "--device", "cpu")
+    assert run(*flags) == 0
+    whole = (out / "model.safetensors").read_bytes()
+    state = out / "step_000004" / "state.pt"
+    state.write_bytes(state.read_bytes()[:1000])
+    capsys.readouterr()
+    assert run(*flags) == 0
+    assert "step_000004 is damaged" in capsys.readouterr().out
+    assert (out / "model.safetensors").read_bytes() == whole
+
+
+def test_a_networks_wrong_shape_is_named(tmp_path, monkeypatch, capsys):
+    from absynth.recipes import latent_prior_images
+
+    def column(*sizes, **_):
+        return torch.nn.Linear(sizes[0], 1)
+
+    monkeypatch.setattr(latent_prior_images, "mlp_f", column)
+    assert run("train", "latent_prior_digits", "--out", tmp_path / "run", "--tiny", "--device", "cpu") == 2
+    assert "f must return shape [8], got [8, 1]" in one_line(capsys)
+
+
+def test_load_gives_a_model_that_answers(digits):
+    import absynth as ab
+
+    model = ab.load(digits)
+    assert isinstance(model, LatentPrior)
+    x = model.sample(3, rng=ab.stream(0))
+    z = model.sample_posterior(x, rng=ab.stream(1))
+    assert model.log_joint(x)(z).shape == (3,)
+
+
+@pytest.mark.parametrize("argv", [(), ("--help",), ("doctor",), ("train",), ("--version",), ("cite",)])
+def test_what_explains_itself(argv, capsys):
+    assert run(*argv) == 0
+    assert len(capsys.readouterr().out) > 4
+
+
+def test_help_of_a_recipe_explains_every_field(capsys):
+    assert run("train", "latent_prior_digits", "--help") == 0
+    printed = capsys.readouterr().out
+    cls = recipes.find("latent_prior_digits")
+    for name in cls.__dataclass_fields__:
+        assert f"--{name}" in printed
+    assert "δ of the prior chain" in printed
