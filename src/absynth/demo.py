@@ -8,10 +8,12 @@ from dataclasses import replace
 from multiprocessing import get_context
 from pathlib import Path
 
+from PIL import Image
 from rich.console import Console
 
 from absynth import report
 from absynth.checkpoint import claim
+from absynth.files import write_atomic
 from absynth.logs import ProgressBar
 from absynth.recipes.latent_prior_digits import LatentPriorDigits
 from absynth.tasks import chain, detect, evaluate, interpolate, reconstruct, sample
@@ -60,6 +62,7 @@ def demo(out: Path = Path("runs/demo"), steps: int = 1000, held_out: int = 4, se
         (out / "detect" / picture["file"]).write_bytes((out / "held_out" / "detect" / picture["file"]).read_bytes())
     found.save(out / "detect")
     page = report.write(out)
+    _overview(out)
     for figure, value in {**ours.figures, **found.figures}.items():
         beside_it = {**ours.baselines, **found.baselines}.get(figure, {})
         line = f"  {figure}: {value:.4g}  " + "  ".join(f"({k}: {v:.4g})" for k, v in beside_it.items())
@@ -70,6 +73,18 @@ def demo(out: Path = Path("runs/demo"), steps: int = 1000, held_out: int = 4, se
         "      absynth train --help    lists the recipes;  absynth sample runs/demo -h    a command's flags",
         soft_wrap=True,
     )
+
+
+def _overview(out: Path) -> None:
+    """One picture of the run: samples, chains from the start to the prior, reconstructions."""
+    parts = [Image.open(out / name) for name in ("sample/samples.png", "chain/chain.png")]
+    height = max(part.height for part in parts)
+    sheet = Image.new("RGB", (sum(part.width for part in parts) + 24, height), "white")
+    left = 0
+    for part in parts:
+        sheet.paste(part, (left, 0))
+        left += part.width + 24
+    write_atomic(out / "overview.png", lambda aside: sheet.save(aside, format="PNG"))
 
 
 def _fit(recipe: LatentPriorDigits, run: Path) -> None:

@@ -1,7 +1,7 @@
 """The prior's chain looked at: from the start p_0 to the prior, as long as in training and far beyond.
 
-A short-run model can hide a wrong density: its samples are good at K_0 steps and fall apart after. So the page shows the
-chain at both lengths and its energy, which should fall and then stay level (Pang et al. 2020, section 4.3 and Figure 4).
+A short-run model can hide a wrong density: its samples are good at K_0 steps and fall apart after. So the page shows
+the chain at both lengths and its energy, which should fall and then stay level (Pang et al. 2020, section 4.3).
 """
 
 from __future__ import annotations
@@ -56,8 +56,8 @@ def command(run: Path, n: int = 100, long: int = 2500, seed: int = 0, device: st
     shown = [model.decode(z[:10]).cpu() for z in states]
     labels = [f"step {k}" for k in sorted({*short, *beyond})]
     text = (
-        f"Chains of the prior from p_0. Trained with {trained} steps, shown up to {long}. The energy −f(z) − log p_0(z) "
-        "should fall and then stay level; where it keeps falling while pictures decay, the short run hides a density "
+        f"Chains of the prior from p_0. Trained with {trained} steps, shown up to {long}. The energy "
+        "−f(z) − log p_0(z) should fall and then stay level; where it keeps falling while pictures decay, the short run hides a density "
         "that is wrong elsewhere."
     )
     found = result("chain", "The chain from the start to the prior", seed, text)

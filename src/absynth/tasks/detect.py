@@ -18,7 +18,7 @@ from absynth import pictures
 from absynth.algorithms import LatentPrior
 from absynth.metrics.ranking import detection, pca_reconstruction_error, precision_recall
 from absynth.recipes.latent_prior_images import LatentPriorImages
-from absynth.report import TaskResult
+from absynth.report import Picture, TaskResult
 from absynth.seeding import stream
 from absynth.tasks.opened import in_chunks, open_run, result
 
@@ -73,13 +73,16 @@ def command(
     pictures.grid(torch.cat([x[order[-20:]].flip(0), x[order[:20]]]), folder / "extremes.png", columns=20)
     lines = ["index,score"] + [f"{int(i)},{s:.6g}" for i, s in zip(rows, scores["joint"].tolist())]
     (folder / "scores.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    shown = {"file": "extremes.png", "caption": "The 20 most usual pictures above, the 20 most anomalous below"}
+    shown: Picture = {
+        "file": "extremes.png",
+        "caption": "The 20 most usual pictures above, the 20 most anomalous below",
+    }
     recipe = opened.recipe
     if images or not isinstance(recipe, LatentPriorImages) or recipe.anomaly < 0 or data.labels is None:
         text = "Score −log p(x, z) of each picture, higher is more anomalous: scores.csv has them all."
         found = result("detect", "Anomaly scores", seed, text)
         pictures.histogram(folder / "scores.png", {data.name: scores["joint"]}, "−log p(x, z)")
-        found.pictures += [{"file": "scores.png", "caption": "Scores"}, shown]
+        found.pictures.extend([{"file": "scores.png", "caption": "Scores"}, shown])
         found.figures |= {"pictures": len(x), "median score": float(scores["joint"].median())}
         found.save(folder)
         return found
@@ -94,18 +97,22 @@ def command(
     found_by = {name: detection(s, anomaly) for name, s in named.items()}
     ours = found_by["−log p(x, z)"]
     text = (
-        f"Label {recipe.anomaly} held out. Training: 80 % of all other pictures. Test: the other 20 % ({ours.n_normal}) "
-        f"and all of the held-out label ({ours.n_anomaly}), so the base rate is {ours.base_rate:.3f}, the AUPRC of "
+        f"Label {recipe.anomaly} held out. Training: 80 % of all other pictures. Test: the other 20 % "
+        f"({ours.n_normal}) and all of the held-out label ({ours.n_anomaly}), so the base rate is {ours.base_rate:.3f}, the AUPRC of "
         f"chance. Split fixed, last model, posterior chains of {steps} steps, anomaly is the positive class, higher "
         "score is more anomalous."
     )
     found = result("detect", f"Anomaly detection, label {recipe.anomaly} held out", seed, text)
+    curves = {}
+    for name, s in named.items():
+        precision, recall = precision_recall(s, anomaly)
+        curves[name] = (recall, precision)
     pictures.precision_recall(
         folder / "precision_recall.png",
-        {name: precision_recall(s, anomaly)[::-1] for name, s in named.items()},
+        curves,
         ours.base_rate,
     )
-    found.pictures += [{"file": "precision_recall.png", "caption": "Precision against recall"}, shown]
+    found.pictures.extend([{"file": "precision_recall.png", "caption": "Precision against recall"}, shown])
     found.figures |= {"AUPRC": ours.auprc, "AUROC": ours.auroc, "base rate": ours.base_rate}
     others = {name: d for name, d in found_by.items() if d is not ours}
     found.baselines["AUPRC"] = {name: d.auprc for name, d in others.items()}

@@ -79,7 +79,7 @@ def command(
     opened = open_run(run, device)
     model = opened.latent()
     trained: int = model.prior_sampler.steps  # type: ignore[attr-defined]
-    lengths = sorted({*(sweep or []), trained})
+    lengths: list[int] = sorted({*(sweep or []), trained})
     features, distances, baselines = sample_quality(opened, n, lengths, seed=seed, cache=cache)
     name = f"Fréchet distance [{features.name}]"
     test = opened.images("test").all()
