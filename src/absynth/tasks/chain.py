@@ -57,8 +57,8 @@ def command(run: Path, n: int = 100, long: int = 2500, seed: int = 0, device: st
     labels = [f"step {k}" for k in sorted({*short, *beyond})]
     text = (
         f"Chains of the prior from p_0. Trained with {trained} steps, shown up to {long}. The energy "
-        "−f(z) − log p_0(z) should fall and then stay level; where it keeps falling while pictures decay, the short run hides a density "
-        "that is wrong elsewhere."
+        "−f(z) − log p_0(z) should fall and then stay level; where it keeps falling while "
+        "pictures decay, the short run hides a density that is wrong elsewhere."
     )
     found = result("chain", "The chain from the start to the prior", seed, text)
     if shown[0].ndim == 4:

@@ -98,9 +98,9 @@ def command(
     ours = found_by["−log p(x, z)"]
     text = (
         f"Label {recipe.anomaly} held out. Training: 80 % of all other pictures. Test: the other 20 % "
-        f"({ours.n_normal}) and all of the held-out label ({ours.n_anomaly}), so the base rate is {ours.base_rate:.3f}, the AUPRC of "
-        f"chance. Split fixed, last model, posterior chains of {steps} steps, anomaly is the positive class, higher "
-        "score is more anomalous."
+        f"({ours.n_normal}) and all of the held-out label ({ours.n_anomaly}), so the base rate is "
+        f"{ours.base_rate:.3f}, the AUPRC of chance. Split fixed, last model, posterior chains of {steps} steps, "
+        "anomaly is the positive class, higher score is more anomalous."
     )
     found = result("detect", f"Anomaly detection, label {recipe.anomaly} held out", seed, text)
     curves = {}
