@@ -1,0 +1,9 @@
+"""Documents whose examples write files do so in a folder of their own."""
+
+import pytest
+
+
+@pytest.fixture(autouse=True)
+def _documents_run_elsewhere(request, monkeypatch, tmp_path):
+    if request.node.path.suffix == ".md":
+        monkeypatch.chdir(tmp_path)
