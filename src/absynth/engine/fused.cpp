@@ -24,7 +24,7 @@ enum Activation : int64_t { NONE = 0, LEAKY = 1, TANH = 2 };
 
 extern "C" {
 struct Layer {
-  const void *weight, *bias;  // weight [out, in] row-major; bias [out] or null
+  const void *weight, *transposed, *bias;  // weight [out, in] row-major, and [in, out]; bias [out] or null
   int64_t n_in, n_out, activation;
   double slope;
 };
@@ -81,8 +81,7 @@ template <class T> struct Packed {
   const T *values;
   int64_t depth, n, n_vectors, panels;
 
-  // Column j of the matrix is at source + j * column, its entries `row` apart.
-  Packed(const T *source, int64_t depth, int64_t n, int64_t row, int64_t column) : depth(depth), n(n) {
+  Packed(const T *source, int64_t depth, int64_t n) : depth(depth), n(n) {
     constexpr int V = Vec<T>::n;
     n_vectors = (n + V - 1) / V;
     panels = (n_vectors + WIDTH - 1) / WIDTH;
@@ -91,8 +90,8 @@ template <class T> struct Packed {
     values = to;
     for (int64_t p = 0; p < panels; ++p) {
       int64_t first = start(p) * V, columns = (start(p + 1) - start(p)) * V;
-      for (int64_t k = 0; k < depth; ++k, to += columns)
-        for (int64_t j = 0; j < columns && first + j < n; ++j) to[j] = source[k * row + (first + j) * column];
+      int64_t filled = first + columns < n ? columns : n - first;
+      for (int64_t k = 0; k < depth; ++k, to += columns) std::memcpy(to, source + k * n + first, filled * sizeof(T));
     }
   }
   Packed(Packed &&) noexcept = default;  // values points into storage, which a move keeps and a copy would not
@@ -105,16 +104,23 @@ template <class T, int R, int W>
 static inline void tile(const T *a, int64_t lda, const T *b, int64_t depth, T *c, int64_t ldc) {
   typedef typename Vec<T>::type V;
   constexpr int n = Vec<T>::n;
-  V sum[R][W] = {};
+  V sum[R][W];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
+    for (int w = 0; w < W; ++w) sum[r][w] = V{};
   for (int64_t k = 0; k < depth; ++k) {
     V row[W];
+#pragma GCC unroll 4
     for (int w = 0; w < W; ++w) row[w] = *reinterpret_cast<const V *>(b + (k * W + w) * n);
 #pragma GCC unroll 8
     for (int r = 0; r < R; ++r)
 #pragma GCC unroll 4
       for (int w = 0; w < W; ++w) sum[r][w] += a[r * lda + k] * row[w];
   }
+#pragma GCC unroll 8
   for (int r = 0; r < R; ++r)
+#pragma GCC unroll 4
     for (int w = 0; w < W; ++w) *reinterpret_cast<V *>(c + r * ldc + w * n) = sum[r][w];
 }
 
@@ -131,9 +137,9 @@ static void tiles(const T *a, int64_t lda, const T *b, int64_t depth, T *c, int6
   }
 }
 
-// c = a b, one panel at a time; then `after(first, columns)` while the panel's columns are in cache.
-template <class T, class F>
-static void product(const T *a, int64_t lda, const Packed<T> &b, T *c, int64_t ldc, int64_t rows, F after) {
+// c = a b; the columns that pad a row to whole vectors come out as zeros.
+template <class T>
+static void product(const T *a, int64_t lda, const Packed<T> &b, T *c, int64_t ldc, int64_t rows) {
   constexpr int V = Vec<T>::n;
   const T *panel = b.values;
   for (int64_t p = 0; p < b.panels; ++p) {
@@ -148,49 +154,73 @@ static void product(const T *a, int64_t lda, const Packed<T> &b, T *c, int64_t l
       case 1: tiles<T, 1>(a, lda, panel, b.depth, to, ldc, rows); break;
     }
     panel += b.depth * width * V;
-    int64_t end = (first + width) * V;
-    after(first * V, end < b.n ? end : b.n);
   }
 }
 
+static int64_t padded(int64_t n) { return (n + 15) / 16 * 16; }
+
 template <class T> struct Stage {
+  typedef typename Vec<T>::type V;
   Packed<T> forward, backward;
-  const T *bias;
+  std::vector<T> bias;  // padded with zeros
   Activation activation;
   T slope;
 
   explicit Stage(const Layer &l)
-      : forward(static_cast<const T *>(l.weight), l.n_in, l.n_out, 1, l.n_in),
-        backward(static_cast<const T *>(l.weight), l.n_out, l.n_in, l.n_in, 1),
-        bias(static_cast<const T *>(l.bias)), activation(static_cast<Activation>(l.activation)), slope(T(l.slope)) {}
-
-  void activate(T *h, int64_t first, int64_t end) const {
-    if (bias)
-      for (int64_t j = first; j < end; ++j) h[j] += bias[j];
-    if (activation == LEAKY)
-      for (int64_t j = first; j < end; ++j) h[j] = h[j] > 0 ? h[j] : slope * h[j];
-    else if (activation == TANH)
-      for (int64_t j = first; j < end; ++j) h[j] = tanh_of(h[j]);
+      : forward(static_cast<const T *>(l.transposed), l.n_in, l.n_out),
+        backward(static_cast<const T *>(l.weight), l.n_out, l.n_in), bias(padded(l.n_out), T(0)),
+        activation(static_cast<Activation>(l.activation)), slope(T(l.slope)) {
+    if (l.bias) std::memcpy(bias.data(), l.bias, l.n_out * sizeof(T));
   }
-  // g[j] times the derivative at output h[j]
-  void derive(T *g, const T *h, int64_t first, int64_t end) const {
-    if (activation == LEAKY)
-      for (int64_t j = first; j < end; ++j) g[j] = h[j] > 0 ? g[j] : slope * g[j];
-    else if (activation == TANH)
-      for (int64_t j = first; j < end; ++j) g[j] *= 1 - h[j] * h[j];
+
+  // One padded row of outputs: h <- activation(h + bias)
+  void activate(T *__restrict h) const {
+    constexpr int n = Vec<T>::n;
+    int64_t width = bias.size();
+    const T *__restrict b = bias.data();
+    if (activation == LEAKY) {
+      V s = V{} + slope;
+      for (int64_t j = 0; j < width; j += n) {
+        V v = *reinterpret_cast<const V *>(h + j) + *reinterpret_cast<const V *>(b + j);
+        *reinterpret_cast<V *>(h + j) = v > 0 ? v : s * v;
+      }
+    } else if (activation == TANH) {
+      for (int64_t j = 0; j < width; ++j) h[j] = tanh_of(h[j] + b[j]);
+    } else {
+      for (int64_t j = 0; j < width; ++j) h[j] += b[j];
+    }
+  }
+  // One padded row: h <- g times the derivative at output h
+  void derive(const T *__restrict g, T *__restrict h) const {
+    constexpr int n = Vec<T>::n;
+    int64_t width = bias.size();
+    if (activation == LEAKY) {
+      V s = V{} + slope;
+      for (int64_t j = 0; j < width; j += n) {
+        V v = *reinterpret_cast<const V *>(g + j);
+        *reinterpret_cast<V *>(h + j) = *reinterpret_cast<const V *>(h + j) > 0 ? v : s * v;
+      }
+    } else if (activation == TANH) {
+      for (int64_t j = 0; j < width; ++j) h[j] = g[j] * (1 - h[j] * h[j]);
+    } else {
+      std::memcpy(h, g, width * sizeof(T));
+    }
   }
 };
 
 template <class T> struct Stack {
   std::vector<Stage<T>> stages;
+  std::vector<T> seed;  // of an energy, padded
   const Term &term;
 
   explicit Stack(const Term &t) : term(t) {
     for (int64_t i = 0; i < t.n_layers; ++i) stages.emplace_back(t.layers[i]);
+    if (!t.row) return;
+    int64_t n = stages.back().forward.n;
+    seed.assign(padded(n), T(0));
+    for (int64_t j = 0; j < n; ++j) seed[j] = static_cast<const T *>(t.row)[j] * T(t.factor);
   }
 };
-
-static int64_t padded(int64_t n) { return (n + 15) / 16 * 16; }
 
 // All steps for chains row ... row + rows.
 template <class T>
@@ -223,46 +253,35 @@ static void run_block(const Chain &chain, const std::vector<Stack<T>> &stacks, i
         int64_t n = stage.forward.n, ld_out = padded(n);
         T *out = h[l] = next;
         next += rows * ld_out;
-        product(in, ld_in, stage.forward, out, ld_out, rows, [&](int64_t first, int64_t end) {
-          for (int64_t r = 0; r < rows; ++r) {
-            T *o = out + r * ld_out;
-            stage.activate(o, first, end);
-            if (l < last) continue;
-            T g[64 * WIDTH];  // the seed, written over the output that it is made of
-            if (s.term.row) {
-              const T *seed = static_cast<const T *>(s.term.row);
-              for (int64_t j = first; j < end; ++j) g[j - first] = seed[j] * T(s.term.factor);
-            } else {
-              const T *data = static_cast<const T *>(s.term.data) + (row + r) * n;
-              for (int64_t j = first; j < end; ++j) g[j - first] = (o[j] - data[j]) * T(s.term.factor);
-            }
-            stage.derive(g - first, o, first, end);
-            for (int64_t j = first; j < end; ++j) o[j] = g[j - first];
-          }
-        });
+        product(in, ld_in, stage.forward, out, ld_out, rows);
+        for (int64_t r = 0; r < rows; ++r) stage.activate(out + r * ld_out);
         in = out;
         ld_in = ld_out;
       }
-      for (size_t l = last + 1; l-- > 0;) {  // h[l] holds the gradient of layer l before its activation
-        const auto &stage = s.stages[l];
-        int64_t ld_in = padded(stage.forward.n);
-        if (l == 0) {
-          product(h[0], ld_in, stage.backward, first_term ? score : spare, ld, rows, [](int64_t, int64_t) {});
-          if (!first_term)
-            for (int64_t i = 0; i < rows * ld; ++i) score[i] += spare[i];
-        } else {
-          const auto &below = s.stages[l - 1];
-          int64_t ld_out = padded(below.forward.n);
-          T *o = h[l - 1];
-          product(h[l], ld_in, stage.backward, spare, ld_out, rows, [&](int64_t first, int64_t end) {
-            for (int64_t r = 0; r < rows; ++r) {
-              T *g = spare + r * ld_out, *to = o + r * ld_out;
-              below.derive(g, to, first, end);
-              for (int64_t j = first; j < end; ++j) to[j] = g[j];
-            }
-          });
+      const auto &top = s.stages[last];
+      int64_t n = top.forward.n, ld_top = padded(n);
+      for (int64_t r = 0; r < rows; ++r) {  // outputs turn into the gradient before the last activation
+        T *__restrict o = h[last] + r * ld_top;
+        if (s.seed.size()) {
+          top.derive(s.seed.data(), o);
+          continue;
         }
+        const T *__restrict data = static_cast<const T *>(s.term.data) + (row + r) * n;
+        T factor = T(s.term.factor), *__restrict g = spare;
+        for (int64_t j = 0; j < n; ++j) g[j] = (o[j] - data[j]) * factor;
+        for (int64_t j = n; j < ld_top; ++j) g[j] = 0;
+        top.derive(g, o);
       }
+      for (size_t l = last; l > 0; --l) {
+        const auto &below = s.stages[l - 1];
+        int64_t ld_below = padded(below.forward.n);
+        product(h[l], padded(s.stages[l].forward.n), s.stages[l].backward, spare, ld_below, rows);
+        for (int64_t r = 0; r < rows; ++r) below.derive(spare + r * ld_below, h[l - 1] + r * ld_below);
+      }
+      const auto &bottom = s.stages[0];
+      product(h[0], padded(bottom.forward.n), bottom.backward, first_term ? score : spare, ld, rows);
+      if (!first_term)
+        for (int64_t i = 0; i < rows * ld; ++i) score[i] += spare[i];
       first_term = false;
     }
     T scale = T(chain.noise_scales[step]);

@@ -371,8 +371,9 @@ class Power(Op):
 def _mul(a: Any, b: Any) -> Op:
     refs = _operands(a, b)
     if len(refs) == 1:
-        return Scale(refs, b if isinstance(a, Ref) else a)
-    return Power(refs[:1], 2) if refs[0] == refs[1] else Multiply(refs)
+        factor = b if isinstance(a, Ref) else a
+        return Scale(refs, factor if isinstance(factor, Tensor) else float(factor))
+    return Power(refs[:1], 2.0) if refs[0] == refs[1] else Multiply(refs)
 
 
 @rule("pow", "__pow__")
@@ -380,13 +381,13 @@ def _pow(x: Ref, exponent: Any) -> Op:
     _is_ref(x)
     if not isinstance(exponent, (int, float)) or exponent == 0:
         raise Refused("an exponent is not a number")
-    return Power((x,), exponent)
+    return Power((x,), float(exponent))
 
 
 @rule("square")
 def _square(x: Ref) -> Op:
     _is_ref(x)
-    return Power((x,), 2)
+    return Power((x,), 2.0)
 
 
 @rule("div", "divide", "true_divide", "__truediv__")
@@ -394,7 +395,7 @@ def _div(a: Any, b: Any) -> Op:
     refs = _operands(a, b)
     if not (isinstance(a, Ref) and len(refs) == 1):
         raise Refused("it divides by something traced")
-    return Scale(refs, b.reciprocal() if isinstance(b, Tensor) else 1 / b)
+    return Scale(refs, b.reciprocal() if isinstance(b, Tensor) else 1.0 / b)
 
 
 @rule("neg", "negative", "__neg__")

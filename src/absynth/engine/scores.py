@@ -6,7 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from time import perf_counter
-from typing import Any, Literal, Protocol
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -33,11 +33,8 @@ def to_stderr(text: str) -> None:
     print(text, file=sys.stderr)
 
 
-class Form(Protocol):
-    """A log density made ready for one chain."""
-
-    def score(self, x: Tensor) -> Tensor: ...
-    def value_and_score(self, x: Tensor) -> tuple[Tensor, Tensor]: ...
+Form = Plan | Compiled
+"""A log density made ready for one chain."""
 
 
 @dataclass
