@@ -97,7 +97,7 @@ def test_the_recipe_learns_from_one_picture(tmp_path: Path, rng):
     )
     with pytest.raises(InputError, match="size < piece <= side"):
         EBMTexture(data=str(tmp_path / "a.png"), side=100, size=64).resolve()
-    with pytest.raises(InputError, match="one file"):
+    with pytest.raises(InputError, match="give --data PICTURE"):
         EBMTexture(data=str(tmp_path)).picture()
     small = EBMTexture(data=str(tmp_path / "a.png")).tiny().resolve().algorithm()
     assert small.losses(Batch(torch.zeros(2, 1, 56, 56)), rng=rng)["ebm"].shape == ()

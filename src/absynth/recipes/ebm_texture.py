@@ -4,6 +4,8 @@ Chains are tori of ``size`` pixels a side that persist through training; the dat
 larger, so that a torus and a piece have filter responses at equally many places and neither has an edge. Langevin is
 true (temperature 1), and p_0 = N(0, I) on pictures of unit standard deviation.
 
+``--data`` is the picture; without it, scikit-image's bricks in the folder of data sets.
+
 ``--f filters`` is FRAME with the potential |r| on 52 Gabor-like filters (Zhu, Wu, Mumford 1998; Xie et al. 2015):
 maximum likelihood matches the mean |response| of each filter. ``--f conv`` is the generative ConvNet (Xie et al. 2016),
 which learns its filters.
@@ -23,7 +25,7 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
-from absynth.data.images import read_picture
+from absynth.data.images import find_root, read_picture
 from absynth.density import EBM
 from absynth.distributions import StandardNormal
 from absynth.errors import InputError
@@ -75,9 +77,10 @@ class EBMTexture(Recipe):
 
     def picture(self) -> Float[Tensor, "1 h w"]:
         """The exemplar, grey, of mean 0 and standard deviation 1/3."""
-        if not self.data:
-            raise InputError("expected --data PICTURE, got none")
-        return exemplar(self.data, self.side)
+        path = Path(self.data).expanduser()
+        if not (self.data and path.is_file()):  # a folder of data sets, given or found: the bricks of scikit-image
+            path = find_root(self.data, "textures") / "textures" / "skimage" / "brick.png"
+        return exemplar(path, self.side)
 
     def resolve(self) -> Recipe:
         picture = self.picture()
@@ -132,11 +135,10 @@ def pieces(picture: Float[Tensor, "c h w"], side: int, n: int, *, rng: Rng) -> F
 
 
 @lru_cache(maxsize=4)
-def exemplar(data: str, side: int) -> Float[Tensor, "1 h w"]:
-    """The picture at ``data``, grey, of mean 0 and standard deviation 1/3, read once a process."""
-    path = Path(data).expanduser()
+def exemplar(path: Path, side: int) -> Float[Tensor, "1 h w"]:
+    """The picture at ``path``, grey, of mean 0 and standard deviation 1/3, read once a process."""
     if not path.is_file():
-        raise InputError(f"expected --data PICTURE, one file, got {path}: a texture model learns from a single picture")
+        raise InputError(f"expected a picture, got {path}, which is none: give --data PICTURE")
     x = torch.tensor(read_picture(path, size=side)).float().mean(0, keepdim=True)
     if float(x.std()) == 0:
         raise InputError(f"{path}: expected a picture that varies, got one value everywhere")
