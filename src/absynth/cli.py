@@ -134,11 +134,12 @@ def train(argv: list[str]) -> None:
     parser.add_argument("--tiny", action="store_true", help="the same in seconds: to see that everything works")
     parser.add_argument("--dry_run", action="store_true", help="print the recipe, its cost and its size; train nothing")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
+    parser.add_argument("--engine", default="auto", help="of the chains: auto, eager, planned, compiled, graph")
     parser.add_argument("--tensorboard", action="store_true", help="also write logs for TensorBoard")
     parser.add_argument("--config", action="config", help="YAML file of flags")
     parser.add_class_arguments(cls)
     given = parser.read(argv[1:])
-    own = {key: given.pop(key) for key in ("out", "tiny", "dry_run", "device", "tensorboard", "config")}
+    own = {key: given.pop(key) for key in ("out", "tiny", "dry_run", "device", "engine", "tensorboard", "config")}
     recipe = cls(**given)
     recipe = recipe.tiny() if own["tiny"] else recipe
     if own["out"] is None and not own["dry_run"]:
@@ -150,19 +151,21 @@ def _train(recipe, own: dict) -> None:
     from absynth import training
     from absynth.devices import choose_device
     from absynth.logs import ProgressBar, TensorBoard
+    from absynth.samplers import engine
 
     console = Console(highlight=False)
     device = choose_device(own["device"])
     recipe = recipe.resolve()
     if own["dry_run"]:
-        _dry_run(recipe, device, console)
+        with engine.use(own["engine"], updates=recipe.steps):
+            _dry_run(recipe, device, console)
         return
     run: Path = own["out"]
     describe(recipe, console)
     watchers: list = [ProgressBar(console)]
     if own["tensorboard"]:
         watchers.append(TensorBoard(run))
-    training.fit(recipe, run, device=device, watchers=watchers)
+    training.fit(recipe, run, device=device, chains=own["engine"], watchers=watchers)
     console.print(f"trained; the run is {run}. Next: absynth sample {run}   absynth report {run}")
 
 
@@ -213,13 +216,15 @@ def _dry_run(recipe, device, console: Console) -> None:
 def task(name: str, argv: list[str]) -> None:
     """``absynth TASK RUN [flags]``: run it, print its figures, renew the report."""
     from absynth import report
+    from absynth.samplers import engine
 
     command: Callable = importlib.import_module(f"absynth.tasks.{name}").command
     parser = Parser(f"absynth {name}", (command.__doc__ or "").split("\n\n")[0])
     parser.add_function_arguments(command, as_positional=True)
     if not argv:
         raise InputError(f"expected a run, got none: absynth {name} RUN, with RUN from absynth train --out RUN")
-    found = command(**parser.read(argv))
+    with engine.use("auto"):
+        found = command(**parser.read(argv))
     run = Path(argv[0]) if not argv[0].startswith("-") else Path(parser.read(argv)["run"])
     console = Console(highlight=False)
     if found.figures:

@@ -63,7 +63,7 @@ class Journal:
         time = datetime.now(UTC).isoformat(timespec="seconds")
         row = {"event": event, "step": step, "time": time, "text": text, **numbers}
         _append(self.path, row)
-        if event in ("resume", "guard", "damaged"):
+        if event in ("resume", "guard", "damaged", "engine"):
             for watcher in self.watchers:
                 watcher.say(f"{event}: {text}")
 

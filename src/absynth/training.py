@@ -26,6 +26,7 @@ from absynth.errors import Diverged, InputError
 from absynth.guard import Guard, Remedies, Trouble, stability
 from absynth.logs import Journal, MetricsFile
 from absynth.recipes.recipe import Recipe
+from absynth.samplers import engine
 from absynth.seeding import stream
 from absynth.types import Batch
 
@@ -207,7 +208,12 @@ class Training:
 
 
 def fit(
-    recipe: Recipe, run: str | Path, *, device: str | torch.device = "cpu", watchers: Sequence[Watcher] = ()
+    recipe: Recipe,
+    run: str | Path,
+    *,
+    device: str | torch.device = "cpu",
+    chains: engine.Name = "auto",
+    watchers: Sequence[Watcher] = (),
 ) -> Algorithm:
     """Train a recipe into a run directory; go on where it stopped if the directory holds the same recipe.
 
@@ -215,6 +221,8 @@ def fit(
         recipe: the experiment.
         run: its directory; made if it is not there.
         device: where to train.
+        chains: the engine that runs them (absynth.samplers.engine); all give the same to rounding, so a run that is
+            to be equal bit for bit goes on with the one it began with.
         watchers: told how it goes.
 
     Returns:
@@ -248,10 +256,14 @@ def fit(
             training.load_state_dict(state)
         journal.write("start" if state is None else "resume", training.step, f"{recipe.name()} on {device}")
         metrics = MetricsFile(run, training.step)
+
+        def say(text: str) -> None:
+            journal.write("engine", training.step, text)
+
         for watcher in watchers:
             watcher.begin(recipe, training.step)
         try:
-            with _stop_signal() as stopped:
+            with _stop_signal() as stopped, engine.use(chains, updates=recipe.steps, say=say):
                 _train(training, run, journal, metrics, watchers, stopped)
         finally:
             for watcher in watchers:
