@@ -47,7 +47,7 @@ class Affine(Op):
     def forward(self, x: Tensor) -> Tensor:
         return self.run(self._laid_out(x))
 
-    def backward(self, g: Gradient, inputs: tuple[Tensor, ...], output: Tensor) -> tuple[Gradient, ...]:
+    def backward(self, g: Gradient, inputs: tuple[Any, ...], output: Any) -> tuple[Gradient, ...]:
         return (self.run_back(self._laid_out(full(g, self.shape, self.weight))),)
 
     def _laid_out(self, x: Tensor) -> Tensor:
@@ -80,7 +80,7 @@ class Linear(Affine):
         self.run_back = _matmul(weight.t(), None, None, packed, batch)
         self.row = weight.sum(0, keepdim=True) if len(weight) == 1 else None
 
-    def backward(self, g: Gradient, inputs: tuple[Tensor, ...], output: Tensor) -> tuple[Gradient, ...]:
+    def backward(self, g: Gradient, inputs: tuple[Any, ...], output: Any) -> tuple[Gradient, ...]:
         if self.row is None:
             return super().backward(g, inputs, output)
         # One output: the gradient is one row of weights, the same for all examples unless g differs between them.

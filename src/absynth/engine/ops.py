@@ -43,8 +43,8 @@ class Op(ABC):
         """The function."""
         raise NotImplementedError
 
-    def backward(self, g: Gradient, inputs: tuple[Tensor, ...], output: Tensor) -> tuple[Gradient, ...]:
-        """The gradient of each input. What is not kept is passed as None and not looked at."""
+    def backward(self, g: Gradient, inputs: tuple[Any, ...], output: Any) -> tuple[Gradient, ...]:
+        """The gradient of each input. What the op does not keep is passed as None."""
         raise NotImplementedError
 
 
@@ -109,7 +109,7 @@ class Reshape(Op):
     def forward(self, x: Tensor) -> Tensor:
         return x.reshape(self.shape)
 
-    def backward(self, g: Gradient, inputs: tuple[Tensor, ...], output: Tensor) -> tuple[Gradient, ...]:
+    def backward(self, g: Gradient, inputs: tuple[Any, ...], output: Any) -> tuple[Gradient, ...]:
         return (g.expand(self.shape).reshape(self.inputs[0].shape) if isinstance(g, Tensor) else g,)
 
 
@@ -126,7 +126,7 @@ class Expand(Op):
     def forward(self, x: Tensor) -> Tensor:
         return x.expand(self.shape)
 
-    def backward(self, g: Gradient, inputs: tuple[Tensor, ...], output: Tensor) -> tuple[Gradient, ...]:
+    def backward(self, g: Gradient, inputs: tuple[Any, ...], output: Any) -> tuple[Gradient, ...]:
         x = self.inputs[0].shape
         return (fitted(g, self.shape, Size([1] * (len(self.shape) - len(x)) + list(x))),)
 
@@ -146,7 +146,7 @@ class Index(Op):
     def forward(self, x: Tensor) -> Tensor:
         return x[self.index]
 
-    def backward(self, g: Gradient, inputs: tuple[Tensor, ...], output: Tensor) -> tuple[Gradient, ...]:
+    def backward(self, g: Gradient, inputs: tuple[Any, ...], output: Any) -> tuple[Gradient, ...]:
         (x,) = inputs
         out = torch.zeros_like(x)
         out[self.index] = g
@@ -174,7 +174,7 @@ class Join(Op):
     def forward(self, *xs: Tensor) -> Tensor:
         return torch.stack(xs, self.dim) if self.stack else torch.cat(xs, self.dim)
 
-    def backward(self, g: Gradient, inputs: tuple[Tensor, ...], output: Tensor) -> tuple[Gradient, ...]:
+    def backward(self, g: Gradient, inputs: tuple[Any, ...], output: Any) -> tuple[Gradient, ...]:
         if not isinstance(g, Tensor):
             return (g,) * len(self.inputs)
         shape = list(self.inputs[0].shape)
@@ -226,7 +226,7 @@ class Sum(Op):
         total = x.sum(self.dims, self.keepdim)
         return total if self.factor == 1.0 else total * self.factor
 
-    def backward(self, g: Gradient, inputs: tuple[Tensor, ...], output: Tensor) -> tuple[Gradient, ...]:
+    def backward(self, g: Gradient, inputs: tuple[Any, ...], output: Any) -> tuple[Gradient, ...]:
         return (_opened(g if self.factor == 1.0 else g * self.factor, self.dims, self.keepdim),)
 
 
@@ -254,7 +254,7 @@ class LogSumExp(Op):
     def forward(self, x: Tensor) -> Tensor:
         return x.logsumexp(self.dims, self.keepdim)
 
-    def backward(self, g: Gradient, inputs: tuple[Tensor, ...], output: Tensor) -> tuple[Gradient, ...]:
+    def backward(self, g: Gradient, inputs: tuple[Any, ...], output: Any) -> tuple[Gradient, ...]:
         wide = output if self.keepdim else output.reshape(
             [1 if d in self.dims else n for d, n in enumerate(self.inputs[0].shape)]
         )  # fmt: skip
@@ -287,7 +287,7 @@ class Add(Op):
             return a + b
         return a - b if self.factor == -1.0 else a + self.factor * b
 
-    def backward(self, g: Gradient, inputs: tuple[Tensor, ...], output: Tensor) -> tuple[Gradient, ...]:
+    def backward(self, g: Gradient, inputs: tuple[Any, ...], output: Any) -> tuple[Gradient, ...]:
         out = []
         if isinstance(self.a, Ref):
             out.append(fitted(g, self.shape, self.a.shape))
@@ -333,7 +333,7 @@ class Scale(Op):
     def forward(self, x: Tensor) -> Tensor:
         return x * self.factor
 
-    def backward(self, g: Gradient, inputs: tuple[Tensor, ...], output: Tensor) -> tuple[Gradient, ...]:
+    def backward(self, g: Gradient, inputs: tuple[Any, ...], output: Any) -> tuple[Gradient, ...]:
         return (fitted(g * self.factor, self.shape, self.inputs[0].shape),)
 
 
@@ -346,7 +346,7 @@ class Multiply(Op):
     def forward(self, a: Tensor, b: Tensor) -> Tensor:
         return a * b
 
-    def backward(self, g: Gradient, inputs: tuple[Tensor, ...], output: Tensor) -> tuple[Gradient, ...]:
+    def backward(self, g: Gradient, inputs: tuple[Any, ...], output: Any) -> tuple[Gradient, ...]:
         a, b = inputs
         return fitted(b * g, self.shape, a.shape), fitted(a * g, self.shape, b.shape)
 
@@ -361,7 +361,7 @@ class Power(Op):
     def forward(self, x: Tensor) -> Tensor:
         return x.pow(self.exponent)
 
-    def backward(self, g: Gradient, inputs: tuple[Tensor, ...], output: Tensor) -> tuple[Gradient, ...]:
+    def backward(self, g: Gradient, inputs: tuple[Any, ...], output: Any) -> tuple[Gradient, ...]:
         (x,) = inputs
         slope = x if self.exponent == 2 else x.pow(self.exponent - 1)
         return (slope * (g * self.exponent),)
@@ -418,7 +418,7 @@ class Where(Op):
         b = next(rest) if isinstance(self.b, Ref) else self.b
         return torch.where(self.mask, a, b)
 
-    def backward(self, g: Gradient, inputs: tuple[Tensor, ...], output: Tensor) -> tuple[Gradient, ...]:
+    def backward(self, g: Gradient, inputs: tuple[Any, ...], output: Any) -> tuple[Gradient, ...]:
         mask, dtype = self.mask, self.inputs[0].dtype
         out = []
         for side, keep in ((self.a, mask), (self.b, ~mask)):
@@ -453,7 +453,7 @@ class Pointwise(Op):
     def forward(self, x: Tensor) -> Tensor:
         return self.function(x)
 
-    def backward(self, g: Gradient, inputs: tuple[Tensor, ...], output: Tensor) -> tuple[Gradient, ...]:
+    def backward(self, g: Gradient, inputs: tuple[Any, ...], output: Any) -> tuple[Gradient, ...]:
         g = full(g, output.shape, output)
         return (self.derivative(g if g.dtype == output.dtype else g.to(output.dtype), output),)
 
@@ -465,7 +465,7 @@ class PointwiseOfInput(Pointwise):
     keeps_inputs = True
     keeps_output = False
 
-    def backward(self, g: Gradient, inputs: tuple[Tensor, ...], output: Tensor) -> tuple[Gradient, ...]:
+    def backward(self, g: Gradient, inputs: tuple[Any, ...], output: Any) -> tuple[Gradient, ...]:
         return super().backward(g, inputs, inputs[0])
 
 

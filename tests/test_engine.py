@@ -1,0 +1,555 @@
+"""Every engine gives eager's chain, to rounding, on every kind of target; what it cannot take it does not touch.
+
+Laws are checked under every engine too, on a linear-Gaussian posterior whose short run is known exactly, with the
+negative controls beside them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from contextlib import nullcontext
+from dataclasses import replace
+
+import pytest
+import torch
+import torch.nn.functional as F
+from laws import normal_law
+from torch import Tensor, nn
+
+from absynth import density
+from absynth.data.toy import EightGaussians
+from absynth.density import EBM, observe, product, restrict
+from absynth.distributions import GaussianGenerator, Normal, StandardNormal, Uniform
+from absynth.engine import compiled, fused, ops, scores, trace
+from absynth.errors import InputError
+from absynth.networks.convnet import conv_f
+from absynth.networks.deconvnet import deconv_generator, deconv_generator_cifar10
+from absynth.networks.mlp import mlp, mlp_f, mlp_generator
+from absynth.samplers import HMC, MALA, AnnealedLangevin, Langevin, engine
+from absynth.seeding import Streams, noise_like, stream
+from absynth.types import LogDensity, Sampler
+
+F64 = torch.float64
+ENGINES = {"planned": {"fused": False}, "fused": {}, "graph": {}}
+
+
+def use(name: str, said: list[str] | None = None, **more):
+    """One of ENGINES, or an engine by its own name."""
+    options = {**ENGINES.get(name, {}), **more}
+    return engine.use("planned" if name == "fused" else name, say=(said if said is not None else []).append, **options)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_trusted():
+    scores._TRUSTED.clear()
+
+
+# --- targets -------------------------------------------------------------------------------------------------------
+
+
+class Residual(nn.Module):
+    """A network with a skip connection, attribute access and arithmetic of all sorts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Linear(6, 6), nn.Linear(6, 6)
+        self.gain = nn.Parameter(torch.rand(6))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x + 0.5 * F.silu(self.a(x)) * self.gain
+        h = (1 - h) / 2 - F.gelu(self.b(h), approximate="tanh") + torch.sin(h[:, [0]] if False else h[:, :1])
+        h = torch.cat([h, -h], 1).view(len(x), 2, 6)
+        return h.mean(1).sum(1) - F.softplus(h).sum((1, 2)) + (h @ self.a.weight).tanh().square().flatten(1).sum(1)
+
+
+def _image_f(act: nn.Module) -> nn.Sequential:
+    return nn.Sequential(
+        nn.Conv2d(3, 8, 3, padding=1), act, nn.Conv2d(8, 8, 4, stride=2, padding=1), act,
+        nn.Conv2d(8, 12, 3, stride=2, groups=2), act, nn.Flatten(), nn.Linear(12 * 9, 4), act, nn.Linear(4, 1),
+        nn.Flatten(0),
+    )  # fmt: skip
+
+
+def targets(dtype: torch.dtype) -> dict[str, tuple[LogDensity, Tensor]]:
+    """Log densities of every kind, each with 4 to 6 states."""
+    torch.manual_seed(3)
+    rng = stream(5)
+
+    def draw(*shape: int) -> Tensor:
+        return noise_like(torch.empty(*shape, dtype=dtype), rng)
+
+    def prior(act: str = "leaky_relu") -> LogDensity:
+        return EBM(mlp_f(6, 10, act), StandardNormal(6))().log_density  # type: ignore[arg-type]
+
+    def posterior(net: nn.Module, x: Tensor) -> LogDensity:
+        generator = GaussianGenerator(net, 0.4).to(dtype)
+        return observe(prior().__self__.log_density, lambda z: generator(z).log_prob(x))  # type: ignore[attr-defined]
+
+    image = EBM(_image_f(nn.LeakyReLU(0.2)), Uniform(3, 16, 16)).to(dtype)
+    inplace = EBM(_image_f(nn.ReLU(inplace=True)), StandardNormal(3, 16, 16, std=2.0)).to(dtype)
+    mask = (torch.arange(6) < 3).expand(4, 6)
+    made: dict[str, tuple[LogDensity, Tensor]] = {
+        "prior": (prior(), draw(5, 6)),
+        "prior, smooth": (prior("silu"), draw(5, 6)),
+        "prior, tanh": (prior("tanh"), draw(5, 6)),
+        "posterior, mlp": (posterior(mlp_generator(6, 9, (1, 4, 4)), draw(4, 1, 4, 4)), draw(4, 6)),
+        "posterior, deconv": (posterior(deconv_generator(6, 16, 3, 2), draw(4, 3, 16, 16)), draw(4, 6)),
+        "posterior, 28": (posterior(deconv_generator(6, 28, 1, 1), draw(4, 1, 28, 28)), draw(4, 6)),
+        "posterior, cifar": (posterior(deconv_generator_cifar10(6, 2), draw(4, 3, 32, 32)), draw(4, 6)),
+        "image": (image().log_density, draw(4, 3, 16, 16)),
+        "image, in place": (inplace().log_density, draw(4, 3, 16, 16)),
+        "image, library's": (EBM(conv_f(3, 16, 4), Uniform(3, 16, 16)).to(dtype)().log_density, draw(4, 3, 16, 16)),
+        "mixture": (EightGaussians().log_prob, 2 * draw(6, 2)),
+        "product": (product([prior(), prior("gelu")], [0.7, -0.2]), draw(4, 6)),
+        "restricted": (restrict(prior(), mask, draw(4, 6)), draw(4, 6)),
+        "residual": (Residual().to(dtype), draw(4, 6)),
+        "per-entry std": (lambda z: Normal(z.tanh(), torch.full((6,), 0.5, dtype=dtype)).log_prob(z * 0 + 1), draw(4, 6)),
+    }
+    for log_density, _ in made.values():
+        for owner in _modules(log_density):
+            owner.to(dtype)
+    return made
+
+
+def _modules(log_density: object) -> list[nn.Module]:
+    """The modules that a closure holds, for changing their type."""
+    found, todo, seen = [], [log_density], set()
+    while todo:
+        thing = todo.pop()
+        if id(thing) in seen:
+            continue
+        seen.add(id(thing))
+        if isinstance(thing, nn.Module):
+            found.append(thing)
+            continue
+        for cell in getattr(thing, "__closure__", None) or ():
+            todo.append(cell.cell_contents)
+        if hasattr(thing, "__self__"):
+            todo.append(thing.__self__)
+        if isinstance(thing, (list, tuple)):
+            todo.extend(thing)
+        elif isinstance(thing, (density.Density, restrict)):
+            todo.extend(vars(thing).values())
+    return found
+
+
+NAMES = list(targets(torch.float32))
+SAMPLERS: list[Sampler] = [
+    Langevin(8, 0.2),
+    Langevin(4, 0.2, noise_scale=0.05),
+    Langevin(3, 0.1, noise_scale=0.0),
+    AnnealedLangevin(5, 0.2, cold=0.0),
+    MALA(6, 0.2),
+    HMC(3, 0.05, leapfrog_steps=4, warmup=2),
+]
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+@pytest.mark.parametrize("target", NAMES)
+def test_same_chain_as_eager_in_float64(target: str, kind: str) -> None:
+    log_density, x = targets(F64)[target]
+    for sampler in SAMPLERS:
+        wanted = sampler(log_density, x, rng=stream(1))
+        said: list[str] = []
+        with use(kind, said):
+            got = sampler(log_density, x, rng=stream(1))
+        assert got.shape == x.shape
+        assert got.stride() == wanted.stride()
+        assert not any("autograd" in line for line in said), said
+        assert (got - wanted).abs().max() <= 1e-12 * wanted.abs().max(), sampler
+
+
+@pytest.mark.parametrize("target", NAMES)
+def test_single_gradients_in_float32_and_values(target: str) -> None:
+    log_density, x = targets(torch.float32)[target]
+    value, wanted = density.value_and_score(log_density, x)
+    with use("planned"):
+        got_value, got = engine.value_and_score(log_density)(x)
+        assert torch.equal(engine.score(log_density)(x), got)
+    assert (got - wanted).norm() <= 3e-6 * wanted.norm()
+    assert torch.allclose(got_value, value, rtol=1e-5, atol=1e-4)
+    assert got.dtype == x.dtype
+
+
+@pytest.mark.skipif(not scores.has_bf16(), reason="no bfloat16 arithmetic")
+@pytest.mark.parametrize("target", ["prior", "posterior, mlp", "posterior, deconv", "image"])
+def test_bf16_drift_is_near_and_is_bf16(target: str) -> None:
+    log_density, x = targets(torch.float32)[target]
+    wanted = density.score(log_density, x)
+    with use("planned", drift="bf16"):
+        got = engine.score(log_density)(x)
+    error = (got - wanted).norm() / wanted.norm()
+    assert got.dtype == torch.float32
+    assert 1e-5 < error < 0.1  # below: it would be float32
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_streams_of_their_own_for_each_row(kind: str) -> None:
+    log_density, x = targets(F64)["prior"]
+    wanted = Langevin(4, 0.2)(log_density, x, rng=Streams(7, range(len(x))))
+    with use(kind):
+        got = Langevin(4, 0.2)(log_density, x, rng=Streams(7, range(len(x))))
+    assert torch.allclose(got, wanted, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+def test_the_generator_ends_where_eager_leaves_it(kind: str) -> None:
+    log_density, x = targets(F64)["prior"]
+    rng, other = stream(2), stream(2)
+    Langevin(5, 0.2)(log_density, x, rng=rng)
+    with use(kind):
+        Langevin(5, 0.2)(log_density, x, rng=other)
+    assert torch.equal(rng.get_state(), other.get_state())
+
+
+def test_path_and_call_agree_under_planned() -> None:
+    log_density, x = targets(F64)["prior"]
+    with use("planned"):
+        states = list(Langevin(5, 0.2).path(log_density, x, rng=stream(2)))
+        end = Langevin(5, 0.2)(log_density, x, rng=stream(2))
+    assert len(states) == 6
+    assert torch.equal(states[-1].x, end)
+
+
+def test_fused_runs_whole_chains_and_splits_rows_and_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    """More rows than a block, several threads, noise drawn ahead a few steps at a time."""
+    calls = []
+    plain = fused.Fused.langevin
+    monkeypatch.setattr(fused.Fused, "langevin", lambda self, *a: calls.append(1) or plain(self, *a))
+    log_density, _ = targets(F64)["posterior, mlp"]
+    prior = targets(F64)["prior"][0]
+    x = noise_like(torch.empty(203, 6, dtype=F64), stream(3))
+    monkeypatch.setattr(fused, "NOISE_BYTES", 3 * x.numel() * 8)
+    wanted = Langevin(7, 0.3)(prior, x, rng=stream(4))
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        with use("fused"):
+            got = Langevin(7, 0.3)(prior, x, rng=stream(4))
+    finally:
+        torch.set_num_threads(threads)
+    assert len(calls) == 2  # the comparison with autograd, and the chain
+    assert (got - wanted).abs().max() < 1e-12
+    assert log_density is not prior
+
+
+def test_fused_tanh_is_exact_to_rounding() -> None:
+    """Over the whole line, not a number included: the kernel has its own tanh in float32."""
+    line = torch.cat([torch.linspace(-12, 12, 20_001), torch.tensor([1e-8, -1e-20, 60.0, -1e30])])[:, None]
+    net = nn.Sequential(nn.Linear(1, 2, bias=False), nn.Tanh())
+    with torch.no_grad():
+        net[0].weight.copy_(torch.tensor([[1.0], [-1.0]]))
+    data = torch.zeros(len(line), 2)
+    log_density = lambda z: -0.5 * ((data - net(z)) ** 2).sum(1)  # noqa: E731
+    plan = fused.Fused(scores.Plan(trace.trace(log_density, line), line.device))
+    got = plan.langevin(line, 1.0, [0.0], stream(0)) - line
+    t = line.double().tanh()
+    wanted = -2 * t * (1 - t * t)
+    assert (got - wanted).abs().max() < 1e-5  # x is subtracted again: its rounding dominates, up to 12
+    inside = line.abs() < 1
+    assert ((got - wanted).abs() / wanted.abs().clamp(min=1e-3))[inside].max() < 3e-4
+    nan = plan.langevin(torch.full_like(line, torch.nan), 1.0, [0.0], stream(0))
+    assert nan.isnan().all()
+
+
+# --- what changes between chains -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+@pytest.mark.parametrize("net", ["mlp", "deconv"])
+def test_updated_parameters_and_new_data_are_honoured(kind: str, net: str) -> None:
+    torch.manual_seed(0)
+    shape = (1, 4, 4) if net == "mlp" else (2, 8, 8)
+    prior = EBM(mlp_f(4, 8), StandardNormal(4)).double()
+    g = GaussianGenerator(mlp_generator(4, 8, shape) if net == "mlp" else deconv_generator(4, 8, 2, 1), 0.3).double()
+    z = noise_like(torch.empty(5, 4, dtype=F64), stream(1))
+    ends: list[Tensor] = []
+    with use(kind) as state:
+        for k in range(4):
+            x = noise_like(torch.empty(5, *shape, dtype=F64), stream(2, 0, k // 2))
+            log_density = observe(prior().log_density, lambda z, x=x: g(z).log_prob(x))
+            got = Langevin(4, 0.1)(log_density, z, rng=stream(3))
+            with engine.use("eager"):
+                wanted = Langevin(4, 0.1)(log_density, z, rng=stream(3))
+            assert (got - wanted).abs().max() < 1e-12
+            assert all((got - end).abs().max() > 1e-6 for end in ends)
+            ends.append(got)
+            with torch.no_grad():  # an optimizer's in-place update; `.data` leaves no mark of a change
+                for p in [*prior.parameters(), *g.parameters()]:
+                    p.data.mul_(1.1)
+    assert sum(k[0] == "static" for k in state.made) == (kind == "graph")
+
+
+def test_guards_of_inference_mode_and_no_grad() -> None:
+    log_density, x = targets(F64)["posterior, deconv"]
+    wanted = Langevin(3, 0.1)(log_density, x, rng=stream(1))
+    for mode in (torch.no_grad, torch.inference_mode):
+        with use("planned"), mode():
+            got = Langevin(3, 0.1)(log_density, x, rng=stream(1))
+        assert (got - wanted).abs().max() < 1e-12
+
+
+# --- laws ------------------------------------------------------------------------------------------------------------
+
+TILT, SLOPE, SIGMA, DATA, CHAINS = 0.7, 0.9, 0.8, 1.3, 60_000
+
+
+def linear_gaussian() -> LogDensity:
+    """f(z) = t z and x ~ N(a z, σ²), both through networks: the posterior is N(m, 1/P)."""
+    f, g = nn.Sequential(nn.Linear(1, 2, bias=False), nn.Linear(2, 1), nn.Flatten(0)), nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        f[0].weight.copy_(torch.tensor([[2.0], [-1.0]]))
+        f[1].weight.copy_(torch.tensor([[TILT, TILT]]))
+        g.weight.fill_(SLOPE)
+    prior, generator = EBM(f, StandardNormal(1)).double(), GaussianGenerator(g, SIGMA).double()
+    data = torch.full((CHAINS, 1), DATA, dtype=F64)
+    return observe(prior().log_density, lambda z: generator(z).log_prob(data))
+
+
+PRECISION = 1 + SLOPE**2 / SIGMA**2
+MEAN = (TILT + SLOPE * DATA / SIGMA**2) / PRECISION
+
+
+def short_run(steps: int, step_size: float) -> tuple[float, float]:
+    """Mean and variance after K steps from N(0, 1)."""
+    a = 1 - step_size**2 * PRECISION / 2
+    mean, var = 0.0, 1.0
+    for _ in range(steps):
+        mean, var = MEAN + a * (mean - MEAN), a * a * var + step_size**2
+    return mean, var
+
+
+def run_law(kind: str, sampler: Sampler, **more) -> Tensor:
+    start = noise_like(torch.empty(CHAINS, 1, dtype=F64), stream(11))
+    with use(kind, **more) if kind != "eager" else nullcontext():
+        return sampler(linear_gaussian(), start, rng=stream(12)).flatten()
+
+
+@pytest.mark.parametrize("kind", ["eager", *ENGINES])
+def test_short_run_law(kind: str) -> None:
+    normal_law(run_law(kind, Langevin(5, 0.6)), *short_run(5, 0.6))
+
+
+@pytest.mark.parametrize("kind", ["eager", *ENGINES])
+def test_stationary_laws(kind: str) -> None:
+    delta = 0.8
+    biased = 1 / (PRECISION * (1 - delta**2 * PRECISION / 4))
+    normal_law(run_law(kind, Langevin(40, delta)), MEAN, biased)
+    normal_law(run_law(kind, MALA(60, delta)), MEAN, 1 / PRECISION)
+
+
+@pytest.mark.parametrize("kind", ENGINES)
+@pytest.mark.parametrize(
+    "wrong", [Langevin(5, 0.6, noise_scale=0.0), Langevin(5, 0.6 * 2**0.5, noise_scale=0.6), Langevin(6, 0.6)]
+)
+def test_negative_controls_fail(kind: str, wrong: Langevin) -> None:
+    """Noise dropped, drift doubled, a step too many."""
+    with pytest.raises(AssertionError):
+        normal_law(run_law(kind, wrong), *short_run(5, 0.6))
+
+
+# --- what must be refused ----------------------------------------------------------------------------------------------
+
+
+class Reversed(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, x):  # type: ignore[override]
+        return x.view_as(x)
+
+    @staticmethod
+    def backward(ctx, g):  # type: ignore[override]
+        return -g
+
+
+class Hooked(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(6, 6)
+        self.layer.register_full_backward_hook(lambda m, gi, go: (2 * gi[0],))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(x).sum(1)
+
+
+W = torch.randn(6, 6, generator=stream(0))
+_GENERATOR = stream(9)
+
+
+def _stops(x: Tensor) -> Tensor:
+    with torch.no_grad():
+        h = (x @ W).tanh()
+    return (x * h).sum(1)
+
+
+def _in_place(x: Tensor) -> Tensor:
+    h = x @ W
+    v = h.view(-1)
+    h.mul_(2)
+    return v.view(len(x), 6).tanh().sum(1)
+
+
+def _autocast(x: Tensor) -> Tensor:
+    with torch.autocast("cpu", torch.bfloat16):
+        h = F.linear(x, W)
+    return h.float().sum(1) + (x * x).sum(1)
+
+
+REFUSED: dict[str, LogDensity] = {
+    "value-dependent branch": lambda x: (x @ W).tanh().sum(1) * (1.0 if float(x.abs().max()) > 0 else -1.0),
+    "reversed gradient": lambda x: Reversed.apply(x @ W).tanh().sum(1),
+    "backward hook": Hooked(),
+    "tensor hook": lambda x: _with_hook(x @ W).tanh().sum(1),
+    "gradient stopped": _stops,
+    "detached part": lambda x: (x * (x @ W).detach()).sum(1),
+    "in-place change behind a view": _in_place,
+    "noise inside": lambda x: (x * noise_like(W[: len(x)], _GENERATOR)).sum(1),
+    "dropout": lambda x: F.dropout(x @ W, 0.5, training=True).tanh().sum(1),
+    "autocast": _autocast,
+    "no rule": lambda x: (x @ W).erf().sum(1),
+    "sorted": lambda x: (x.sort(1).values * torch.arange(6)).sum(1),
+    "indexed by a tensor": lambda x: x[:, torch.tensor([0, 0, 1])].tanh().sum(1),
+}
+
+
+def _with_hook(x: Tensor) -> Tensor:
+    x.register_hook(lambda g: 3 * g)
+    return x
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_cannot_be_planned_runs_on_autograd_and_one_line_says_so(name: str) -> None:
+    log_density, x = REFUSED[name], noise_like(torch.empty(4, 6), stream(1))
+    said: list[str] = []
+    with use("fused", said):
+        for _ in range(2):
+            torch.manual_seed(0)
+            _GENERATOR.manual_seed(1)
+            got = Langevin(3, 0.1)(log_density, x, rng=stream(2))
+    torch.manual_seed(0)
+    _GENERATOR.manual_seed(1)
+    wanted = Langevin(3, 0.1)(log_density, x, rng=stream(2))
+    assert len(said) == 1
+    assert said[0].startswith("engine: a log density runs on plain autograd: ")
+    assert "\n" not in said[0]
+    if name != "dropout":  # its noise comes from torch's own generator, which looking moves on
+        assert torch.equal(got, wanted)
+
+
+def test_dropout_in_eval_mode_is_no_obstacle() -> None:
+    net = nn.Sequential(nn.Linear(6, 6), nn.Dropout(0.5), nn.Tanh()).eval()
+    x, said = noise_like(torch.empty(4, 6), stream(1)), []
+    with use("planned", said):
+        got = engine.score(lambda x: net(x).sum(1))(x)
+    assert torch.allclose(got, density.score(lambda x: net(x).sum(1), x), atol=1e-6)
+
+
+def test_a_wrong_rule_is_caught_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = ops.RULES[torch.tanh]
+    wrong = lambda x: replace(right(x), derivative=lambda g, y: g)  # noqa: E731
+    for function, make in list(ops.RULES.items()):
+        if make is right:
+            monkeypatch.setitem(ops.RULES, function, wrong)
+    log_density, x = targets(F64)["prior, tanh"]
+    said: list[str] = []
+    with use("planned", said):
+        got = engine.score(log_density)(x)
+    assert torch.equal(got, density.score(log_density, x))
+    assert said == ["engine: a log density runs on plain autograd: its planned score differs from autograd's"]
+
+
+def test_errors_of_the_users_own_come_through() -> None:
+    f = EBM(mlp([6, 4, 1]), StandardNormal(6))()  # [b, 1] where [b] is due
+    with use("planned"), pytest.raises(InputError, match="squeeze"):
+        Langevin(2, 0.1)(f.log_density, torch.zeros(3, 6), rng=stream(0))
+
+
+def test_no_compiler_means_steps_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(fused.shutil, "which", lambda name: None)
+    fused.build.cache_clear()
+    try:
+        log_density, x = targets(F64)["prior"]
+        said: list[str] = []
+        with use("fused", said):
+            got = [Langevin(3, 0.2)(log_density, x, rng=stream(1)) for _ in range(2)]
+    finally:
+        fused.build.cache_clear()
+    assert said == ["engine: there is no C++ compiler: chains run step by step"]
+    assert (got[1] - Langevin(3, 0.2)(log_density, x, rng=stream(1))).abs().max() < 1e-12
+
+
+def test_auto_builds_only_what_the_run_repays(monkeypatch: pytest.MonkeyPatch) -> None:
+    built = []
+    plain = scores.build
+    monkeypatch.setattr(scores, "build", lambda: built.append(1) or plain())
+    log_density, x = targets(F64)["prior"]
+    for updates, wanted in ((None, 0), (scores.BUILD_FROM - 1, 0), (scores.BUILD_FROM, 1)):
+        with engine.use("auto", updates=updates):
+            Langevin(2, 0.1)(log_density, x, rng=stream(1))
+        assert len(built) == wanted
+
+
+def test_auto_compiles_only_what_cannot_be_planned_in_a_long_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(compiled.Compiled, "of", classmethod(lambda cls, *a: asked.append(1) or _refuse()))
+    log_density, x = REFUSED["no rule"], torch.zeros(4, 6)
+    for updates, wanted in ((None, 0), (10, 0), (10**8, 1)):
+        with engine.use("auto", updates=updates, say=[].append):
+            engine.score(log_density)(x)
+        assert len(asked) == wanted
+
+
+def _refuse() -> None:
+    raise trace.Refused("for a test")
+
+
+def test_engines_nest_and_end() -> None:
+    log_density, x = targets(F64)["prior"]
+    with use("planned"):
+        with engine.use("eager"):
+            assert engine._current.get().name == "eager"
+        assert engine._current.get().name == "planned"
+    assert engine._current.get().name == "eager"
+    for wrong in ({"name": "fast"}, {"name": "planned", "drift": "fp8"}):
+        with pytest.raises(Exception, match=r"must be|Type-check"), engine.use(**wrong):
+            pass
+
+
+def test_graph_without_a_gpu_says_so(capsys: pytest.CaptureFixture[str]) -> None:
+    log_density, x = targets(F64)["prior"]
+    with engine.use("graph"):
+        for _ in range(2):
+            Langevin(2, 0.1)(log_density, x, rng=stream(1))
+    assert capsys.readouterr().err.count("no GPU") == (not torch.cuda.is_available())
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")
+@pytest.mark.parametrize("target", ["prior", "posterior, mlp", "posterior, deconv", "image"])
+def test_graph_on_a_gpu_gives_eagers_chain(target: str) -> None:
+    log_density, x = targets(F64)[target]
+    for module in _modules(log_density):
+        module.to("cuda")
+    wanted = Langevin(5, 0.1)(log_density, x.cuda(), rng=stream(1, device="cuda"))
+    with use("graph"):
+        for _ in range(3):
+            got = Langevin(5, 0.1)(log_density, x.cuda(), rng=stream(1, device="cuda"))
+    assert (got - wanted).abs().max() < 1e-10
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("target", ["prior", "posterior, mlp", "posterior, deconv", "image", "mixture"])
+def test_compiled_gives_eagers_chain_and_compiles_once(target: str) -> None:
+    log_density, x = targets(F64)[target]
+    said: list[str] = []
+    with use("compiled", said) as state:
+        for k in range(2):
+            for module in _modules(log_density):
+                for p in module.parameters():
+                    p.data.mul_(1.1)
+            for sampler in (Langevin(4, 0.2), MALA(3, 0.1)):
+                got = sampler(log_density, x, rng=stream(1, k))
+                with engine.use("eager"):
+                    wanted = sampler(log_density, x, rng=stream(1, k))
+                assert (got - wanted).abs().max() < 1e-12 * wanted.abs().max()
+        assert len(state.made) == 1
+    assert len(said) == 1
+    assert "compiled a score in" in said[0]
