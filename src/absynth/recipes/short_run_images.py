@@ -79,11 +79,16 @@ class ShortRunImages(Recipe):
     """Adam's first β; less damps the oscillation between learning and synthesis."""
     decay: float = 0.2
     """Share of the updates, at the end, in which the rate falls to 0."""
-    # f's unit is a temperature of 5e-5 here: gaps of healthy runs stay below 0.3 and those of diverging ones pass 1 on
-    # their way to 1e5, and the gap must also be ten times its past to count.
-    guard_gap: float = 1.0
-    # δ²λ of a short run is no statement about variance, as at T << 1 no chain equilibrates; above 4 a step overshoots.
-    guard_stability: float = 4.0
+    guard_tries: int = 12
+    """Times the guard rolls back; the first and every second one only draws another random stream."""
+    guard_step_size: float = 1.0
+    """Forbidden here: K shorter steps reach less far, and a short run that cannot follow f diverges the faster."""
+    guard_learning_rate: float = 0.3
+    """Factor on the rate, the one remedy of a short run."""
+    guard_gap: float = 20.0
+    """A gap below this is never trouble: f grows before chains follow, and a healthy run may pass 6 at first."""
+    guard_stability: float = 100.0
+    """Out of the way: δ²λ tells how wide a chain samples in equilibrium, which one at T = 5e-5 never comes near."""
 
     def __post_init__(self) -> None:
         if self.method == "improved_cd" and self.start != "persistent":
