@@ -1,0 +1,101 @@
+"""Coarse-to-fine expansion: an EBM that grows with the resolution, and samples through all the resolutions before it.
+
+Zhao, Xie, Li: "Learning Energy-Based Generative Models via Coarse-to-Fine Expanding and Sampling", ICLR 2021 (CF-EBM);
+schedules as in the authors' code.
+
+    x^(0) ~ U(−1, 1);  x^(s) ← K_s Langevin steps on f_s from x^(s−1) with every pixel repeated            (1)
+    f_s(x) = trunk_s((1 − α) pooled_s(pool x) + α block_s(x)),  α from 0 to 1, trunk_s a copy of f_{s−1}    (2)
+    ∇_θ = E_data[∇_θ f_s(pooled x)] − E_{(1)}[∇_θ f_s(x)],  one stage at a time, the earlier ones at rest  (3)
+
+Noise fades linearly over the steps of all stages, so the last pictures are clean; values are clamped to [−1, 1] between
+stages and at the end. What (3) learns from is the chain before it is clamped: else f never sees what lies outside, and
+nothing holds the chains back. Without the fade-in of (2) a new stage is a shock from which f need not recover.
+
+How far the model has grown follows from the step of training alone, and the batch says it (``Batch.c``): a resumed run,
+a rolled back run and a run on several machines all see the same schedule.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from absynth.algorithms.algorithm import Algorithm
+from absynth.density import EBM
+from absynth.distributions import Uniform
+from absynth.errors import InputError
+from absynth.networks.growing import GrowingConv
+from absynth.samplers.multiscale import coarsen, refine
+from absynth.seeding import noise_like
+from absynth.types import Batch, Rng, Sampler
+
+
+class CoarseToFine(Algorithm):
+    """Player: ``ebm``, whose f takes images of every resolution.
+
+    ``Batch.c`` is the growth g ``[b]``, the same for all rows: its whole part is the stage s, and α = min(1, 2(g − s)),
+    so half of a stage fades in and half holds. Without it the model is fully grown.
+
+    Args:
+        f: a network a stage, and how each begins.
+        reference: U(−1, 1) at the coarsest resolution: where chains begin, and a flat measure at every resolution.
+        samplers: K_s steps, one a stage; they become the attributes ``sampler_0``, ``sampler_1`` …
+        data_noise: standard deviation of noise added to the data.
+
+    Raises:
+        InputError: not one sampler a stage.
+    """
+
+    grown: Tensor
+
+    def __init__(
+        self, f: GrowingConv, reference: Uniform, *, samplers: Sequence[Sampler], data_noise: float = 0.0
+    ) -> None:
+        super().__init__()
+        if len(samplers) != len(f.sizes):
+            raise InputError(f"expected one sampler for each of {len(f.sizes)} stages, got {len(samplers)}")
+        self.sizes = f.sizes
+        self.data_noise = data_noise
+        self.ebm = EBM(f, reference)
+        for s, sampler in enumerate(samplers):
+            setattr(self, f"sampler_{s}", sampler)
+        self.register_buffer("grown", torch.zeros((), dtype=torch.int64))
+
+    def extra_repr(self) -> str:
+        samplers = "\n".join(f"{size}x{size}: {getattr(self, f'sampler_{s}')}" for s, size in enumerate(self.sizes))
+        return f"{samplers}\ndata_noise={self.data_noise:g}"
+
+    def growth(self, c: Tensor | None) -> tuple[int, Tensor | None]:
+        """(stage, α ``[b]``) of a batch's growth; α is None where nothing fades."""
+        if c is None:
+            return len(self.sizes) - 1, None
+        stage = min(int(c[0]), len(self.sizes) - 1)
+        return stage, (2 * (c - stage)).clamp(0, 1) if stage else None
+
+    def synthesize(self, n: int, stage: int, fade: Tensor | None = None, *, rng: Rng) -> Tensor:
+        """x⁻ ``[n, channels, s, s]`` of a stage, by (1) through all the stages before it; not yet clamped."""
+        x = self.ebm.reference.sample(n, rng)
+        for s in range(stage + 1):
+            x = refine(x.clamp(-1, 1), self.sizes[s])
+            name, c = ("ebm", fade) if s == stage else (f"stage_{s}", None)
+            x = self.run_chain(name, f"sampler_{s}", self.ebm(c).log_density, x, rng=rng)
+        return x
+
+    def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
+        stage, fade = self.growth(batch.c)
+        while int(self.grown) < stage:
+            self.grown += 1
+            self.ebm.get_submodule("f").grow(int(self.grown))  # type: ignore[operator]
+        x = coarsen(batch.x, self.sizes[stage])
+        x_pos = x + self.data_noise * noise_like(x, rng) if self.data_noise else x
+        x_neg = self.synthesize(len(x), stage, fade, rng=rng)
+        f = self.ebm(fade).f
+        return {"ebm": f(x_neg).mean() - f(x_pos).mean()}  # −(3): reaches this stage's network alone
+
+    def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
+        """n pictures at the finest side, by (1); from a model that is still growing, its pixels repeated."""
+        stage = int(self.grown) if c is None else self.growth(c)[0]
+        return refine(self.synthesize(n, stage, rng=rng).clamp(-1, 1), self.sizes[-1])

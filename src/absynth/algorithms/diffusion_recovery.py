@@ -1,0 +1,177 @@
+"""Diffusion recovery likelihood: a ladder of noise levels, each with an EBM learned from conditional chains.
+
+Gao, Song, Poole, Wu, Kingma: "Learning Energy-Based Models by Diffusion Recovery Likelihood", ICLR 2021,
+arXiv:2012.08125; the parametrization and the last level are those of the authors' code.
+
+    x_0 = ᾱ_0 x + s̄_0 ε,  x_{t+1} = a_{t+1} x_t + σ_{t+1} ε,  a² + σ² = 1           (1) forward, s̄_t the total noise
+    y_t = a_{t+1} x_t,  p_t(y) ∝ exp(F(y, t)) N(y; 0, I)                            (2) one EBM a level
+    log p(y_t | x_{t+1}) = log p_t(y_t) − ‖x_{t+1} − y_t‖² / (2σ_{t+1}²) + const    (3) recovery: nearly unimodal
+    y ← y + (s_t²/2) ∇_y log p(y | x_{t+1}) + s_t ε,  from y = x_{t+1}              (4) K steps
+    ∇_θ = E[∇_θ F(y_t, t)] − E_{(4)}[∇_θ F(y, t)]                                   (5) of the recovery likelihood
+
+* F = f / s_t², f the network: then (4) moves by exactly half its gradient, whatever the level. With F = f the same
+  ladder diverges at steps of 0.2 σ; at 0.3 σ both do, so s_t / σ_{t+1} should stay below about 0.15.
+* The noisiest level t = T − 1 takes a := 1 and has no (3): its chain starts at N(0, I) and samples p_{T−1} itself.
+  (Dividing by its true, tiny a would multiply every error by 20 to 45.) So s̄_{T−1} should be near 1.
+* N(0, I) in (2) is an addition: the paper's measure is flat. F can take it back; it keeps every p_t normalizable, and
+  is a reference to anneal from when a likelihood is wanted.
+
+The steps of (4) differ from example to example with the level, so chains run in units of their own step: with
+y = (s_t / b) u, Langevin on u of step b is (4) to the letter, and the sampler's δ is the paper's b.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from absynth.algorithms.algorithm import Algorithm
+from absynth.density import EBM, observe
+from absynth.distributions import sum_event
+from absynth.errors import InputError
+from absynth.samplers import Langevin
+from absynth.seeding import noise_like, uniform_like
+from absynth.types import Batch, LogDensity, Reference, Rng
+
+
+def ddpm_noise(levels: Sequence[int], last: int = 1000) -> tuple[float, ...]:
+    """s̄ at the given indices of the ladder with β linear from 1e-4 to 2e-2 over ``last`` levels.
+
+    (0, 100, 200, 300, 400, 500) is the paper's T6; range(1000) its thousand levels.
+
+    >>> [round(s, 4) for s in ddpm_noise((0, 100, 200, 300, 400, 500))]
+    [0.01, 0.3238, 0.5862, 0.7785, 0.898, 0.9603]
+    """
+    signal = (1 - torch.linspace(1e-4, 2e-2, last, dtype=torch.float64)).cumprod(0)
+    return tuple((1 - signal[list(levels)]).sqrt().tolist())
+
+
+def log_spaced_noise(low: float, high: float, levels: int) -> tuple[float, ...]:
+    """s̄ in geometric progression from ``low`` to ``high``; of one level, ``low``.
+
+    >>> [round(s, 3) for s in log_spaced_noise(0.05, 0.95, 4)]
+    [0.05, 0.133, 0.356, 0.95]
+    """
+    if not (0 < low < high < 1 and levels > 0):
+        raise InputError(f"expected 0 < low < high < 1 and 1 level or more, got {low:g}, {high:g} and {levels}")
+    return tuple(low * (high / low) ** (t / max(levels - 1, 1)) for t in range(levels))
+
+
+class Tempered(nn.Module):
+    """F(y, t) = f(y, t) / s_t²: the network in units of its chain's step, so that (4) moves by half its gradient."""
+
+    steps: Tensor
+
+    def __init__(self, net: nn.Module, steps: Float[Tensor, "levels"]) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("steps", steps)
+
+    def forward(self, y: Float[Tensor, "b *event"], t: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
+        return self.net(y, t) / self.steps[t].square()
+
+
+class DiffusionRecovery(Algorithm):
+    """Player: ``ebm``, with F(y, t) conditioned on the level t = 0 … T − 1.
+
+    Args:
+        net: f(y, t), ``([b, *event], [b]) -> [b]``.
+        reference: N(0, I) over the event: measure of every level, and start of the noisiest.
+        noise: s̄_0 < … < s̄_{T−1} < 1, the standard deviation of the noise in x_t. A single level is a short run from
+            N(0, I), in the same parametrization.
+        sampler: K steps of b = s_t / (c_t σ_{t+1}).
+        growing: c_t = √(s̄_t / s̄_0), as the paper has it for its T6 ladder; else c_t = 1, one ratio for all levels.
+
+    Raises:
+        InputError: ``noise`` does not rise from above 0 to below 1.
+    """
+
+    # Per level: ᾱ_t; s̄_t; a_{t+1}; σ_{t+1}; 1/σ_{t+1}², 0 at the last; s_t / b.
+    signal: Tensor
+    noise: Tensor
+    shrink: Tensor
+    width: Tensor
+    precision: Tensor
+    unit: Tensor
+
+    def __init__(
+        self,
+        net: nn.Module,
+        reference: Reference,
+        *,
+        noise: Sequence[float],
+        sampler: Langevin,
+        growing: bool = False,
+    ) -> None:
+        super().__init__()
+        s = torch.tensor([*noise], dtype=torch.float64)
+        if not len(s) or not (s[0] > 0 and s[-1] < 1 and (s.diff() > 0).all()):
+            raise InputError(f"noise must rise from above 0 to below 1, got {list(noise)}")
+        signal = (1 - s**2).sqrt()
+        shrink = torch.cat([signal[1:] / signal[:-1], torch.ones(1)])
+        width = torch.cat([(1 - shrink[:-1] ** 2).sqrt(), torch.ones(1)])
+        precision = torch.cat([width[:-1] ** -2, torch.zeros(1)])
+        unit = width * (s / s[0]).sqrt() if growing else width
+        table = {"signal": signal, "noise": s, "shrink": shrink, "width": width, "precision": precision, "unit": unit}
+        for name, values in table.items():
+            self.register_buffer(name, values.to(torch.get_default_dtype()))
+        self.ebm = EBM(Tempered(net, self.unit * sampler.step_size), reference)
+        self.sampler = sampler
+
+    def extra_repr(self) -> str:
+        ratios = (self.unit / self.width * self.sampler.step_size).tolist()
+        return f"sampler={self.sampler}, levels={self.levels}\nsteps over noise: " + " ".join(
+            f"{r:.3f}" for r in ratios
+        )
+
+    @property
+    def levels(self) -> int:
+        """T."""
+        return len(self.noise)
+
+    def diffuse(self, x: Tensor, t: Int[Tensor, "b"], *, rng: Rng) -> tuple[Tensor, Tensor]:
+        """(y_t, x_{t+1}) of data x, by (1); at the last level x_{t+1} is N(0, I) apart from y."""
+        x_t = _rows(self.signal[t], x) * x + _rows(self.noise[t], x) * noise_like(x, rng)
+        y = _rows(self.shrink[t], x) * x_t
+        last = _rows((t == self.levels - 1).to(x.dtype), x)
+        return y, (1 - last) * y + _rows(self.width[t], x) * noise_like(x, rng)
+
+    def recovery(self, x_next: Tensor, t: Int[Tensor, "b"]) -> LogDensity:
+        """y ↦ log p(y_t | x_{t+1}) up to a constant, (3); at the last level log p_t(y)."""
+        precision = self.precision[t]
+        return observe(self.ebm(t).log_density, lambda y: -0.5 * precision * sum_event((x_next - y) ** 2))
+
+    def synthesize(self, x_next: Tensor, t: Int[Tensor, "b"], *, rng: Rng) -> Tensor:
+        """y⁻ ~ p(y_t | x_{t+1}), by (4)."""
+        recovery, unit = self.recovery(x_next, t), _rows(self.unit[t], x_next)
+        u = self.run_chain("ebm", "sampler", lambda u: recovery(unit * u), x_next / unit, rng=rng)
+        return unit * u
+
+    def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
+        x = batch.x
+        t = (self.levels * uniform_like(x.new_empty(len(x)), rng)).long().clamp(max=self.levels - 1)
+        y_pos, x_next = self.diffuse(x, t, rng=rng)
+        y_neg = self.synthesize(x_next, t, rng=rng)
+        f = self.ebm(t).f
+        # s_t² turns F's gap into the network's, and σ_1/σ_{t+1} evens out the levels' gradients (the authors' code).
+        weight = (self.unit * self.sampler.step_size)[t] ** 2 * self.width[0] / self.width[t]
+        return {"ebm": (weight * (f(y_neg) - f(y_pos))).mean()}  # −(5), weighted
+
+    def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
+        """n examples ``[n, *event]``: x_T ~ N(0, I), then y_t by (4) and x_t = y_t / a_{t+1} down the ladder.
+
+        Every level runs the sampler as it stands, so a sampler of more steps gives long-run conditional chains.
+        """
+        x = self.ebm.reference.sample(n, rng)
+        for level in reversed(range(self.levels)):
+            t = torch.full((n,), level, device=x.device)
+            x = self.synthesize(x, t, rng=rng) / self.shrink[level]
+        return x / self.signal[0]
+
+
+def _rows(values: Float[Tensor, "b"], like: Tensor) -> Tensor:
+    """One number a row, in a shape that broadcasts against ``like``."""
+    return values.view(-1, *[1] * (like.ndim - 1))

@@ -1,0 +1,135 @@
+"""Multi-grid learning: a pyramid of EBMs, each started from the coarser one's sample, the coarsest from a histogram.
+
+Gao, Lu, Zhou, Zhu, Wu: "Learning Generative ConvNets via Multi-grid Modeling and Sampling", CVPR 2018,
+arXiv:1709.08868.
+
+    x^(0) = the picture's mean, 1×1: of the data while learning, from its histogram afterwards             (1)
+    x^(s) ← K_s Langevin steps on f_s from x^(s−1) with every pixel repeated,  s = 1 … S                   (2)
+    ∇_{θ_s} = E_data[∇ f_s(pooled x)] − E_{(2)}[∇ f_s(x)],  all grids in every update                      (3)
+
+While learning a chain starts at its own picture's mean, so (3) is contrastive divergence across resolutions. The
+authors' chains have no noise, on colour pictures; where one number is all that a picture's start holds (grey ones) the
+samples' variety has to come from noise, so ``start_noise`` is added to the coarsest start and the chains have theirs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from absynth.algorithms.algorithm import Algorithm
+from absynth.density import EBM
+from absynth.distributions import Uniform
+from absynth.errors import InputError
+from absynth.samplers.multiscale import check_sizes, coarsen, refine
+from absynth.seeding import noise_like, uniform_like
+from absynth.types import Batch, Rng, Sampler
+
+
+class ColourHistogram(nn.Module):
+    """The law of pictures' mean colours: counts over bins of [−1, 1]^channels, kept as buffers while data pass by.
+
+    Args:
+        channels: 1 or 3.
+        bins: along each channel.
+    """
+
+    counts: Tensor
+    width: Tensor
+
+    def __init__(self, channels: int, bins: int = 32) -> None:
+        super().__init__()
+        self.channels, self.bins = channels, bins
+        self.register_buffer("counts", torch.zeros(bins**channels, dtype=torch.int64))
+        self.register_buffer("width", torch.tensor(2 / bins), persistent=False)
+
+    def add(self, colours: Float[Tensor, "b c 1 1"]) -> None:
+        """Count b mean colours."""
+        index = ((colours.flatten(1) + 1) / 2 * self.bins).long().clamp(0, self.bins - 1)  # [b, c]
+        place = self.bins ** torch.arange(self.channels, device=index.device)
+        cells = (index * place).sum(1)
+        self.counts.index_add_(0, cells, torch.ones_like(cells, dtype=self.counts.dtype))
+
+    def sample(self, n: int, rng: Rng) -> Float[Tensor, "n c 1 1"]:
+        """n mean colours: a bin by its count, a place in it uniformly; all uniform before anything was counted."""
+        u = uniform_like(self.width.new_empty(n, self.channels + 1), rng)
+        counts = self.counts if self.counts.any() else torch.ones_like(self.counts)
+        upto = counts.cumsum(0).double()
+        cell = torch.searchsorted(upto, u[:, 0].double() * upto[-1], right=True).clamp(max=len(counts) - 1)
+        index = cell[:, None] // self.bins ** torch.arange(self.channels, device=cell.device) % self.bins
+        return ((index + u[:, 1:]) * self.width - 1)[:, :, None, None]
+
+
+class MultiGrid(Algorithm):
+    """Players: ``ebm_0`` … ``ebm_{S−1}``, one a grid, coarsest first.
+
+    Args:
+        nets: f_s of images of each side, ``[b, channels, size, size] -> [b]``.
+        sizes: sides of the grids, each a multiple of the one before.
+        channels: of the images.
+        samplers: K_s steps, one a grid; they become the attributes ``sampler_0``, ``sampler_1`` …
+        start_noise: standard deviation of noise added to the coarsest grid's start.
+        data_noise: standard deviation of noise added to the data.
+        bins: of the histogram, along each channel.
+
+    Raises:
+        InputError: not one network and one sampler a grid, or sides that do not nest.
+    """
+
+    def __init__(
+        self,
+        nets: Sequence[nn.Module],
+        sizes: Sequence[int],
+        channels: int,
+        *,
+        samplers: Sequence[Sampler],
+        start_noise: float = 0.0,
+        data_noise: float = 0.0,
+        bins: int = 32,
+    ) -> None:
+        super().__init__()
+        check_sizes(sizes)
+        if not len(nets) == len(sizes) == len(samplers):
+            raise InputError(
+                f"expected a network and a sampler for each of {len(sizes)} grids, got {len(nets)} and {len(samplers)}"
+            )
+        self.sizes = tuple(sizes)
+        self.start_noise, self.data_noise = start_noise, data_noise
+        self.histogram = ColourHistogram(channels, bins)
+        for s, (net, sampler) in enumerate(zip(nets, samplers)):
+            setattr(self, f"ebm_{s}", EBM(net, Uniform(channels, sizes[s], sizes[s])))
+            setattr(self, f"sampler_{s}", sampler)
+
+    def extra_repr(self) -> str:
+        samplers = "\n".join(f"{size}x{size}: {getattr(self, f'sampler_{s}')}" for s, size in enumerate(self.sizes))
+        return f"{samplers}\nstart_noise={self.start_noise:g}, data_noise={self.data_noise:g}"
+
+    def synthesize(self, colours: Float[Tensor, "b c 1 1"], *, rng: Rng) -> list[Tensor]:
+        """x⁻ of every grid, by (2) from mean colours; clamped to [−1, 1] on the way to the next grid only."""
+        x, pyramid = colours, []
+        for s, size in enumerate(self.sizes):
+            x = refine(x.clamp(-1, 1), size)
+            if s == 0 and self.start_noise:
+                x = x + self.start_noise * noise_like(x, rng)
+            density = self.get_submodule(f"ebm_{s}")()
+            x = self.run_chain(f"ebm_{s}", f"sampler_{s}", density.log_density, x, rng=rng)
+            pyramid.append(x)
+        return pyramid
+
+    def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
+        colours = coarsen(batch.x, 1)  # (1)
+        self.histogram.add(colours.detach())
+        losses = {}
+        for s, x_neg in enumerate(self.synthesize(colours, rng=rng)):
+            x = coarsen(batch.x, self.sizes[s])
+            x_pos = x + self.data_noise * noise_like(x, rng) if self.data_noise else x
+            f = self.get_submodule(f"ebm_{s}")().f
+            losses[f"ebm_{s}"] = f(x_neg).mean() - f(x_pos).mean()  # −(3)
+        return losses
+
+    def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
+        """n pictures at the finest side: mean colours from the histogram (1), then (2)."""
+        return self.synthesize(self.histogram.sample(n, rng), rng=rng)[-1].clamp(-1, 1)

@@ -1,0 +1,186 @@
+"""Annealed importance sampling against quadrature and closed forms."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from absynth.data.toy import EightGaussians
+from absynth.density import EBM
+from absynth.distributions import GaussianGenerator, StandardNormal, Uniform
+from absynth.errors import InputError
+from absynth.metrics import likelihood
+from absynth.metrics.grid import Grid
+from absynth.metrics.likelihood import bits_per_dimension, dequantize, log_prob_latent, log_z
+from absynth.samplers import HMC, MALA, Langevin
+from absynth.seeding import noise_like, stream
+
+
+class Quadratic(nn.Module):
+    """f(z) = b·z − ½ zᵀ diag(d) z."""
+
+    def __init__(self, b: torch.Tensor, d: torch.Tensor) -> None:
+        super().__init__()
+        self.register_buffer("b", b)
+        self.register_buffer("d", d)
+
+    def forward(self, z: torch.Tensor) -> torch.Tensor:
+        return z @ self.b - 0.5 * z.square() @ self.d
+
+
+@pytest.fixture(autouse=True)
+def _double():
+    before = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float64)
+    yield
+    torch.set_default_dtype(before)
+
+
+def skewed(x: torch.Tensor) -> torch.Tensor:
+    """A lopsided, curved density in the plane."""
+    return -0.5 * x[:, 0] ** 2 - 2 * (x[:, 1] - 0.5 * x[:, 0] ** 2) ** 2 + 0.7 * x[:, 0] + torch.sin(2 * x[:, 1])
+
+
+@pytest.mark.parametrize("transition", [HMC(1, 0.3, leapfrog_steps=3), MALA(3, 0.3)])
+def test_within_a_twentieth_of_a_nat_of_quadrature(transition):
+    truth = float(Grid(-12, 16, 1200, 2).log_integral(skewed))
+    found = log_z(skewed, StandardNormal(2, std=2.0), chains=600, temperatures=60, transition=transition, rng=stream(1))
+    assert abs(found.lower.value - truth) < 0.05
+    assert abs(found.upper.value - truth) < 0.05
+    assert found.lower.error < 0.05
+    assert 0.5 < found.acceptance < 0.95
+
+
+def test_eight_modes_against_their_exact_normalization():
+    target = EightGaussians()
+    found = log_z(
+        lambda x: target.log_prob(x) + 3.0,
+        StandardNormal(2),
+        chains=800,
+        temperatures=60,
+        transition=HMC(1, 0.1, leapfrog_steps=3),
+        samples=target.sample(800, stream(5)),
+        rng=stream(2),
+    )
+    assert abs(found.lower.value - 3.0) < 0.05
+    assert abs(found.upper.value - 3.0) < 0.05
+
+
+def gaussian64() -> tuple[Quadratic, float]:
+    """exp(b·z − ½ zᵀ diag(d) z) N(z; 0, I) in 64 dimensions, and its log Z."""
+    b, d = torch.linspace(-1, 1, 64), torch.linspace(0, 3, 64)
+    return Quadratic(b, d), float((0.5 * b**2 / (1 + d) - 0.5 * torch.log1p(d)).sum())
+
+
+def test_closed_form_in_64_dimensions_and_the_bounds_narrow():
+    f, truth = gaussian64()
+    density = EBM(f, StandardNormal(64))()
+    exact = f.b / (1 + f.d) + noise_like(torch.empty(800, 64), stream(7)) / (1 + f.d).sqrt()
+    gaps = []
+    for temperatures in (2, 10, 200):
+        found = log_z(
+            density.log_density,
+            density.reference,
+            chains=800,
+            temperatures=temperatures,
+            transition=HMC(1, 0.3, leapfrog_steps=3),
+            samples=exact,
+            rng=stream(3),
+        )
+        gaps.append(found.gap)
+        assert found.lower.value - 4 * found.lower.error < truth < found.upper.value + 4 * found.upper.error
+    assert gaps[0] > 1.5 * gaps[1] > 3 * abs(gaps[2])
+    assert abs(found.lower.value - truth) < 0.05
+    assert abs(found.upper.value - truth) < 0.05
+    assert found.lower.effective > 200
+
+
+def test_one_temperature_is_importance_sampling_with_bounds_that_bracket():
+    f, truth = gaussian64()
+    density = EBM(f, StandardNormal(64))()
+    exact = f.b / (1 + f.d) + noise_like(torch.empty(500, 64), stream(8)) / (1 + f.d).sqrt()
+    found = log_z(density.log_density, density.reference, chains=500, temperatures=1, samples=exact, rng=stream(4))
+    assert found.lower.value < truth - 1  # one leap is far from enough here, and the two sides say so
+    assert found.upper.value > truth + 1
+    assert found.lower.effective < 20
+
+
+def test_a_transition_that_leaves_another_law_is_seen():
+    f, truth = gaussian64()
+    density = EBM(f, StandardNormal(64))()
+    exact = f.b / (1 + f.d) + noise_like(torch.empty(800, 64), stream(7)) / (1 + f.d).sqrt()
+    wrong = Langevin(3, 0.55, noise_scale=0.7)  # samples temperature 1.6
+    found = log_z(
+        density.log_density, density.reference, chains=200, temperatures=60, transition=wrong, samples=exact,
+        rng=stream(3),
+    )  # fmt: skip
+    assert abs(found.lower.value - truth) > 0.5
+    assert math.isnan(found.acceptance)
+
+
+@pytest.mark.parametrize("f_is_flat", [False, True])
+def test_log_prob_of_a_linear_gaussian_latent_model(f_is_flat):
+    rng = stream(11)
+    weight = noise_like(torch.empty(10, 3), rng)
+    b, d = torch.tensor([0.5, -1.0, 0.2]), torch.tensor([3.0, 0.0, 1.0])
+    b, d = (0 * b, 0 * d) if f_is_flat else (b, d)
+    net = nn.Linear(3, 10, bias=False)
+    with torch.no_grad():
+        net.weight.copy_(weight)
+    prior, generator = EBM(Quadratic(b, d), StandardNormal(3)), GaussianGenerator(net, 1.0)
+    # p_α = N(b/(1+d), 1/(1+d)), so x is Gaussian too.
+    mean, covariance = weight @ (b / (1 + d)), weight @ torch.diag(1 / (1 + d)) @ weight.T + torch.eye(10)
+    law = torch.distributions.MultivariateNormal(mean, covariance)
+    x = mean + noise_like(torch.empty(6, 10), rng) @ torch.linalg.cholesky(covariance).T
+    # Of the flat f it is 0; the other one is estimated along the way.
+    nothing = likelihood.Estimate(0.0, 0.0, 1.0, 1)
+    known = likelihood.LogZ(nothing, nothing, 1, 1.0) if f_is_flat else None
+    found = log_prob_latent(
+        prior,
+        generator,
+        x,
+        chains=300,
+        temperatures=60,
+        transition=HMC(1, 0.2, leapfrog_steps=3),
+        log_z_prior=known,
+        rng=rng,
+    )
+    assert ((found.log_prob - law.log_prob(x)).abs() < 5 * found.error + 0.05).all()
+    assert found.error.max() < 0.1
+    assert abs((found.log_prob - law.log_prob(x)).mean()) < 0.05
+    assert (found.effective > 50).all()
+
+
+def test_bits_per_dimension_of_uniform_bytes_is_eight(rng):
+    x = torch.randint(0, 256, (2000, 5), generator=rng) / 127.5 - 1
+    spread = dequantize(x, rng=rng)
+    assert spread.abs().max() <= 1 + 1 / 255
+    assert torch.equal(((spread + 1) * 127.5).round(), ((x + 1) * 127.5).round())  # nothing leaves its cell
+    log_prob = torch.full((2000,), -5 * math.log(2 * 256 / 255))
+    assert torch.allclose(bits_per_dimension(log_prob, 5), torch.tensor(8.0))
+
+
+def test_two_values_cost_a_bit():
+    log_prob = torch.full((3,), -4 * math.log(2 * 2))  # uniform on [−2, 2], each value's cell is 2 wide
+    assert torch.allclose(bits_per_dimension(log_prob, 4, levels=2), torch.tensor(1.0))
+
+
+def test_the_error_and_the_effective_number_are_those_of_the_weights():
+    found = likelihood.estimate(torch.tensor([0.0, 0.0, 0.0, -math.inf]))
+    assert found.value == pytest.approx(math.log(0.75))
+    assert found.effective == pytest.approx(3.0)
+    spread = torch.stack(
+        [torch.tensor(likelihood.estimate(0.8 * noise_like(torch.empty(400), stream(s))).value) for s in range(200)]
+    )
+    stated = likelihood.estimate(0.8 * noise_like(torch.empty(400), stream(999))).error
+    assert 0.75 < float(spread.std()) / stated < 1.35
+
+
+def test_a_uniform_reference_is_refused():
+    with pytest.raises(InputError, match="normalized on the whole space, got Uniform"):
+        log_z(skewed, Uniform(2), rng=stream(1))
+    with pytest.raises(InputError, match="at least 1 temperature, got 0"):
+        log_z(skewed, StandardNormal(2), temperatures=0, rng=stream(1))
