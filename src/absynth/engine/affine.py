@@ -34,6 +34,11 @@ class Affine(Op):
     dtype: torch.dtype = field(init=False)
     channels_last: bool = field(init=False, default=False)
 
+    @property
+    def packs(self) -> bool:
+        """Whether reordered weights serve at these shapes, and so an activation may run in the same pass."""
+        return min(self.weight.shape[:2]) > 1
+
     def prepare(self, dtype: torch.dtype, after: tuple[str, list[Any]] | None, packed: bool) -> None:
         """Reorder the weights as they are now, for computing in ``dtype``.
 
@@ -45,14 +50,18 @@ class Affine(Op):
         raise NotImplementedError
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.run(self._laid_out(x))
+        if x.dtype != self.dtype or self.channels_last:
+            x = self._laid_out(x)
+        return self.run(x)
 
     def backward(self, g: Gradient, inputs: tuple[Any, ...], output: Any) -> tuple[Gradient, ...]:
-        return (self.run_back(self._laid_out(full(g, self.shape, self.weight))),)
+        g = full(g, self.shape, self.weight)
+        if g.dtype != self.dtype or self.channels_last:
+            g = self._laid_out(g)
+        return (self.run_back(g),)
 
     def _laid_out(self, x: Tensor) -> Tensor:
-        if x.dtype != self.dtype:
-            x = x.to(self.dtype)
+        x = x.to(self.dtype)
         return x.contiguous(memory_format=torch.channels_last) if self.channels_last else x
 
 
@@ -62,20 +71,22 @@ def _matmul(weight: Tensor, bias: Tensor | None, after: tuple[str, list[Any]] | 
         return lambda x: F.linear(x, weight, bias)
     name, numbers = after or ("none", [])
     blocked = onednn._reorder_linear_weight(weight.contiguous(), batch)
-    return lambda x: onednn._linear_pointwise(x, blocked, bias, name, numbers, "")
+    return lambda x: onednn._linear_pointwise.default(x, blocked, bias, name, numbers, "")
 
 
 @dataclass
 class Linear(Affine):
     """x Wᵀ + b."""
 
+    @property
+    def packs(self) -> bool:
+        return super().packs and self.shape[:-1].numel() > 1
+
     def prepare(self, dtype: torch.dtype, after: tuple[str, list[Any]] | None, packed: bool) -> None:
         self.dtype = dtype
         weight, bias = _now(self.weight, dtype), _now(self.bias, dtype)
         batch = self.shape[:-1].numel()
-        packed = packed and min(weight.shape) > 1 and batch > 1
-        if after and not packed:
-            raise ValueError("an activation is fused into packed layers only")
+        packed = packed and self.packs
         self.run = _matmul(weight, bias, after, packed, batch)
         self.run_back = _matmul(weight.t(), None, None, packed, batch)
         self.row = weight.sum(0, keepdim=True) if len(weight) == 1 else None
@@ -150,7 +161,7 @@ class Convolution(Affine):
             return lambda x: F.conv2d(x, weight, bias, self.stride, self.padding, self.dilation, self.groups)  # type: ignore[arg-type]
         name, numbers = after or ("none", [])
         blocked = onednn._reorder_convolution_weight(self._ordered(weight), *how, list(size))
-        return lambda x: onednn._convolution_pointwise(x, blocked, bias, *how, name, numbers, "")
+        return lambda x: onednn._convolution_pointwise.default(x, blocked, bias, *how, name, numbers, "")
 
     def _transposed(
         self,
@@ -169,7 +180,7 @@ class Convolution(Affine):
         name, numbers = after or ("none", [])
         size = list(self.inputs[0].shape if self.transposed else self.shape)
         blocked = onednn._reorder_convolution_transpose_weight(weight, *how, size)
-        return lambda x: onednn._convolution_transpose_pointwise(x, blocked, bias, *how, name, numbers, "")
+        return lambda x: onednn._convolution_transpose_pointwise.default(x, blocked, bias, *how, name, numbers, "")
 
     def _ordered(self, weight: Tensor) -> Tensor:
         return weight.contiguous(memory_format=torch.channels_last) if self.channels_last else weight

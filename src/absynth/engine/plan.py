@@ -15,7 +15,7 @@ from absynth.engine.ops import Gradient, Op, Pointwise, full, op_of
 from absynth.engine.trace import Ref, Trace
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Step:
     """An op at its place in the plan."""
 
@@ -51,7 +51,7 @@ class Plan:
             self.device.type == "cpu"
             and self.x.dtype == torch.float32
             and torch.backends.mkldnn.is_available()
-            and torch.backends.mkldnn.enabled  # type: ignore[attr-defined]
+            and bool(torch.backends.mkldnn.enabled)  # type: ignore[attr-defined]
         )
         fused = self._layers(self.x.dtype, packed)
         self.steps = [
@@ -75,7 +75,7 @@ class Plan:
             low = self.bf16 and op.weight.numel() >= _BF16_FROM
             after = None
             (user, result), *others = users.get(out.index, [(None, None)])
-            if packed and isinstance(user, Pointwise) and user.fusible and not others and min(op.weight.shape[:2]) > 1:
+            if packed and op.packs and isinstance(user, Pointwise) and user.fusible and not others:
                 after = user.fusible
                 fused.add(result.index)  # type: ignore[union-attr]
             op.prepare(torch.bfloat16 if low else dtype, after, packed)
@@ -110,8 +110,14 @@ class Plan:
     def _forward(self, x: Tensor, steps: list[Step]) -> list[Tensor | None]:
         results: list[Tensor | None] = [None] * (self.steps[-1].out + 1)
         results[0] = x
-        for op, out, ins, passes in ((s.op, s.out, s.ins, s.passes) for s in steps):
-            results[out] = results[ins[0]] if passes else op.forward(*[results[i] for i in ins])  # type: ignore[misc]
+        for step in steps:
+            ins = step.ins
+            if step.passes:
+                results[step.out] = results[ins[0]]
+            elif len(ins) == 1:
+                results[step.out] = step.op.forward(results[ins[0]])  # type: ignore[arg-type]
+            else:
+                results[step.out] = step.op.forward(*[results[i] for i in ins])  # type: ignore[misc]
         return results
 
     def _backward(self, x: Tensor, results: list[Tensor | None]) -> Tensor:
@@ -121,7 +127,7 @@ class Plan:
             g = gradients[step.out]
             if g is None:
                 continue
-            inputs = tuple(results[i] for i in step.ins)
+            inputs = tuple([results[i] for i in step.ins])
             for i, part in zip(step.ins, step.op.backward(g, inputs, results[step.out])):  # type: ignore[arg-type]
                 old = gradients[i]
                 gradients[i] = part if old is None else old + part
