@@ -10,11 +10,16 @@ import torch
 from torch import Tensor, nn
 
 from absynth.algorithms import Algorithm, AlternatingBackprop, LatentPrior
+from absynth.algorithms.coarse_to_fine import CoarseToFine
+from absynth.algorithms.diffusion_recovery import DiffusionRecovery
 from absynth.algorithms.improved_contrastive_divergence import ImprovedContrastiveDivergence
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
+from absynth.algorithms.multigrid import MultiGrid
 from absynth.density import EBM
-from absynth.distributions import GaussianGenerator, StandardNormal
+from absynth.distributions import GaussianGenerator, StandardNormal, Uniform
+from absynth.networks.growing import GrowingConv
 from absynth.networks.mlp import mlp, mlp_f
+from absynth.networks.time_embedding import LevelMLP
 from absynth.samplers import FromData, FromNoise, Langevin, Persistent
 from absynth.seeding import noise_like, stream
 from absynth.training import backward, update
@@ -66,12 +71,31 @@ def improved_contrastive_divergence() -> ImprovedContrastiveDivergence:
     return ImprovedContrastiveDivergence(data_ebm(), start=bank(), sampler=SHORT, neighbours=4)
 
 
+def diffusion_recovery() -> DiffusionRecovery:
+    return DiffusionRecovery(LevelMLP(5, 8), StandardNormal(5), noise=(0.1, 0.5, 0.9), sampler=SHORT).double()
+
+
+def multigrid() -> MultiGrid:
+    nets = [nn.Sequential(nn.Flatten(), *mlp_f(size * size, 8, "silu")) for size in (2, 4)]
+    return MultiGrid(nets, (2, 4), 1, samplers=[SHORT, SHORT], start_noise=0.3).double()
+
+
+def coarse_to_fine() -> CoarseToFine:
+    """One stage: with more, a loss reaches the newest stage's network alone (test_multiscale.py)."""
+    return CoarseToFine(GrowingConv(1, (4,), 4), Uniform(1, 4, 4), samplers=[SHORT]).double()
+
+
 # --- batches of n examples ------------------------------------------------------------------------------------------
 
 
 def vectors(n: int) -> Batch:
     """x [n, 5]."""
     return Batch(noise_like(torch.empty(n, 5, dtype=F64), stream(7)))
+
+
+def squares(n: int) -> Batch:
+    """x [n, 1, 4, 4], in [-1, 1]."""
+    return Batch(noise_like(torch.empty(n, 1, 4, 4, dtype=F64), stream(8)).clamp(-1, 1))
 
 
 @dataclass(frozen=True)
@@ -101,6 +125,9 @@ CASES = {
     "MaximumLikelihood persistent": Case(persistent, vectors, ("ebm",)),
     "MaximumLikelihood from data": Case(contrastive_divergence, vectors, ("ebm",)),
     "ImprovedContrastiveDivergence": Case(improved_contrastive_divergence, vectors, ("ebm",)),
+    "DiffusionRecovery": Case(diffusion_recovery, vectors, ("ebm",)),
+    "MultiGrid": Case(multigrid, squares, ("ebm_0", "ebm_1")),
+    "CoarseToFine": Case(coarse_to_fine, squares, ("ebm",)),
 }
 
 # --- what they owe --------------------------------------------------------------------------------------------------

@@ -146,9 +146,11 @@ class DiffusionRecovery(Algorithm):
 
     def synthesize(self, x_next: Tensor, t: Int[Tensor, "b"], *, rng: Rng) -> Tensor:
         """y⁻ ~ p(y_t | x_{t+1}), by (4)."""
-        recovery, unit = self.recovery(x_next, t), _rows(self.unit[t], x_next)
-        u = self.run_chain("ebm", "sampler", lambda u: recovery(unit * u), x_next / unit, rng=rng)
-        return unit * u
+        with torch.inference_mode(False), torch.no_grad():  # what the log density holds must serve autograd
+            x_next, t = x_next.clone(), t.clone()
+            recovery, unit = self.recovery(x_next, t), _rows(self.unit[t], x_next)
+            u = self.run_chain("ebm", "sampler", lambda u: recovery(unit * u), x_next / unit, rng=rng)
+            return unit * u
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x = batch.x

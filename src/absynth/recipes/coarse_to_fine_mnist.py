@@ -54,10 +54,12 @@ class CoarseToFineMNIST(PictureRecipe):
     """Share of the updates that the finest stage gets; the others have equal parts of the rest."""
     lr: float = 3e-4
     """Adam's rate."""
-    # As for any short run at a temperature near 0: gaps are small, and δ²λ says nothing of variance; above 4 it
-    # overshoots.
-    guard_gap: float = 1.0
-    guard_stability: float = 4.0
+    # As for any short run at a temperature near 0 (see short_run_images): δ²λ is no statement about variance there, f
+    # grows before chains follow, and the one remedy is a smaller rate.
+    guard_gap: float = 20.0
+    guard_stability: float = 100.0
+    guard_step_size: float = 1.0
+    guard_learning_rate: float = 0.3
 
     def read(self, split: Literal["train", "test"]) -> Images:
         return read(self.data, split)
