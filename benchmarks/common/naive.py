@@ -1,7 +1,7 @@
 """The loops that the papers' formulas describe, written down directly in PyTorch: what our speed is compared with.
 
-Pang et al. 2020, eq. (9) with the Gaussian reference's gradient z (the printed listing has 1/z there, a misprint), and the
-same step on pictures.
+Pang et al. 2020, eq. (9) with the Gaussian reference's gradient z (the printed listing has 1/z there, a misprint), and
+the same step on pictures.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Fair timing on a shared machine: candidates take turns in one process, and ratios are of the same round.
 
-Rounds go A B C, then C B A. On one thread the clock is the process's own time on the processor, which other processes do
-not lengthen much; on more threads it is the wall. What is reported is the median over rounds of t_naive / t_candidate, with the
-smallest and the largest.
+Rounds go A B C, then C B A. On one thread the clock is the process's own time on the processor, which other processes
+do not lengthen much; on more threads it is the wall. What is reported is the median over rounds of t_naive /
+t_candidate, with the smallest and the largest.
 """
 
 from __future__ import annotations

@@ -1,0 +1,64 @@
+"""Peak memory of the posterior chain (b) and the chain on pictures (d), naive and planned, each in its own process.
+
+python benchmarks/memory.py
+"""
+
+from __future__ import annotations
+
+import os
+import resource
+import subprocess
+import sys
+
+import torch
+from common import models, naive
+from common.side_by_side import Bench, arguments
+
+from absynth.density import EBM
+from absynth.distributions import Uniform
+from absynth.samplers import Langevin, engine
+from absynth.seeding import stream
+
+
+def megabytes() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+def child(chain: str, way: str) -> None:
+    """Print by how many megabytes three steps raise the peak above what the networks and data already took."""
+    torch.set_num_threads(1)
+    x, z = torch.rand(models.BATCH, 3, 32, 32) * 2 - 1, torch.randn(models.BATCH, models.LATENT)
+    prior, generator, f = models.prior(), models.generator(), models.image_f()
+    torch.ones(64, 64) @ torch.ones(64, 64)
+    before = megabytes()
+    if way == "naive" and chain == "posterior":
+        naive.posterior_chain(prior.f, generator.net, x, z, 3, 0.1, models.STD)
+    elif way == "naive":
+        naive.data_chain(f, x, 3, 1.0, 0.01)
+    else:
+        with engine.use("planned", drift="bf16" if way == "bf16" else "same"):
+            if chain == "posterior":
+                Langevin(3, 0.1)(models.posterior(prior, generator, x), z, rng=stream(0))
+            else:
+                Langevin(3, 1.0, noise_scale=0.01)(EBM(f, Uniform(3, 32, 32))().log_density, x, rng=stream(0))
+    print(megabytes() - before)
+
+
+if __name__ == "__main__":
+    if len(sys.argv) == 3 and sys.argv[1] in ("posterior", "pictures"):
+        child(*sys.argv[1:])
+        raise SystemExit
+    options = arguments(__doc__ or "").parse_args()
+    bench = Bench("memory", "peak memory", options)
+    for chain in ("posterior", "pictures"):
+        taken = {}
+        for way in ("naive", "planned", "bf16"):
+            done = subprocess.run(
+                [sys.executable, __file__, chain, way], capture_output=True, text=True, check=True, env=os.environ
+            )
+            taken[way] = float(done.stdout.split()[-1])
+            ratio = taken[way] / taken["naive"]
+            print(f"{chain:10} {way:8} {taken[way]:7.1f} MB above the start, {ratio:.2f} of naive")
+            bench.figures[f"{chain}_{way}"] = [ratio]
+            bench.notes.append(f"{chain} {way}: {taken[way]:.1f} MB")
+    bench.keep("Peak resident memory above that before the chain, as a share of the naive loop: three steps.")

@@ -1,0 +1,36 @@
+"""(f) A MALA step beside a plain Langevin step, on the prior of (a), under each engine.
+
+python benchmarks/metropolis.py
+"""
+
+from __future__ import annotations
+
+import torch
+from common import models
+from common.side_by_side import Bench, arguments
+
+from absynth.samplers import MALA, Langevin, engine
+from absynth.seeding import stream
+
+if __name__ == "__main__":
+    options = arguments(__doc__ or "", steps=60).parse_args()
+    bench = Bench("metropolis", "MALA beside Langevin", options)
+    prior = models.prior()
+    z, rng = torch.randn(models.BATCH, models.LATENT), stream(0)
+
+    def ours(sampler: MALA | Langevin, name: engine.Name) -> None:
+        with engine.use(name, fused=False):
+            sampler(prior().log_density, z, rng=rng)
+
+    langevin, mala = Langevin(options.steps, 0.4), MALA(options.steps, 0.4)
+    for name in ("eager", "planned"):
+        bench.run(
+            {
+                "MALA": lambda name=name: ours(mala, name),
+                "Langevin": lambda name=name: ours(langevin, name),
+            },
+            part=name,
+            gflop=options.steps * models.gflop(prior.f, *z.shape),  # type: ignore[arg-type]
+            calls=3,
+        )
+    bench.keep("A MALA step costs this many Langevin steps (ratio of MALA's time to Langevin's).")
