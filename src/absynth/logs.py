@@ -7,7 +7,7 @@ import math
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from rich.console import Console
 from rich.progress import (
@@ -26,7 +26,16 @@ from absynth.files import refused, write_atomic
 
 if TYPE_CHECKING:
     from absynth.recipes.recipe import Recipe
-    from absynth.training import Watcher
+
+
+@runtime_checkable
+class Watcher(Protocol):
+    """Something that is told how training goes: a progress bar, TensorBoard."""
+
+    def begin(self, recipe: Recipe, step: int) -> None: ...
+    def log(self, row: dict) -> None: ...
+    def say(self, text: str) -> None: ...
+    def end(self) -> None: ...
 
 
 class MetricsFile:

@@ -13,7 +13,6 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor, nn
@@ -24,7 +23,7 @@ from absynth.algorithms import Algorithm
 from absynth.density import EBM
 from absynth.errors import Diverged, InputError
 from absynth.guard import Guard, Remedies, Trouble, stability
-from absynth.logs import Journal, MetricsFile
+from absynth.logs import Journal, MetricsFile, Watcher
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import engine
 from absynth.seeding import stream
@@ -32,16 +31,6 @@ from absynth.types import Batch
 
 STABILITY_STREAM = 1  # tells the guard's own randomness from the algorithm's, so that looking changes nothing
 RETRY_STREAM = int.from_bytes(b"retry", "big")  # and the noise after a roll-back from all that a recipe may draw
-
-
-@runtime_checkable
-class Watcher(Protocol):
-    """Something that is told how training goes: a progress bar, TensorBoard."""
-
-    def begin(self, recipe: Recipe, step: int) -> None: ...
-    def log(self, row: dict) -> None: ...
-    def say(self, text: str) -> None: ...
-    def end(self) -> None: ...
 
 
 def backward(losses: Mapping[str, Tensor], players: Mapping[str, nn.Module], scale: float = 1.0) -> None:
