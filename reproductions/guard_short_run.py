@@ -31,7 +31,7 @@ from absynth.recipes import latent_prior_mnist
 from absynth.recipes.short_run_mnist import ShortRunMNIST
 from absynth.results import record
 
-N = 5000
+N = 2000
 
 
 @lru_cache(maxsize=2)
@@ -47,7 +47,7 @@ def small(data: str, split: Literal["train", "test"]) -> Images:
 class ShortRunMNIST16(ShortRunMNIST):
     """Short-run EBM on MNIST at 16×16."""
 
-    steps: int = 300
+    steps: int = 250
     checkpoint_every: int = 25
     keep: int = 6
 

@@ -57,7 +57,7 @@ def main() -> None:
     torch.set_num_threads(1)
     base = EBMTexture().resolve()
     assert isinstance(base, EBMTexture)
-    picture, piece = base.picture(), base.size + 36
+    picture, piece = base.picture(), base.size + 26
     bank, scale, other = FilterBank(frame_bank(), base.size), torch.tensor(base.scale), held_out(base.size)
 
     def statistics(x: Tensor) -> Tensor:
@@ -69,14 +69,16 @@ def main() -> None:
         missed = (kurtosis(other(x)) - wanted_kurtosis).abs().mean()
         return float((statistics(x) - wanted).abs().mean()), float(missed)
 
-    found: dict[str, list[tuple[float, float]]] = {"model": [], "phases": [], "noise": [], "crops": []}
+    found: dict[str, list[tuple[float, float]]] = {"model": [], "fresh": [], "phases": [], "noise": [], "crops": []}
     for seed in arguments.seeds:
         model = fit(replace(base, seed=seed), arguments.runs / f"texture_brick_{seed}")
-        x = model.sample(N, rng=stream(seed, 0, 0, 1)).detach()
+        x = model.get_buffer("start.bank")
+        fresh = model.sample(N, rng=stream(seed, 0, 0, 1))
         rng = stream(seed, 0, 0, 2)
         phases = torch.stack([random_phases(picture, rng) for _ in range(N)])
         crops = pieces(picture, piece, N, rng=rng)
         found["model"].append(errors(x))
+        found["fresh"].append(errors(fresh))
         found["phases"].append(errors(torch.cat([pieces(p, piece, 1, rng=rng) for p in phases])))
         found["noise"].append(errors(CONTRAST * torch.randn(x.shape, generator=rng)))
         found["crops"].append(errors(crops))
@@ -88,14 +90,19 @@ def main() -> None:
             rows = {"picture": crops, "synthesis": x, "random phases": phases}
             pictures.rows_with_labels({k: v[..., cut, cut] for k, v in rows.items()}, arguments.picture, scale=2)
     first, second = "statistics error[52 filters]", "held-out kurtosis error[32 filters]"
-    names = {"phases": "random phases", "noise": "white noise", "crops": "pieces of the picture itself"}
+    names = {
+        "fresh": "fresh chains",
+        "phases": "random phases",
+        "noise": "white noise",
+        "crops": "pieces of the picture itself",
+    }
     limit = sum(e[0] for e in found["phases"]) / len(arguments.seeds) / 5
     record(
         arguments.out,
         command="python reproductions/texture_brick.py --seeds " + " ".join(map(str, arguments.seeds)),
         data="scikit-image's brick, 512×512 resized to 256×256",
-        protocol=f"{base.steps} updates, {base.batch} persistent chains of {base.size}×{base.size}; {N} fresh chains "
-        f"of {base.sample_rounds} K steps; mean over filters of |mean |r|/s − the picture's|",
+        protocol=f"{base.steps} updates, the {base.batch} persistent chains of {base.size}×{base.size}, and {N} fresh "
+        f"ones of {base.sample_rounds} K steps; mean over filters of |mean |r|/s − the picture's|",
         seeds=arguments.seeds,
         figures={first: [e[0] for e in found["model"]], second: [e[1] for e in found["model"]]},
         baselines={

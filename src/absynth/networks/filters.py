@@ -18,7 +18,7 @@ from torch.nn import functional as F
 from absynth.errors import InputError
 from absynth.networks.mlp import Activation, activation
 
-SCALES = (0.5, 1.0, 1.5)
+SCALES = (0.4, 0.7, 1.1)
 """Of the Gabor wavelets; a wave is 2π times as many pixels long."""
 
 
@@ -62,7 +62,7 @@ def frame_bank(scales: Sequence[float] = SCALES, orientations: int = 8) -> Float
     wavelets at each scale and orientation: 52 in all by default.
 
     >>> frame_bank().shape
-    torch.Size([52, 37, 37])
+    torch.Size([52, 27, 27])
     """
     filters = [torch.ones(1, 1)]
     filters += [laplacian_of_gaussian(std) for std in (0.7, 1.4, 2.8)]

@@ -47,7 +47,7 @@ CONTRAST = 1 / 3
 class EBMTexture(Recipe):
     """Energy-based model of the texture in one picture (FRAME, or the generative ConvNet)."""
 
-    steps: int = 500
+    steps: int = 600
     batch: int = 4
     checkpoint_every: int = 100
     side: int = 256
