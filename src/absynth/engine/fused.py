@@ -25,8 +25,11 @@ import torch
 from torch import Tensor
 
 from absynth.engine.affine import Linear
-from absynth.engine.ops import Add, Op, Pointwise, Power, Reshape, Scale, Sum
+from absynth.engine.arithmetic import Add, Power, Scale, Sum
+from absynth.engine.ops import Op
 from absynth.engine.plan import Plan
+from absynth.engine.pointwise import Pointwise
+from absynth.engine.shapes import Reshape
 from absynth.engine.trace import Ref, Refused
 from absynth.seeding import noise_like
 from absynth.types import Rng
@@ -80,10 +83,8 @@ class Fused:
                     self._open(side, g * factor)
         elif isinstance(op, Reshape):
             self._open(op.inputs[0], g)
-        elif isinstance(op, Sum):
-            self._open(op.inputs[0], g * op.factor)
-        elif isinstance(op, Scale) and isinstance(op.factor, (int, float)):
-            self._open(op.inputs[0], g * op.factor)
+        elif isinstance(op, Sum) or (isinstance(op, Scale) and isinstance(op.factor, float)):
+            self._open(op.inputs[0], g * float(op.factor))
         elif isinstance(op, Power) and op.exponent == 2:
             self._square(op.inputs[0], g)
         elif isinstance(op, Linear) and op.weight.shape[0] == 1:
@@ -174,8 +175,9 @@ _ACTIVATIONS = {"relu": 1, "leaky_relu": 1, "tanh": 2}
 
 class _Layer(ctypes.Structure):
     _fields_ = [
-        ("weight", ctypes.c_void_p), ("transposed", ctypes.c_void_p), ("bias", ctypes.c_void_p), ("n_in", ctypes.c_int64), ("n_out", ctypes.c_int64),
-        ("activation", ctypes.c_int64), ("slope", ctypes.c_double),
+        ("weight", ctypes.c_void_p), ("transposed", ctypes.c_void_p), ("bias", ctypes.c_void_p),
+        ("n_in", ctypes.c_int64), ("n_out", ctypes.c_int64), ("activation", ctypes.c_int64),
+        ("slope", ctypes.c_double),
     ]  # fmt: skip
 
 

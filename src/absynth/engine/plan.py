@@ -10,8 +10,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from absynth.engine import affine
-from absynth.engine.ops import Gradient, Op, Pointwise, full, op_of
+from absynth.engine import affine, arithmetic, shapes  # noqa: F401  (each registers its rules)
+from absynth.engine.ops import Gradient, Op, full, op_of
+from absynth.engine.pointwise import Pointwise
 from absynth.engine.trace import Ref, Trace
 
 

@@ -12,6 +12,7 @@ fails on a stand-in), random numbers, in-place changes, gradients that are cut o
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -128,14 +129,16 @@ def replaced(a: Any, value: Callable[[Any], Any]) -> Any:
     return items if isinstance(a, list) else type(a)(*items) if hasattr(a, "_fields") else tuple(items)
 
 
+# fmt: off
 _RANDOM = frozenset(
-    "alpha_dropout bernoulli binomial dropout dropout1d dropout2d dropout3d feature_alpha_dropout feature_dropout "
-    "fractional_max_pool2d fractional_max_pool3d gumbel_softmax multinomial normal poisson rand rand_like randint "
-    "randint_like randn randn_like randperm rrelu scaled_dot_product_attention".split()
+    ["alpha_dropout", "bernoulli", "binomial", "dropout", "dropout1d", "dropout2d", "dropout3d",
+     "feature_alpha_dropout", "feature_dropout", "fractional_max_pool2d", "fractional_max_pool3d",
+     "gumbel_softmax", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like",
+     "randn", "randn_like", "randperm", "rrelu", "scaled_dot_product_attention"]
 )
-
+# fmt: on
 # Functions that look at their tensor's shape, type and device alone: what they make is a constant.
-_FORM_ONLY = frozenset("new_full new_zeros new_ones zeros_like ones_like full_like to type_as".split())
+_FORM_ONLY = frozenset(["new_full", "new_zeros", "new_ones", "zeros_like", "ones_like", "full_like", "to", "type_as"])
 
 
 def trace(log_density: LogDensity, x: Tensor) -> Trace:
@@ -148,7 +151,8 @@ def trace(log_density: LogDensity, x: Tensor) -> Trace:
         stand_in = torch.empty(x.shape, dtype=x.dtype, device="meta", requires_grad=True)
         recorder = _Recorder(stand_in, x.device)
         try:
-            with recorder:
+            with warnings.catch_warnings(), recorder:
+                warnings.simplefilter("ignore")  # they are due when the function runs for real
                 out = log_density(stand_in)
         except Refused:
             raise
@@ -241,7 +245,7 @@ class _Recorder(TorchFunctionMode):
         return result
 
     def _made(self, func: Callable, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
-        """What the call would return; a tensor's form is remembered from one record to the next, as it is slow to find."""
+        """What the call would return; the form of a tensor is slow to find and so is remembered between records."""
         try:
             key = (func, _form(args), _form(kwargs))
             hash(key)

@@ -1,7 +1,7 @@
 """The one door through which samplers ask for gradients, and the one switch that says how they are computed.
 
-A sampler calls ``score = engine.score(log_density)`` once a chain and ``score(x)`` once a step, and does not know what is
-behind it. ``fit`` and the tasks choose, around all that they do::
+A sampler calls ``score = engine.score(log_density)`` once a chain and ``score(x)`` once a step, and does not know what
+is behind it. ``fit`` and the tasks choose, around all that they do::
 
     with engine.use("auto", updates=recipe.steps):
         ...
@@ -32,7 +32,8 @@ from absynth.engine.scores import NAMES, Engine, Name, Scores, has_bf16, to_stde
 from absynth.errors import InputError
 from absynth.types import LogDensity, Rng
 
-_current: ContextVar[Engine] = ContextVar("engine", default=Engine("eager"))
+_EAGER = Engine("eager")
+_current: ContextVar[Engine] = ContextVar("engine", default=_EAGER)
 
 
 @contextmanager
