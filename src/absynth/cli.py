@@ -22,16 +22,22 @@ from absynth.errors import Diverged, InputError
 
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
-TASKS = ("sample", "reconstruct", "interpolate", "chain", "detect", "evaluate")
+TASKS = (
+    "sample", "reconstruct", "interpolate", "chain", "detect", "evaluate",
+    "inpaint", "super_resolve", "translate", "compose", "likelihood",
+)  # fmt: skip
 """Each is a module of absynth.tasks with a function ``command``."""
 
 HELP = """absynth: energy-based generative models.
 
   absynth train RECIPE --out RUN   train a recipe (absynth train --help lists them)
-  absynth sample RUN               draw samples                 absynth chain RUN        the prior's chain, looked at
-  absynth reconstruct RUN          pictures through z and back  absynth detect RUN       anomaly scores
-  absynth interpolate RUN          between pictures             absynth evaluate RUN     how good it is
-  absynth report RUN               one page with all of it      absynth results          the recorded figures
+  absynth sample RUN               draw samples                 absynth chain RUN          the chain that draws
+  absynth reconstruct RUN          pictures through z and back  absynth detect RUN         anomaly scores
+  absynth interpolate RUN          between pictures             absynth evaluate RUN       how good it is
+  absynth inpaint RUN              fill a hole                  absynth super_resolve RUN  fine from coarse
+  absynth translate RUN            pictures into its domain     absynth compose RUN        product of several runs
+  absynth likelihood RUN           log Z and log p(x)
+  absynth report RUN               one page with all of it      absynth results            the recorded figures
   absynth demo                     train and show everything on data that is already here, in about a minute
   absynth doctor                   what is installed, which device, where data is looked for
 

@@ -1,4 +1,4 @@
-"""The prior's chain looked at: from the start p_0 to the prior, as long as in training and far beyond.
+"""The chain that draws looked at: from where it begins, as long as in training and far beyond.
 
 A short-run model can hide a wrong density: its samples are good at K_0 steps and fall apart after. So the page shows
 the chain at both lengths and its energy, which should fall and then stay level (Pang et al. 2020, section 4.3).
@@ -6,38 +6,36 @@ the chain at both lengths and its energy, which should fall and then stay level 
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from absynth import pictures
-from absynth.algorithms import LatentPrior
 from absynth.report import TaskResult
 from absynth.seeding import Streams
-from absynth.tasks.opened import open_run, result
+from absynth.tasks.opened import Chain, lengthened, open_run, result
 from absynth.types import Rng
 
 
-def prior_chain(
-    model: LatentPrior, n: int, steps: int, keep: list[int], *, rng: Rng
-) -> tuple[Float[Tensor, "t n *latent"], Float[Tensor, "steps1 n"]]:
-    """Run n prior chains; their states at the steps in ``keep`` and their energies at every step."""
-    prior = model.prior()
-    sampler = replace(model.prior_sampler, steps=steps)  # type: ignore[type-var]
+def path(
+    chain: Chain, n: int, steps: int, keep: list[int], *, rng: Rng
+) -> tuple[Float[Tensor, "t n *event"], Float[Tensor, "steps1 n"]]:
+    """Run n chains from their origin; their states at the steps in ``keep`` and their energies at every step."""
+    sampler: Any = lengthened(chain.sampler, steps)
     states, energies = [], []
-    for k, state in enumerate(sampler.path(prior.log_density, prior.reference.sample(n, rng), rng=rng)):
+    for k, state in enumerate(sampler.path(chain.density.log_density, chain.origin.sample(n, rng), rng=rng)):
         with torch.no_grad():
-            energies.append(prior.energy(state.x))
+            energies.append(chain.density.energy(state.x))
         if k in keep:
             states.append(state.x)
     return torch.stack(states), torch.stack(energies)
 
 
 def command(run: Path, n: int = 100, long: int = 2500, seed: int = 0, device: str = "auto") -> TaskResult:
-    """Show the prior's chain, short and long: pictures along it and its energy.
+    """Show the chain that draws, short and long: pictures along it and its energy.
 
     Args:
         run: directory of a trained run.
@@ -47,22 +45,23 @@ def command(run: Path, n: int = 100, long: int = 2500, seed: int = 0, device: st
         device: auto, cpu, cuda.
     """
     opened = open_run(run, device)
-    model, folder = opened.latent(), opened.folder("chain")
-    trained: int = model.prior_sampler.steps  # type: ignore[attr-defined]
+    chain = opened.chain()
+    trained = chain.rounds * chain.steps
+    folder = opened.folder("chain")
     short = sorted({0, 1, 2, 5, trained // 6, trained // 3, 2 * trained // 3, trained})
     beyond = [k for k in (2 * trained, 5 * trained, 10 * trained, long // 2, long) if trained < k <= long]
     rng = Streams(seed, range(n), device=opened.device)
-    states, energies = prior_chain(model, n, max(long, trained), short + beyond, rng=rng)
-    shown = [model.decode(z[:10]).cpu() for z in states]
+    states, energies = path(chain, n, max(long, trained), short + beyond, rng=rng)
+    shown = [chain.decode(z[:10]).cpu() for z in states]
     labels = [f"step {k}" for k in sorted({*short, *beyond})]
     text = (
-        f"Chains of the prior from p_0. Trained with {trained} steps, shown up to {long}. The energy "
-        "−f(z) − log p_0(z) should fall and then stay level; where it keeps falling while "
+        f"Chains from their start, {trained} steps for a sample, shown up to {max(long, trained)}, at temperature "
+        f"{chain.temperature:g}. The energy −f − log p_0 should fall and then stay level; where it keeps falling while "
         "pictures decay, the short run hides a density that is wrong elsewhere."
     )
-    found = result("chain", "The chain from the start to the prior", seed, text)
+    found = result("chain", "The chain from its start", seed, text)
     if shown[0].ndim == 4:
-        pictures.rows_with_labels(dict(zip(labels, shown)), folder / "chain.png")
+        pictures.rows_with_labels({k: v.clamp(-1, 1) for k, v in zip(labels, shown)}, folder / "chain.png")
         found.pictures.append({"file": "chain.png", "caption": "Ten chains, from the start downwards"})
     profile = energies.cpu()
     every = max(1, len(profile) // 500)

@@ -1,4 +1,5 @@
-"""Anomaly detection: the score of x is −log p_θ(x, z) at posterior draws of z (Pang et al. 2020, section 4.4).
+"""Anomaly detection: the score of x is −log p_θ(x, z) at posterior draws of z (Pang et al. 2020, section 4.4), or
+−log p_θ(x) / T where the density is one of the data and its chains were run at temperature T.
 
 Published tables of this task mix protocols. Ours, printed with every figure: one class held out; 80 % of all other
 pictures train, the other 20 % and all of the held-out class are the test set; the split is fixed, no test picture was
@@ -17,10 +18,9 @@ from torch import Tensor
 from absynth import pictures
 from absynth.algorithms import LatentPrior
 from absynth.metrics.ranking import detection, pca_reconstruction_error, precision_recall
-from absynth.recipes.latent_prior_images import LatentPriorImages
 from absynth.report import Picture, TaskResult
 from absynth.seeding import stream
-from absynth.tasks.opened import in_chunks, open_run, result
+from absynth.tasks.opened import Chain, in_chunks, open_run, result
 
 
 def anomaly_scores(
@@ -49,6 +49,14 @@ def anomaly_scores(
     return {"joint": scores["generator"] + scores["prior"], **scores}
 
 
+def density_scores(
+    chain: Chain, x: Float[Tensor, "n *event"], *, batch: int, device: torch.device | str
+) -> Float[Tensor, "n"]:
+    """−log p(x) / T up to a constant, T the temperature that was sampled at; higher is more anomalous."""
+    with torch.no_grad():
+        return torch.cat([-chain.tempered(part.to(device)).cpu() for _, part in in_chunks(x, batch)])
+
+
 def command(
     run: Path, images: str = "", steps: int = 60, n: int = 0, seed: int = 0, batch: int = 500, device: str = "auto"
 ) -> TaskResult:
@@ -57,52 +65,58 @@ def command(
     Args:
         run: directory of a trained run.
         images: your own pictures (folder, .npz, .npy) to score; empty: the test set of the run's held-out class.
-        steps: length of the posterior's chain, fixed beforehand.
+        steps: length of the posterior's chain, fixed beforehand; a density of the data needs none.
         n: at most so many pictures, taken evenly; 0: all.
         seed: of the noise.
         batch: pictures at once.
         device: auto, cpu, cuda.
     """
     opened = open_run(run, device)
-    model, folder = opened.latent(), opened.folder("detect")
+    chain, folder = opened.chain(), opened.folder("detect")
     data = opened.pictures(images)
     rows = torch.arange(len(data)) if not n else torch.linspace(0, len(data) - 1, min(n, len(data))).long()
     x = data.batch(rows)
-    scores = anomaly_scores(model, x, steps=steps, seed=seed, batch=batch, device=opened.device)
-    order = scores["joint"].argsort(descending=True)
+    if opened.is_latent:
+        parts = anomaly_scores(opened.latent(), x, steps=steps, seed=seed, batch=batch, device=opened.device)
+        named = {
+            "−log p(x, z)": parts["joint"],
+            "generator's part alone": parts["generator"],
+            "prior's part alone": parts["prior"],
+        }
+        how = f"Posterior chains of {steps} steps."
+    else:
+        named = {"−log p(x)": density_scores(chain, x, batch=batch, device=opened.device)}
+        how = f"In units of the temperature that the run samples at, {chain.temperature:g}, and up to a constant."
+    ours_by, score = next(iter(named.items()))
+    order = score.argsort(descending=True)
     pictures.grid(torch.cat([x[order[-20:]].flip(0), x[order[:20]]]), folder / "extremes.png", columns=20)
-    lines = ["index,score"] + [f"{int(i)},{s:.6g}" for i, s in zip(rows, scores["joint"].tolist())]
+    lines = ["index,score"] + [f"{int(i)},{s:.6g}" for i, s in zip(rows, score.tolist())]
     (folder / "scores.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
     shown: Picture = {
         "file": "extremes.png",
         "caption": "The 20 most usual pictures above, the 20 most anomalous below",
     }
-    recipe = opened.recipe
-    if images or not isinstance(recipe, LatentPriorImages) or recipe.anomaly < 0 or data.labels is None:
-        text = "Score −log p(x, z) of each picture, higher is more anomalous: scores.csv has them all."
+    held_out: int = getattr(opened.recipe, "anomaly", -1)
+    if images or held_out < 0 or data.labels is None:
+        text = f"Score {ours_by} of each picture, higher is more anomalous: scores.csv has them all. {how}"
         found = result("detect", "Anomaly scores", seed, text)
-        pictures.histogram(folder / "scores.png", {data.name: scores["joint"]}, "−log p(x, z)")
+        pictures.histogram(folder / "scores.png", {data.name: score}, ours_by)
         found.pictures.extend([{"file": "scores.png", "caption": "Scores"}, shown])
-        found.figures |= {"pictures": len(x), "median score": float(scores["joint"].median())}
+        found.figures |= {"pictures": len(x), "median score": float(score.median())}
         found.save(folder)
         return found
-    anomaly = data.labels[rows] == recipe.anomaly
+    anomaly = data.labels[rows] == held_out
     train = opened.images("train").all().flatten(1)
-    named = {
-        "−log p(x, z)": scores["joint"],
-        "generator's part alone": scores["generator"],
-        "prior's part alone": scores["prior"],
-    }
     named |= {f"PCA-{q}": pca_reconstruction_error(train, x.flatten(1), q) for q in (8, 32) if q < train.shape[1]}
     found_by = {name: detection(s, anomaly) for name, s in named.items()}
-    ours = found_by["−log p(x, z)"]
+    ours = found_by[ours_by]
     text = (
-        f"Label {recipe.anomaly} held out. Training: 80 % of all other pictures. Test: the other 20 % "
+        f"Label {held_out} held out. Training: 80 % of all other pictures. Test: the other 20 % "
         f"({ours.n_normal}) and all of the held-out label ({ours.n_anomaly}), so the base rate is "
-        f"{ours.base_rate:.3f}, the AUPRC of chance. Split fixed, last model, posterior chains of {steps} steps, "
-        "anomaly is the positive class, higher score is more anomalous."
+        f"{ours.base_rate:.3f}, the AUPRC of chance. Split fixed, last model, "
+        f"anomaly is the positive class, higher score is more anomalous. {how}"
     )
-    found = result("detect", f"Anomaly detection, label {recipe.anomaly} held out", seed, text)
+    found = result("detect", f"Anomaly detection, label {held_out} held out", seed, text)
     curves = {}
     for name, s in named.items():
         precision, recall = precision_recall(s, anomaly)

@@ -16,7 +16,7 @@ from absynth.report import TaskResult
 from absynth.seeding import stream
 from absynth.tasks.opened import Opened, open_run, result
 from absynth.tasks.reconstruct import reconstruction_error
-from absynth.tasks.sample import samples, with_prior_steps
+from absynth.tasks.sample import samples, with_steps
 
 
 def feature_space(train: Images, cache: Path) -> Features:
@@ -39,17 +39,25 @@ def gaussian_pixels(train: Images, n: int, *, seed: int) -> Float[Tensor, "n c h
     return draws.clamp(-1, 1).float().view(n, *train.x.shape[1:])
 
 
+def trained_steps(opened: Opened) -> int:
+    """Steps of the chain that draws, as in training; 0 where several chains draw."""
+    return getattr(getattr(opened.model, opened.sampler_name or "", None), "steps", 0)
+
+
 def sample_quality(opened: Opened, n: int, steps: list[int], *, seed: int, cache: Path) -> tuple[Features, dict, dict]:
-    """Fréchet distances to the test split: by length of the prior's chain, and of the baselines."""
+    """Fréchet distances to the test split: by length of the chain that draws, and of the baselines."""
     train, test = opened.images("train"), opened.images("test")
     features = feature_space(opened.recipe.read("train"), cache)  # type: ignore[attr-defined]
     real = features(test.all())
-    trained = opened.latent().prior_sampler.steps  # type: ignore[attr-defined]
+    trained = trained_steps(opened)
     distances = {}
     for length in steps or [trained]:
-        with_prior_steps(opened.model, length)
-        distances[length] = frechet(features(samples(opened.model, n, seed=seed, device=opened.device)), real)
-    with_prior_steps(opened.model, trained)
+        if length != trained:
+            with_steps(opened, length)
+        x = samples(opened.model, n, seed=seed, device=opened.device)
+        distances[length] = frechet(features(x.clamp(-1, 1)), real)
+        if length != trained:
+            with_steps(opened, trained)
     some = torch.randperm(len(train), generator=stream(seed, 0, 0, 4))[:n]
     baselines = {
         "training pictures": frechet(features(train.batch(some)), real),
@@ -71,34 +79,34 @@ def command(
     Args:
         run: directory of a trained run.
         n: samples to compare with the whole test split.
-        sweep: lengths of the prior's chain to compare, such as [0,20,60,1000]; empty: the trained one.
+        sweep: lengths of the chain that draws to compare, such as [0,20,60,1000]; empty: the trained one.
         seed: of the noise.
         cache: folder where trained feature networks are kept.
         device: auto, cpu, cuda.
     """
     opened = open_run(run, device)
-    model = opened.latent()
-    trained: int = model.prior_sampler.steps  # type: ignore[attr-defined]
+    trained = trained_steps(opened)
     lengths: list[int] = sorted({*(sweep or []), trained})
     features, distances, baselines = sample_quality(opened, n, lengths, seed=seed, cache=cache)
     name = f"Fréchet distance [{features.name}]"
     test = opened.images("test").all()
     text = (
         f"{n} samples against the {len(test)} test pictures, in the feature space {features.name} (lower is better; "
-        "figures of other feature spaces or sample sizes cannot be compared). Test MSE a pixel on [-1, 1]."
+        "figures of other feature spaces or sample sizes cannot be compared). Samples are clamped to [-1, 1]."
     )
+    text += " Test MSE a pixel on that scale." if opened.is_latent else ""
     found = result("evaluate", "How good it is", seed, text)
     found.figures[name] = distances[trained]
     found.baselines[name] = baselines
-    found.figures["test MSE"] = reconstruction_error(model, test, seed=seed, batch=500, device=opened.device)
+    if opened.is_latent:
+        error = reconstruction_error(opened.latent(), test, seed=seed, batch=500, device=opened.device)
+        found.figures["test MSE"] = error
     folder = opened.folder("evaluate")
     if len(lengths) > 1:
         rows = [[k, distances[k]] for k in lengths]
-        found.tables.append(
-            {"caption": "Quality by length of the prior's chain", "columns": ["steps", name], "rows": rows}
-        )
+        found.tables.append({"caption": "Quality by length of the chain", "columns": ["steps", name], "rows": rows})
         series = {"samples": (lengths, [distances[k] for k in lengths])}
-        pictures.curves(folder / "lengths.png", series, "steps of the prior's chain", name, "Short and long run")
+        pictures.curves(folder / "lengths.png", series, "steps of the chain", name, "Short and long run")
         found.pictures.append({"file": "lengths.png", "caption": f"Trained with {trained} steps"})
     found.save(folder)
     return found

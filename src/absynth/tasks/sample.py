@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,11 @@ import torch
 from torch import Tensor
 
 from absynth import pictures
-from absynth.algorithms import Algorithm, LatentPrior
+from absynth.algorithms import Algorithm
 from absynth.errors import InputError
 from absynth.report import TaskResult
 from absynth.seeding import Streams
-from absynth.tasks.opened import open_run, result
+from absynth.tasks.opened import Opened, lengthened, open_run, result
 
 
 def samples(model: Algorithm, n: int, *, seed: int, batch: int = 500, device: torch.device | str = "cpu") -> Tensor:
@@ -36,12 +35,15 @@ def samples(model: Algorithm, n: int, *, seed: int, batch: int = 500, device: to
     return torch.cat(parts)
 
 
-def with_prior_steps(model: Algorithm, steps: int) -> Algorithm:
-    """Set the length of the prior's chain, for a longer or shorter run than in training."""
-    if not isinstance(model, LatentPrior):
-        raise InputError("--steps sets the length of a latent prior's chain, and this model has none: leave it out")
-    model.prior_sampler = replace(model.prior_sampler, steps=steps)  # type: ignore[type-var]
-    return model
+def with_steps(opened: Opened, steps: int) -> Algorithm:
+    """The opened model, with chains of another length than in training."""
+    name = opened.sampler_name
+    if name is None:
+        raise InputError(
+            f"--steps sets the length of the one chain that draws, {opened.recipe.name()} draws otherwise: leave it out"
+        )
+    setattr(opened.model, name, lengthened(getattr(opened.model, name), steps))
+    return opened.model
 
 
 def command(
@@ -53,14 +55,14 @@ def command(
         run: directory of a trained run.
         n: how many samples.
         seed: of the noise; the same seed gives the same samples.
-        steps: length of the prior's chain; 0 is as in training.
+        steps: length of the chain that draws; 0 is as in training.
         batch: chains that run at once (memory only; the samples stay the same).
         columns: samples in a row of the picture.
         device: auto, cpu, cuda.
     """
     opened = open_run(run, device)
     if steps:
-        with_prior_steps(opened.model, steps)
+        with_steps(opened, steps)
     x = samples(opened.model, n, seed=seed, batch=batch, device=opened.device)
     folder = opened.folder("sample")
     np.savez_compressed(folder / "samples.npz", x=x.numpy())

@@ -1,0 +1,119 @@
+"""Composition: the product of several runs' densities, weights and negation included, sampled as any density is.
+
+    log p(x) = Σ_i w_i log p_i(x) / T_i + const,   T_i the temperature that run i was sampled at
+
+Energies add (Du, Li, Mordatch 2020, "Compositional Visual Generation with Energy Based Models", conjunction and
+negation). A run at temperature T_i has the law p_i^{1/T_i}, so it is that law which is multiplied. The chain is the
+first run's, and goes at its temperature: the sum is multiplied by T_1 before it is climbed. A negative weight may leave
+a product that cannot be normalized: at least one positive weight is asked for, and the rest is the user's to judge.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from absynth import pictures
+from absynth.density import product
+from absynth.errors import InputError
+from absynth.metrics.grid import Grid
+from absynth.report import TaskResult
+from absynth.tasks.opened import Chain, Opened, in_chunks, open_run, result, row_streams
+from absynth.types import LogDensity
+
+
+def composed(chains: Sequence[Chain], weights: Sequence[float]) -> LogDensity:
+    """x ↦ Σ w_i log p_i(x) / T_i."""
+    return product([chain.tempered for chain in chains], weights)
+
+
+def compose(
+    chains: Sequence[Chain],
+    weights: Sequence[float],
+    n: int,
+    *,
+    seed: int,
+    batch: int = 500,
+    device: torch.device | str,
+) -> Float[Tensor, "n *event"]:
+    """n draws of the product by the first chain's sampler; draw i follows from (seed, i) alone, to rounding."""
+    first, log_density = chains[0], composed(chains, weights)
+    parts = []
+    for start, part in in_chunks(torch.empty(n), batch):
+        rng = row_streams(seed, range(start, start + len(part)), device=device)
+        x = first.origin.sample(len(part), rng)
+        parts.append(first.run(lambda v: first.temperature * log_density(v), x, rng=rng).cpu())
+    return torch.cat(parts)
+
+
+def command(
+    run: Path,
+    others: list[Path] | None = None,
+    weights: list[float] | None = None,
+    n: int = 100,
+    steps: int = 0,
+    seed: int = 0,
+    batch: int = 500,
+    device: str = "auto",
+) -> TaskResult:
+    """Multiply the densities of several runs and draw from the product.
+
+    Args:
+        run: directory of a trained run; its sampler draws.
+        others: directories of the other runs, as [RUN,RUN].
+        weights: one for each run, this one first, such as [1,1,-0.5]; 1 each by default. Negative ones push away.
+        n: how many samples.
+        steps: length of the chains; 0 is as in the first run.
+        seed: of the noise.
+        batch: chains that run at once (memory only; the samples stay the same).
+        device: auto, cpu, cuda.
+    """
+    if not others:
+        raise InputError("expected other runs to multiply with, got none: add --others [RUN,RUN]")
+    weights = weights or [1.0] * (1 + len(others))
+    if len(weights) != 1 + len(others) or max(weights) <= 0 or n < 1 or batch < 1:
+        raise InputError(f"--weights takes {1 + len(others)} numbers, one of them positive, got {weights}, for n={n}")
+    runs = [open_run(path, device) for path in (run, *others)]
+    chains = [r.data_chain(steps if r is runs[0] else 0) for r in runs]
+    shapes = [
+        tuple(c.origin.sample(1, row_streams(0, range(1), device=r.device)).shape[1:]) for c, r in zip(chains, runs)
+    ]
+    if len(set(shapes)) > 1:
+        raise InputError(f"runs to multiply must have examples of one shape, got {shapes}: choose others")
+    x = compose(chains, weights, n, seed=seed, batch=batch, device=runs[0].device)
+    folder = runs[0].folder("compose")
+    np.savez_compressed(folder / "samples.npz", x=x.numpy())
+    found = result("compose", "Composition", seed, _text(runs, chains, weights, n))
+    with torch.no_grad():
+        for r, c, w in zip(runs, chains, weights):
+            found.figures[f"mean log density under {r.path.name} (weight {w:g})"] = float(
+                c.tempered(x[:batch].to(r.device)).mean()
+            )
+    if x.ndim == 4:
+        pictures.grid(x[:400].clamp(-1, 1), folder / "composition.png")
+        found.pictures.append({"file": "composition.png", "caption": f"{min(n, 400)} draws of the product"})
+    elif x.shape[1:] == (2,):
+        side = 1.5 * float(x.abs().max())
+        grid = Grid(-side, side, 120, 2, dtype=x.dtype, device=runs[0].device)
+        law = grid.log_prob(composed(chains, weights)).detach().exp().view(120, 120).T.cpu()
+        extent = (-side, side, -side, side)
+        pictures.scatter2d(
+            folder / "composition.png", {"samples": x}, law.float(), extent, "the product and its samples"
+        )
+        found.pictures.append({"file": "composition.png", "caption": "Grey: the product by quadrature"})
+    found.save(folder)
+    return found
+
+
+def _text(runs: Sequence[Opened], chains: Sequence[Chain], weights: Sequence[float], n: int) -> str:
+    terms = [f"{w:g} × {r.path.name} (temperature {c.temperature:g})" for r, c, w in zip(runs, chains, weights)]
+    steps = chains[0].rounds * chains[0].steps
+    return (
+        f"{n} samples of the product of {', '.join(terms)}, by {steps} steps of the first run's sampler from where its "
+        "chains begin. Each log density is in units of its own run's temperature, up to a constant."
+    )

@@ -1,0 +1,128 @@
+"""Pictures of which only a part was observed: completed by a density of the data, or through a latent variable.
+
+The observation y is told by ``fill``: x ↦ the point nearest to x that agrees with y. For missing pixels it puts the
+known ones back (:class:`absynth.density.restrict`); for a coarse picture it corrects the mean of each block. It is the
+orthogonal projection on an affine space, and serves both kinds of model:
+
+    data-space EBM:  log p(x|y) = log p(fill(x)) + const, which any sampler can climb                  (1)
+    latent variable: p(y|z) ∝ exp(−‖g(z) − fill(g(z))‖² / 2σ²), where x = g(z) + σε                    (2)
+
+(2) is exact: y = Px sees the part Pε of the noise, which is N(0, σ² I) on the range of P. Given z too, x has its
+mode at fill(g(z)).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from absynth.density import observe
+from absynth.distributions import Normal
+from absynth.errors import InputError
+from absynth.tasks.opened import Chain, Opened, row_streams
+from absynth.types import LogDensity, Rng
+
+Fill = Callable[[Tensor], Tensor]
+"""``x [b, *event]`` to the nearest point that agrees with what was observed of each row."""
+
+PEAK = 2.0
+"""Range of a picture's values, for PSNR."""
+
+
+def complete(chain: Chain, fill: Fill, start: Float[Tensor, "b *event"], *, rng: Rng) -> Float[Tensor, "b *event"]:
+    """Draws of x given its observed part by (1), from chains that begin at ``fill(start)``."""
+    return fill(chain.run(lambda x: chain.density.log_density(fill(x)), fill(start), rng=rng))
+
+
+def complete_latent(
+    chain: Chain, generator: Callable[[Tensor], object], fill: Fill, start: Tensor, *, rng: Rng
+) -> Tensor:
+    """Modes of x given z and its observed part, at draws of z given that part by (2), from chains at ``start``.
+
+    Args:
+        chain: on the prior of z, with the posterior's sampler.
+        generator: z ↦ N(g(z), σ² I).
+        fill: the observation.
+        start: first z.
+        rng: source of randomness, a stream a row if wanted.
+
+    Raises:
+        InputError: the generator's noise is not Gaussian.
+    """
+    z = chain.run(observe(chain.density.log_density, likelihood(generator, fill)), start, rng=rng)
+    with torch.no_grad():
+        return fill(chain.decode(z))
+
+
+def likelihood(generator: Callable[[Tensor], object], fill: Fill) -> LogDensity:
+    """z ↦ log p(observed part|z) up to a constant, (2)."""
+
+    def log_prob(z: Tensor) -> Tensor:
+        p = generator(z)
+        if not isinstance(p, Normal):
+            raise InputError(f"pictures with a part unseen need a Gaussian generator, got {p!r}")
+        return p.log_prob(fill(p.mode))
+
+    return log_prob
+
+
+def completions(
+    opened: Opened,
+    fill: Callable[[slice], Fill],
+    n: int,
+    samples: int,
+    *,
+    steps: int = 0,
+    seed: int,
+    batch: int,
+) -> Float[Tensor, "samples n *event"]:
+    """Several draws of each of n pictures; draw s of picture i follows from (seed, i, s) alone, to rounding.
+
+    Args:
+        opened: the run.
+        fill: the observation of some of the pictures.
+        n: pictures.
+        samples: draws of each.
+        steps: length of the chains; 0 is as in the run.
+        seed: of the noise.
+        batch: chains at once.
+    """
+    chain = opened.chain(steps)
+    if opened.is_latent:
+        model = opened.latent()
+        chain = Chain(chain.density, chain.origin, opened.posterior_sampler(steps), model.decode)
+    draws = []
+    for draw in range(samples):
+        parts = []
+        for start in range(0, n, batch):
+            rows = range(start, min(start + batch, n))
+            rng = row_streams(seed, rows, draw, device=opened.device)
+            part = fill(slice(rows.start, rows.stop))
+            first = chain.origin.sample(len(rows), rng)
+            if opened.is_latent:
+                parts.append(complete_latent(chain, opened.latent().generator, part, first, rng=rng).cpu())
+            else:
+                parts.append(complete(chain, part, first, rng=rng).cpu())
+        draws.append(torch.cat(parts))
+    return torch.stack(draws)
+
+
+def psnr(a: Tensor, b: Tensor, where: Bool[Tensor, "..."] | None = None) -> float:
+    """Peak signal to noise ratio in dB of the mean squared error over all entries (or those in ``where``)."""
+    error = (a - b) ** 2
+    if where is not None:
+        error = error[where.expand_as(error)]
+    return 10 * math.log10(PEAK**2 / max(float(error.mean()), 1e-12))
+
+
+def nearest(
+    x: Float[Tensor, "n *event"], train: Float[Tensor, "m *event"], see: Callable[[Tensor], Tensor]
+) -> Float[Tensor, "n *event"]:
+    """For each of x the training picture that is nearest in what ``see`` shows of both."""
+    seen = see(train).flatten(1)
+    index = torch.cat([torch.cdist(see(part).flatten(1), seen).argmin(1) for part in x.split(100)])
+    return train[index]
