@@ -58,14 +58,15 @@ def laplacian_of_gaussian(std: float) -> Float[Tensor, "k k"]:
 def frame_bank(scales: Sequence[float] = SCALES, orientations: int = 8) -> Float[Tensor, "n k k"]:
     """The filters of a texture model, centred in kernels of one odd side.
 
-    The intensity itself, Laplacians of Gaussians of standard deviation 0.7, 1.4 and 2.8 pixels, and cosine and sine
-    wavelets at each scale and orientation: 52 in all by default.
+    The intensity itself, Laplacians of Gaussians of standard deviation 0.5, 1 and 2 pixels, and cosine and sine
+    wavelets at each scale and orientation: 52 in all by default. The first Laplacian is there for the checkerboard,
+    which no wavelet sees and p_0 would leave at full strength.
 
     >>> frame_bank().shape
     torch.Size([52, 27, 27])
     """
     filters = [torch.ones(1, 1)]
-    filters += [laplacian_of_gaussian(std) for std in (0.7, 1.4, 2.8)]
+    filters += [laplacian_of_gaussian(std) for std in (0.5, 1.0, 2.0)]
     for scale in scales:
         for i in range(orientations):
             filters += gabor(scale, math.pi * i / orientations)

@@ -68,9 +68,9 @@ class EBMTexture(Recipe):
     """δ of x + (δ²/2)·score + δ·noise, in standard deviations of the picture."""
     sample_rounds: int = 100
     """Times K steps run for a fresh sample."""
-    lr: float = 2e-3
-    """Adam's rate; f sums over thousands of pixels, and a rate ten times as large diverges."""
-    decay: float = 0.4
+    lr: float = 4e-3
+    """Adam's rate; f sums over thousands of pixels, and large ones make weights and statistics chase each other."""
+    decay: float = 0.8
     """Share of the updates, at the end, in which the rate falls to 0."""
     guard_gap: float = 1e4
     """A gap f(pos) − f(neg) below this is never trouble; f sums over all pixels, so gaps of hundreds are usual."""
