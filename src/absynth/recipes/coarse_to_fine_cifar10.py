@@ -19,8 +19,8 @@ from absynth.recipes.latent_prior_cifar10 import read
 class CoarseToFineCIFAR10(CoarseToFineMNIST):
     """Coarse-to-fine expansion on CIFAR-10."""
 
-    size: ClassVar[int] = 32
-    channels: ClassVar[int] = 3
+    size: int = 32
+    channels: int = 3
     sizes: ClassVar[tuple[int, ...]] = (8, 16, 32)
 
     steps: int = 60_000

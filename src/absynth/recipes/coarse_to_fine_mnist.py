@@ -31,8 +31,9 @@ from absynth.types import Batch
 class CoarseToFineMNIST(PictureRecipe):
     """Coarse-to-fine expansion (Zhao et al. 2021) on MNIST, small networks."""
 
-    size: ClassVar[int] = 28
-    channels: ClassVar[int] = 1
+    size: int = 28
+    channels: int = 1
+    batch: int = 64
     sizes: ClassVar[tuple[int, ...]] = (7, 14, 28)
     """Resolutions, coarsest first."""
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import ClassVar, Literal
+from typing import Literal
 
 from absynth.data.images import Images
 from absynth.recipes.diffusion_recovery_mnist import DiffusionRecoveryMNIST
@@ -20,8 +20,8 @@ from absynth.recipes.latent_prior_cifar10 import read
 class DiffusionRecoveryCIFAR10(DiffusionRecoveryMNIST):
     """Diffusion recovery likelihood on CIFAR-10, T6 ladder."""
 
-    size: ClassVar[int] = 32
-    channels: ClassVar[int] = 3
+    size: int = 32
+    channels: int = 3
 
     steps: int = 100_000
     checkpoint_every: int = 1000

@@ -7,7 +7,7 @@ noise is in geometric progression and every step is 0.1 of its level's noise.
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import nn
@@ -28,8 +28,9 @@ from absynth.samplers import Langevin
 class DiffusionRecoveryMNIST(PictureRecipe):
     """Diffusion recovery likelihood (Gao et al. 2021) on MNIST, small network."""
 
-    size: ClassVar[int] = 28
-    channels: ClassVar[int] = 1
+    size: int = 28
+    channels: int = 1
+    batch: int = 64
 
     steps: int = 1800
     checkpoint_every: int = 100

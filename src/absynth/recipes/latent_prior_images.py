@@ -6,41 +6,31 @@ authors' optimizer settings. The other image recipes are this one with a data se
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 
 from torch import nn
 from torch.optim import Adam, Optimizer
 
 from absynth.algorithms import AlternatingBackprop, LatentPrior
-from absynth.data import anomaly, folder
+from absynth.data import anomaly
 from absynth.data.images import Images
-from absynth.data.order import minibatches
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, StandardNormal
 from absynth.errors import InputError
 from absynth.networks.deconvnet import deconv_generator, deconv_generator_cifar10
 from absynth.networks.mlp import Activation, mlp_f, mlp_generator, xavier_normal
+from absynth.recipes._pictures import PictureRecipe
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin
-from absynth.types import Batch
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatentPriorImages(Recipe):
+class LatentPriorImages(PictureRecipe):
     """Latent-space EBM prior (Pang et al. 2020) on your own pictures."""
 
     steps: int = 70_000
     checkpoint_every: int = 1000
-    size: int = 0
-    """Side of the pictures in pixels; 0: as found, all alike."""
-    channels: int = 0
-    """1 grey, 3 colour; 0: as found."""
-    limit: int = 0
-    """Use only the first so many training pictures; 0: all."""
     anomaly: int = -1
     """Label to hold out for anomaly detection: trains on 80 % of all other pictures; -1: the usual training split."""
     prior: Literal["ebm", "gaussian"] = "ebm"
@@ -74,34 +64,10 @@ class LatentPriorImages(Recipe):
     init: Literal["xavier", "default"] = "xavier"
     """Initial weights: Xavier normal (appendix B), or torch's own."""
 
-    # What differs between data sets ----------------------------------------------------------------------------------
-
-    def read(self, split: Literal["train", "test"]) -> Images:
-        """One split of the data set."""
-        if not self.data:
-            raise InputError("expected --data FOLDER of pictures (or an .npz / .npy of arrays), got none")
-        return read_folder(self.data, split, self.size)
-
-    # The experiment --------------------------------------------------------------------------------------------------
-
     def images(self, split: Literal["train", "test"]) -> Images:
-        """The pictures this recipe trains on, or is tested on."""
         if self.anomaly >= 0:
             return anomaly.held_out(self.read("train"), self.read("test"), self.anomaly)[split]
-        images = self.read(split)
-        if not self.limit or split == "test":
-            return images
-        labels = None if images.labels is None else images.labels[: self.limit]
-        return replace(images, x=images.x[: self.limit], labels=labels)
-
-    def resolve(self) -> Recipe:
-        _, channels, height, width = self.images("train").x.shape
-        if height != width:
-            raise InputError(f"pictures must be square, got {height}x{width}: --size {min(height, width)} crops them")
-        for name, given, found in (("size", self.size, height), ("channels", self.channels, channels)):
-            if given not in (0, found):
-                raise InputError(f"the data has {name} {found}, got --{name} {given}: leave it out")
-        return replace(self, size=height, channels=channels)
+        return super().images(split)
 
     def algorithm(self) -> LatentPrior:
         generator = GaussianGenerator(self._init(self._generator_net()), self.std)
@@ -137,19 +103,8 @@ class LatentPriorImages(Recipe):
         betas = (self.beta1, 0.999)
         return {k: Adam(algorithm.get_submodule(k).parameters(), lr, betas) for k, lr in rates.items()}
 
-    def batches(self, start: int = 0) -> Iterator[Batch]:
-        images = self.images("train")
-        order = minibatches(len(images), self.batch, seed=self.seed, start=start)
-        return (Batch(images.batch(index)) for index in order)
-
     def tiny(self) -> Recipe:
         return replace(
             self, steps=4, batch=8, limit=64, nef=8, ngf=8, latent=4, prior_steps=3, posterior_steps=3,
             log_every=1, checkpoint_every=2,
         )  # fmt: skip
-
-
-@lru_cache(maxsize=4)
-def read_folder(path: str, split: Literal["train", "test"], size: int) -> Images:
-    """A user's pictures, read once a process."""
-    return folder.images(Path(path), split, size=size)

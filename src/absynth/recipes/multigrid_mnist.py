@@ -29,8 +29,9 @@ from absynth.samplers import Langevin
 class MultiGridMNIST(PictureRecipe):
     """Multi-grid learning (Gao et al. 2018) on MNIST, small networks."""
 
-    size: ClassVar[int] = 28
-    channels: ClassVar[int] = 1
+    size: int = 28
+    channels: int = 1
+    batch: int = 64
     sizes: ClassVar[tuple[int, ...]] = (7, 14, 28)
     """Grids, coarsest first."""
 

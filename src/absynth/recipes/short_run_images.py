@@ -9,7 +9,6 @@ image recipes are this one with a data set's own numbers.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -19,36 +18,28 @@ from torch.optim import Adam, Optimizer
 
 from absynth.algorithms.improved_contrastive_divergence import ImageMoves, ImprovedContrastiveDivergence
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
-from absynth.data.images import Images
-from absynth.data.order import minibatches
 from absynth.density import EBM
 from absynth.distributions import StandardNormal, Uniform
 from absynth.errors import InputError
 from absynth.networks.convnet import conv_f
 from absynth.networks.mlp import Activation
-from absynth.recipes.latent_prior_images import read_folder
+from absynth.recipes._pictures import PictureRecipe
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import FromData, FromNoise, Langevin, Persistent, Start
 from absynth.seeding import stream
-from absynth.types import Batch, Reference
+from absynth.types import Reference
 
 BANK = int.from_bytes(b"bank", "big")
 """Keeps the first bank apart from a step's noise."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class ShortRunImages(Recipe):
+class ShortRunImages(PictureRecipe):
     """Energy-based model of pictures by maximum likelihood (Nijkamp et al. 2019) on your own pictures."""
 
     steps: int = 50_000
     batch: int = 64
     checkpoint_every: int = 500
-    size: int = 0
-    """Side of the pictures in pixels; 0: as found, all alike."""
-    channels: int = 0
-    """1 grey, 3 colour; 0: as found."""
-    limit: int = 0
-    """Use only the first so many training pictures; 0: all."""
     method: Literal["maximum_likelihood", "improved_cd"] = "maximum_likelihood"
     """Improved contrastive divergence (Du et al. 2021) adds its two terms, and moves in a persistent bank."""
     start: Literal["noise", "persistent", "data"] = "noise"
@@ -96,33 +87,6 @@ class ShortRunImages(Recipe):
                 f"improved_cd needs a bank to keep apart from, got --start {self.start}: add --start persistent"
             )
 
-    # What differs between data sets ----------------------------------------------------------------------------------
-
-    def read(self, split: Literal["train", "test"]) -> Images:
-        """One split of the data set."""
-        if not self.data:
-            raise InputError("expected --data FOLDER of pictures (or an .npz / .npy of arrays), got none")
-        return read_folder(self.data, split, self.size)
-
-    # The experiment --------------------------------------------------------------------------------------------------
-
-    def images(self, split: Literal["train", "test"]) -> Images:
-        """The pictures this recipe trains on, or is tested on."""
-        images = self.read(split)
-        if not self.limit or split == "test":
-            return images
-        labels = None if images.labels is None else images.labels[: self.limit]
-        return replace(images, x=images.x[: self.limit], labels=labels)
-
-    def resolve(self) -> Recipe:
-        _, channels, height, width = self.images("train").x.shape
-        if height != width:
-            raise InputError(f"pictures must be square, got {height}x{width}: --size {min(height, width)} crops them")
-        for name, given, found in (("size", self.size, height), ("channels", self.channels, channels)):
-            if given not in (0, found):
-                raise InputError(f"the data has {name} {found}, got --{name} {given}: leave it out")
-        return replace(self, size=height, channels=channels)
-
     def algorithm(self) -> MaximumLikelihood:
         shape = (self.channels, self.size, self.size)
         flat = Uniform(*shape)
@@ -151,11 +115,6 @@ class ShortRunImages(Recipe):
 
     def schedule(self, step: int) -> float:
         return min(1.0, (self.steps - step) / max(self.decay * self.steps, 1.0))
-
-    def batches(self, start: int = 0) -> Iterator[Batch]:
-        images = self.images("train")
-        order = minibatches(len(images), self.batch, seed=self.seed, start=start)
-        return (Batch(images.batch(index)) for index in order)
 
     def tiny(self) -> Recipe:
         return replace(
