@@ -112,6 +112,13 @@ def main() -> None:
             print(f"seed {seed}, {name}: MMD² {distances}, modes {[round(float(s), 3) for s in shares]}", flush=True)
             if name == "recovery":
                 worst.append(float((8 * shares - 1).abs().max()))
+        write(arguments.out, arguments.seeds[: len(worst)], found, worst, floors)
+
+
+def write(
+    out: Path, seeds: list[int], found: dict[str, list[list[float]]], worst: list[float], floors: list[float]
+) -> None:
+    """Record what is known after a seed, so that a run that is cut short leaves its whole seeds."""
 
     def column(name: str, k: int) -> list[float]:
         return [distances[k] for distances in found[name]]
@@ -131,14 +138,14 @@ def main() -> None:
         baselines |= {f"MMD² at K/{name}": column(name, 0), f"MMD² at 50 K/{name}": column(name, 2)}
         baselines[f"MMD² at 50 K over K/{name}"] = ratio(name)
     record(
-        arguments.out,
-        command="python reproductions/diffusion_recovery_ring.py --seeds " + " ".join(map(str, arguments.seeds)),
+        out,
+        command="python reproductions/diffusion_recovery_ring.py --seeds " + " ".join(map(str, seeds)),
         data="eight Gaussians of standard deviation 0.15 on a circle of radius 1, fresh draws",
         protocol=f"diffusion recovery: {DiffusionRecoveryRing().steps} updates, 4 levels, K = 15 a level, steps "
         "of 0.15 of the level's noise; single levels: 750 updates of K = 60 (as many gradient evaluations), the short "
         f"run at temperature 5e-5. {SAMPLES} chains from N(0, I), all levels continued; squared MMD (bandwidths 0.2 to "
         f"2) to {SAMPLES} draws of the data",
-        seeds=arguments.seeds,
+        seeds=seeds,
         figures=figures,
         baselines=baselines,
         bars={
