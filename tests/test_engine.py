@@ -61,6 +61,22 @@ class Residual(nn.Module):
         return h.mean(1).sum(1) - F.softplus(h).sum((1, 2)) + (h @ self.a.weight).tanh().square().flatten(1).sum(1)
 
 
+class Factors(nn.Module):
+    """Gradients that stay smaller than what they belong to: a number's, a row's, a column's, joined and reduced."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one = nn.Parameter(torch.tensor(0.7))
+        self.row, self.column = nn.Parameter(torch.rand(6)), nn.Parameter(torch.rand(3, 1))
+
+    def forward(self, x: Tensor) -> Tensor:
+        h = x * self.column + self.row
+        a = (h.square().sum(1) * self.row).logsumexp(1) * self.one
+        b = torch.cat([h.mean(1, keepdim=True), h], 1).exp().sum((1, 2)) * self.one
+        c = (torch.stack([h[:, 0], h[:, 1]], 1) * self.row).tanh().sum(2).mean(1) / self.one
+        return -(a + b) * self.one - c - (x * x * 0.3).flatten(1).sum(1) * self.one
+
+
 def _image_f(act: nn.Module) -> nn.Sequential:
     return nn.Sequential(
         nn.Conv2d(3, 8, 3, padding=1), act, nn.Conv2d(8, 8, 4, stride=2, padding=1), act,
@@ -101,6 +117,7 @@ def targets(dtype: torch.dtype) -> dict[str, tuple[LogDensity, Tensor]]:
         "mixture": (EightGaussians().log_prob, 2 * draw(6, 2)),
         "product": (product([prior(), prior("gelu")], [0.7, -0.2]), draw(4, 6)),
         "restricted": (restrict(prior(), mask, draw(4, 6)), draw(4, 6)),
+        "factors": (Factors(), draw(5, 3, 6)),
         "residual": (Residual().to(dtype), draw(4, 6)),
         "per-entry std": (
             lambda z: Normal(z.tanh(), torch.full((6,), 0.5, dtype=dtype)).log_prob(z * 0 + 1),

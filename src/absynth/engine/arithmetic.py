@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from torch import Tensor
+from torch import Size, Tensor
 
 from absynth.engine.ops import Gradient, Op, fitted, rule, traced
 from absynth.engine.trace import Ref, Refused
@@ -19,8 +19,10 @@ def _dims(x: Ref, dim: Any) -> tuple[int, ...]:
     return tuple(d % len(x.shape) for d in ((dim,) if isinstance(dim, int) else dim))
 
 
-def _opened(g: Gradient, dims: tuple[int, ...], keepdim: bool) -> Gradient:
+def _opened(g: Gradient, shape: Size, dims: tuple[int, ...], keepdim: bool) -> Gradient:
+    """The gradient of a sum of this shape, with the dimensions that were summed put back."""
     if isinstance(g, Tensor) and not keepdim:
+        g = g.expand(shape)
         for d in sorted(dims):
             g = g.unsqueeze(d)
     return g
@@ -39,7 +41,7 @@ class Sum(Op):
         return total if self.factor == 1.0 else total * self.factor
 
     def backward(self, g: Gradient, inputs: tuple[Any, ...], output: Any) -> tuple[Gradient, ...]:
-        return (_opened(g if self.factor == 1.0 else g * self.factor, self.dims, self.keepdim),)
+        return (_opened(g if self.factor == 1.0 else g * self.factor, self.shape, self.dims, self.keepdim),)
 
 
 @rule("sum")
@@ -71,7 +73,7 @@ class LogSumExp(Op):
             [1 if d in self.dims else n for d, n in enumerate(self.inputs[0].shape)]
         )  # fmt: skip
         weights = (inputs[0] - wide).exp_()
-        return (weights if g == 1.0 else weights * _opened(g, self.dims, self.keepdim),)
+        return (weights * _opened(g, self.shape, self.dims, self.keepdim),)
 
 
 @rule("logsumexp")

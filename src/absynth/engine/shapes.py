@@ -90,9 +90,7 @@ class Join(Op):
         shape = list(self.inputs[0].shape)
         dim = self.dim % (len(shape) + self.stack)
         sizes = [1 if self.stack else r.shape[dim] for r in self.inputs]
-        wide = list(g.shape)
-        wide[dim] = sum(sizes)
-        parts = g.expand(wide).split(sizes, dim)
+        parts = g.expand(self.shape).split(sizes, dim)
         return tuple(p.squeeze(dim) for p in parts) if self.stack else tuple(parts)
 
 
