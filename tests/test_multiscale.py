@@ -17,6 +17,7 @@ from absynth.networks.growing import GrowingConv
 from absynth.recipes.coarse_to_fine_cifar10 import CoarseToFineCIFAR10
 from absynth.recipes.coarse_to_fine_mnist import CoarseToFineMNIST
 from absynth.recipes.multigrid_mnist import MultiGridMNIST
+from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin
 from absynth.samplers.multiscale import FadingLangevin, coarsen, fading, refine
 from absynth.seeding import noise_like, stream
@@ -218,12 +219,33 @@ def test_sides_and_samplers_must_match():
         GrowingConv(1, (4, 12), 2)
 
 
+class StopsAtFour:
+    """Ends a training after the checkpoint that is due before its fourth update."""
+
+    def begin(self, recipe: Recipe, step: int) -> None: ...
+
+    def log(self, row: dict) -> None:
+        if row["step"] == 4:
+            raise KeyboardInterrupt
+
+    def say(self, text: str) -> None: ...
+
+    def end(self) -> None: ...
+
+
+def test_a_growing_model_cannot_be_given_other_updates(tmp_path, data_root):
+    tiny = replace(CoarseToFineMNIST(), data=str(data_root)).tiny().resolve()
+    fit(tiny, tmp_path)
+    with pytest.raises(InputError, match="steps"):
+        fit(replace(tiny, steps=12), tmp_path)
+
+
 @pytest.mark.parametrize("recipe", [CoarseToFineMNIST(), CoarseToFineCIFAR10(), MultiGridMNIST()])
 def test_recipes_train_resume_and_sample(recipe, tmp_path, data_root):
     tiny = replace(recipe, data=str(data_root)).tiny().resolve()
     whole = fit(tiny, tmp_path / "whole")
-    part = replace(tiny, steps=tiny.steps) if isinstance(recipe, CoarseToFineMNIST) else replace(tiny, steps=2)
-    fit(part, tmp_path / "parts")
+    with pytest.raises(KeyboardInterrupt):
+        fit(tiny, tmp_path / "parts", watchers=[StopsAtFour()])
     parts = fit(tiny, tmp_path / "parts")
     for mine, theirs in zip(parts.parameters(), whole.parameters(), strict=True):
         assert torch.equal(mine, theirs)

@@ -36,6 +36,8 @@ class CoarseToFineMNIST(PictureRecipe):
     batch: int = 64
     sizes: ClassVar[tuple[int, ...]] = (7, 14, 28)
     """Resolutions, coarsest first."""
+    resumable: ClassVar[frozenset[str]] = Recipe.resumable - {"steps"}
+    """Growth is a share of the updates: another number of them would send a grown model back to an earlier stage."""
 
     steps: int = 1500
     checkpoint_every: int = 100
