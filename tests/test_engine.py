@@ -19,7 +19,7 @@ from absynth import density
 from absynth.data.toy import EightGaussians
 from absynth.density import EBM, observe, product, restrict
 from absynth.distributions import GaussianGenerator, Normal, StandardNormal, Uniform
-from absynth.engine import compiled, fused, ops, scores, trace
+from absynth.engine import compiled, fused, graph, ops, scores, trace
 from absynth.errors import InputError
 from absynth.networks.convnet import conv_f
 from absynth.networks.deconvnet import deconv_generator, deconv_generator_cifar10
@@ -538,6 +538,30 @@ def test_graph_without_a_gpu_says_so(capsys: pytest.CaptureFixture[str]) -> None
         for _ in range(2):
             Langevin(2, 0.1)(log_density, x, rng=stream(1))
     assert capsys.readouterr().err.count("no GPU") == (not torch.cuda.is_available())
+
+
+def test_a_capture_that_fails_or_differs_means_steps_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The check of a captured chain, on a replay that does nothing, in place of a GPU's."""
+    log_density, x = targets(F64)["prior"]
+    monkeypatch.setattr(graph.StaticChain, "_capture", lambda self: self._check(lambda: None))
+    plain = graph.StaticChain.__init__
+
+    def made_and_checked(self, *args) -> None:
+        plain(self, *args)
+        self._capture()
+
+    monkeypatch.setattr(graph.StaticChain, "__init__", made_and_checked)
+    said: list[str] = []
+    with use("graph", said):
+        for _ in range(2):
+            got = Langevin(3, 0.2)(log_density, x, rng=stream(1))
+    assert "engine: no graph: a captured chain differs from its steps; chains run step by step" in said
+    assert len(said) <= 2
+    assert (got - Langevin(3, 0.2)(log_density, x, rng=stream(1))).abs().max() < 1e-12
+    monkeypatch.setattr(graph.StaticChain, "_capture", lambda self: self._check(self.run))
+    with use("graph", said := []):
+        Langevin(3, 0.2)(log_density, x, rng=stream(1))
+    assert not any("no graph" in line for line in said)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

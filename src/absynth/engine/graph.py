@@ -15,6 +15,7 @@ import torch
 from torch import Generator, Tensor, nn
 
 from absynth.engine.plan import Plan
+from absynth.engine.trace import Refused
 from absynth.seeding import noise_like
 from absynth.types import Rng
 
@@ -95,7 +96,19 @@ class StaticChain:
         graph.register_generator_state(self.generator)
         with torch.cuda.graph(graph):
             self.run()
+        self._check(graph.replay)
         self.replay = graph.replay
+
+    def _check(self, replay: Callable[[], None]) -> None:
+        """A replay must give what the same steps give one by one, from the same noise, and move the noise on."""
+        before = self.generator.get_state()
+        self.run()
+        wanted, after = self.end.clone(), self.generator.get_state()
+        self.generator.set_state(before)
+        replay()
+        same = torch.allclose(self.end, wanted, rtol=1e-3, atol=1e-3 * float(wanted.abs().max()))
+        if not (same and torch.equal(self.generator.get_state(), after)):
+            raise Refused("a captured chain differs from its steps")
 
 
 def _stands(t: Tensor) -> bool:

@@ -89,7 +89,12 @@ class Scores:
             plan = self._form(x)
             if not isinstance(plan, Plan):
                 return None
-            return StaticChain.of(engine.made, plan, x, drift, noise_scales, engine.tell)(plan, x, rng)
+            try:
+                chain = StaticChain.of(engine.made, plan, x, drift, noise_scales, engine.tell)
+            except Exception as why:  # a capture can fail in ways of the driver's own; planned steps need none
+                engine.tell(f"no graph: {' '.join(str(why).split())[:120]}; chains run step by step")
+                return None
+            return chain(plan, x, rng)
         if self._name(x) != "planned" or not engine.fused or engine.bf16 or x.device.type != "cpu":
             return None
         if engine.name == "auto" and (engine.updates or 0) < BUILD_FROM:
