@@ -61,12 +61,12 @@ class Interleaved:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time fit beside the bare loop.")
-    parser.add_argument("--blocks", type=int, default=10)
+    parser.add_argument("--blocks", type=int, default=15)
     parser.add_argument("--data", default="", help="folder of MNIST; the ABSYNTH_DATA folder otherwise")
     parser.add_argument("--out", type=Path, default=Path("results/bench/spine.json"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    recipe = LatentPriorMNIST(data=arguments.data, checkpoint_every=10**9, steps=STEPS * (arguments.blocks + 1))
+    recipe = LatentPriorMNIST(data=arguments.data, steps=STEPS * (arguments.blocks + 1))  # its checkpoints too
     watcher = Interleaved(recipe.resolve())
     with tempfile.TemporaryDirectory() as folder:
         absynth.fit(recipe, folder, watchers=[watcher])

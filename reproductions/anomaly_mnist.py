@@ -76,8 +76,8 @@ def main() -> None:
         Path("results/anomaly_mnist.json"),
         command=f"python reproductions/anomaly_mnist.py --seeds {' '.join(map(str, seeds))}",
         data="MNIST, 70,000 pictures pooled",
-        protocol="80 % of the other digits train, the rest and all of the held-out digit test; fixed split; 1,000 updates; "
-        "last model; 60 posterior steps; score −log p(x, z)",
+        protocol="80 % of the other digits train, the rest and all of the held-out digit test; fixed split; "
+        "1,000 updates; last model; 60 posterior steps; score −log p(x, z)",
         seeds=seeds,
         figures=dict(figures),
         baselines=dict(baselines),

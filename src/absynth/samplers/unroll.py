@@ -8,8 +8,8 @@ is a generator with z as its latent vector (Nijkamp et al. 2019, arXiv:1904.0977
 interpolated, and a picture x reconstructed by descending ‖x − M(z)‖². The gradient through the last step alone is what
 improved contrastive divergence needs (Du et al. 2021).
 
-The states are those of the sampler bit for bit, and only they are kept: the backward pass goes through ∇ log p anew, step
-by step, so memory grows by one state a step and not by one network.
+The states are those of the sampler bit for bit, and only they are kept: the backward pass goes through ∇ log p anew,
+step by step, so memory grows by one state a step and not by one network.
 """
 
 from __future__ import annotations
