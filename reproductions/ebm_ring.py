@@ -45,7 +45,8 @@ def main() -> None:
         command="python reproductions/ebm_ring.py --seeds " + " ".join(map(str, arguments.seeds)),
         data="eight Gaussians of standard deviation 0.15 on a circle of radius 1, fresh draws",
         protocol=f"{EBMRing().steps} updates, persistent chains at temperature 1; KL(data ‖ model) in nats by a sum "
-        f"over a 400×400 grid on [-3, 3]²; MMD of {SAMPLES} fresh chains of 50 K steps against {SAMPLES} draws of the data",
+        f"over a 400×400 grid on [-3, 3]²; MMD of {SAMPLES} fresh chains of 50 K steps against {SAMPLES} draws of "
+        "the data",
         seeds=arguments.seeds,
         figures={"KL": kls, "MMD": distances},
         baselines={
