@@ -30,6 +30,11 @@ def child(chain: str, way: str) -> None:
     x, z = torch.rand(models.BATCH, 3, 32, 32) * 2 - 1, torch.randn(models.BATCH, models.LATENT)
     prior, generator, f = models.prior(), models.generator(), models.image_f()
     torch.ones(64, 64) @ torch.ones(64, 64)
+    if way != "naive":  # torch loads a library of shapes at the first record: tens of megabytes once a process
+        at_start = megabytes()
+        with engine.use("planned"):
+            engine.score(lambda x: -(x * x).sum(1))(torch.zeros(2, 2))
+        print(f"library of shapes {megabytes() - at_start:.1f} MB")
     before = megabytes()
     if way == "naive" and chain == "posterior":
         naive.posterior_chain(prior.f, generator.net, x, z, 3, 0.1, models.STD)
@@ -56,7 +61,9 @@ if __name__ == "__main__":
             done = subprocess.run(
                 [sys.executable, __file__, chain, way], capture_output=True, text=True, check=True, env=os.environ
             )
-            taken[way] = float(done.stdout.split()[-1])
+            *library, last = done.stdout.splitlines()
+            taken[way] = float(last)
+            bench.notes += [f"{chain} {way}, once a process: {line}" for line in library]
             ratio = taken[way] / taken["naive"]
             print(f"{chain:10} {way:8} {taken[way]:7.1f} MB above the start, {ratio:.2f} of naive")
             bench.figures[f"{chain}_{way}"] = [ratio]
