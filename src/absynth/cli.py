@@ -261,19 +261,16 @@ def report_command(argv: list[str]) -> None:
     given = parser.read(argv)
     run: Path = given["run"]
     opened = open_run(run, given["device"])
-    from absynth.algorithms import LatentPrior
-    from absynth.recipes.latent_prior_images import LatentPriorImages
-
-    wanted = ["sample"]
-    if isinstance(opened.model, LatentPrior):
-        wanted.append("chain")
-        if isinstance(opened.recipe, LatentPriorImages):
-            wanted += ["reconstruct", "interpolate", "evaluate"]
-            wanted += ["detect"] if opened.recipe.anomaly >= 0 else []
+    wanted = ["sample", "chain", "reconstruct", "interpolate", "evaluate"]
+    wanted += ["detect"] if getattr(opened.recipe, "anomaly", -1) >= 0 else []
+    console = Console(highlight=False, soft_wrap=True)
     for name in wanted:
         if not (run / name / "result.json").exists():
-            Console().print(f"asking: {name}", highlight=False)
-            importlib.import_module(f"absynth.tasks.{name}").command(run, device=given["device"])
+            console.print(f"asking: {name}")
+            try:
+                importlib.import_module(f"absynth.tasks.{name}").command(run, device=given["device"])
+            except InputError as why:  # not every model can do everything
+                console.print(f"  left out: {why}", markup=False)
     print(report.write(run))
 
 

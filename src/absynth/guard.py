@@ -46,6 +46,8 @@ class Trouble:
     sampler: str | None
     """The attribute that holds the sampler, where a chain is to blame."""
     evidence: str
+    learner: str | None = None
+    """The EBM that learns from the chain to blame; a player to blame is its own."""
 
     def __str__(self) -> str:
         return f"step {self.step}: {self.who}: {self.evidence}"
@@ -64,17 +66,20 @@ class Remedies:
         """The remedies for one trouble more, and what was added in words.
 
         Another random stream always; a shorter step at once where the curvature demands it, else from the second try
-        on, in turn with a smaller learning rate where the player is to blame. A factor of 1 forbids its remedy.
+        on, in turn with a smaller learning rate where the player is to blame. A factor of 1 forbids its remedy, and the
+        other one takes its turns: where the step may not shorten, the EBM that learns from the chain learns slower.
         """
         new = Remedies(self.tries + 1, self.stream + 1, dict(self.step_size), dict(self.learning_rate))
         action = "another random stream"
         if new.tries == 1 and trouble.kind != "stability":
             return new, action
+        learner = trouble.who if trouble.kind in ("loss", "gap", "gradient") else trouble.learner
         rates_turn = trouble.sampler is None or (trouble.kind in ("gap", "gradient") and new.tries % 2 == 1)
-        if rates_turn and learning_rate < 1:
-            factor = new.learning_rate[trouble.who] = self.learning_rate.get(trouble.who, 1.0) * learning_rate
-            action += f", learning rate of {trouble.who} x {factor:g}"
-        elif trouble.sampler and step_size < 1:
+        shorter = trouble.sampler is not None and step_size < 1
+        if learner is not None and learning_rate < 1 and (rates_turn or not shorter):
+            factor = new.learning_rate[learner] = self.learning_rate.get(learner, 1.0) * learning_rate
+            action += f", learning rate of {learner} x {factor:g}"
+        elif shorter:
             factor = new.step_size[trouble.sampler] = self.step_size.get(trouble.sampler, 1.0) * step_size
             action += f", step size of {trouble.sampler} x {factor:g}"
         return new, action
@@ -170,19 +175,20 @@ class Guard:
         self, step: int, name: str, sampler: str, reach: dict[str, float], stability: float | None
     ) -> Trouble | None:
         who, far = f"the {name} chain", reach[name]
+        learner = name if name in self.ebms else None
         if not math.isfinite(far):
-            return Trouble(step, "chain", who, sampler, "its states are not finite")
+            return Trouble(step, "chain", who, sampler, "its states are not finite", learner)
         if step < 100:  # persistent chains start where they ended: the range is that of the first starts
             self.ranges[name] = max(self.ranges.get(name, 0.0), reach[f"{name} start"])
         if far > self.factor * self.ranges.get(name, 0.0) > 0:
             evidence = f"it reached {far:.3g}, its starts {self.ranges[name]:.3g}"
-            return Trouble(step, "chain", who, sampler, evidence)
+            return Trouble(step, "chain", who, sampler, evidence, learner)
         if stability is not None and name in self.ebms and not stability <= self.stability:
             evidence = (
                 f"δ²λ = {stability:.2f} is above {self.stability:g}: steps of this size on this curvature sample too "
                 "wide (twice the variance at 2, unbounded at 4)"
             )
-            return Trouble(step, "stability", who, sampler, evidence)
+            return Trouble(step, "stability", who, sampler, evidence, learner)
         return None
 
     def _history(self, name: str) -> History:

@@ -27,6 +27,11 @@ _SECTIONS = {
     "interpolate": "Interpolation",
     "chain": "The chain",
     "detect": "Detection",
+    "inpaint": "Inpainting",
+    "super_resolve": "Super-resolution",
+    "translate": "Translation",
+    "compose": "Composition",
+    "likelihood": "Likelihood",
 }
 _TYPES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif", ".webp": "webp"}
 # What a loss says, where recipe.json has no word on it: the players that most algorithms have.
