@@ -57,7 +57,7 @@ def main() -> None:
     figure = f"fd[{features.name}]"
     found, beside = defaultdict(list), defaultdict(list)
     for seed in arguments.seeds:
-        model = fit(replace(recipe, seed=seed), arguments.runs / f"short_run_mnist_{seed}")
+        model = fit(replace(recipe, seed=seed), arguments.runs / f"short_run_mnist_{seed}", chains="planned")
         x = drawn(model, N, seed)
         seen = features(x)
         found[figure].append(frechet(seen, real))
