@@ -9,7 +9,7 @@ import torch
 from laws import mean_is, normal_law
 from torch import nn
 
-from absynth.algorithms.diffusion_recovery import DiffusionRecovery, ddpm_noise, log_spaced_noise
+from absynth.algorithms.diffusion_recovery import DiffusionRecovery
 from absynth.density import score
 from absynth.distributions import StandardNormal
 from absynth.errors import InputError
@@ -18,6 +18,7 @@ from absynth.recipes.diffusion_recovery_cifar10 import DiffusionRecoveryCIFAR10
 from absynth.recipes.diffusion_recovery_mnist import DiffusionRecoveryMNIST
 from absynth.recipes.diffusion_recovery_ring import DiffusionRecoveryRing
 from absynth.samplers import Langevin
+from absynth.samplers.ladders import ddpm_noise, log_spaced_noise
 from absynth.seeding import noise_like, stream
 from absynth.training import fit
 from absynth.types import Batch

@@ -4,7 +4,7 @@ A log density is a function, a model returns densities, an algorithm turns a bat
 trains everything.
 """
 
-from absynth.algorithms import Algorithm, AlternatingBackprop, LatentPrior
+from absynth.algorithms import Algorithm, AlternatingBackprop, LatentPrior, MaximumLikelihood
 from absynth.checkpoint import load
 from absynth.density import EBM, Density, observe, product, restrict, score
 from absynth.distributions import Bernoulli, GaussianGenerator, Normal, StandardNormal, Uniform
@@ -36,6 +36,7 @@ __all__ = [
     "Langevin",
     "LatentPrior",
     "LogDensity",
+    "MaximumLikelihood",
     "Normal",
     "Persistent",
     "Recipe",

@@ -75,13 +75,13 @@ class Remedies:
             return new, action
         learner = trouble.who if trouble.kind in ("loss", "gap", "gradient") else trouble.learner
         rates_turn = trouble.sampler is None or (trouble.kind in ("gap", "gradient") and new.tries % 2 == 1)
-        shorter = trouble.sampler is not None and step_size < 1
-        if learner is not None and learning_rate < 1 and (rates_turn or not shorter):
+        sampler = trouble.sampler if step_size < 1 else None
+        if learner is not None and learning_rate < 1 and (rates_turn or sampler is None):
             factor = new.learning_rate[learner] = self.learning_rate.get(learner, 1.0) * learning_rate
             action += f", learning rate of {learner} x {factor:g}"
-        elif shorter:
-            factor = new.step_size[trouble.sampler] = self.step_size.get(trouble.sampler, 1.0) * step_size
-            action += f", step size of {trouble.sampler} x {factor:g}"
+        elif sampler is not None:
+            factor = new.step_size[sampler] = self.step_size.get(sampler, 1.0) * step_size
+            action += f", step size of {sampler} x {factor:g}"
         return new, action
 
     def apply(self, algorithm: Algorithm) -> None:

@@ -2,6 +2,21 @@
 
 from absynth.algorithms.algorithm import Algorithm, Chain
 from absynth.algorithms.alternating_backprop import AlternatingBackprop
+from absynth.algorithms.coarse_to_fine import CoarseToFine
+from absynth.algorithms.diffusion_recovery import DiffusionRecovery
+from absynth.algorithms.improved_contrastive_divergence import ImprovedContrastiveDivergence
 from absynth.algorithms.latent_prior import LatentPrior
+from absynth.algorithms.maximum_likelihood import MaximumLikelihood
+from absynth.algorithms.multigrid import MultiGrid
 
-__all__ = ["Algorithm", "AlternatingBackprop", "Chain", "LatentPrior"]
+__all__ = [
+    "Algorithm",
+    "AlternatingBackprop",
+    "Chain",
+    "CoarseToFine",
+    "DiffusionRecovery",
+    "ImprovedContrastiveDivergence",
+    "LatentPrior",
+    "MaximumLikelihood",
+    "MultiGrid",
+]

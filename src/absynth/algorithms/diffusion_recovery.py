@@ -37,29 +37,6 @@ from absynth.seeding import noise_like, uniform_like
 from absynth.types import Batch, LogDensity, Reference, Rng
 
 
-def ddpm_noise(levels: Sequence[int], last: int = 1000) -> tuple[float, ...]:
-    """s̄ at the given indices of the ladder with β linear from 1e-4 to 2e-2 over ``last`` levels.
-
-    (0, 100, 200, 300, 400, 500) is the paper's T6; range(1000) its thousand levels.
-
-    >>> [round(s, 4) for s in ddpm_noise((0, 100, 200, 300, 400, 500))]
-    [0.01, 0.3238, 0.5862, 0.7785, 0.898, 0.9603]
-    """
-    signal = (1 - torch.linspace(1e-4, 2e-2, last, dtype=torch.float64)).cumprod(0)
-    return tuple((1 - signal[list(levels)]).sqrt().tolist())
-
-
-def log_spaced_noise(low: float, high: float, levels: int) -> tuple[float, ...]:
-    """s̄ in geometric progression from ``low`` to ``high``; of one level, ``low``.
-
-    >>> [round(s, 3) for s in log_spaced_noise(0.05, 0.95, 4)]
-    [0.05, 0.133, 0.356, 0.95]
-    """
-    if not (0 < low < high < 1 and levels > 0):
-        raise InputError(f"expected 0 < low < high < 1 and 1 level or more, got {low:g}, {high:g} and {levels}")
-    return tuple(low * (high / low) ** (t / max(levels - 1, 1)) for t in range(levels))
-
-
 class Tempered(nn.Module):
     """F(y, t) = f(y, t) / s_t²: the network in units of its chain's step, so that (4) moves by half its gradient."""
 
@@ -98,13 +75,7 @@ class DiffusionRecovery(Algorithm):
     unit: Tensor
 
     def __init__(
-        self,
-        net: nn.Module,
-        reference: Reference,
-        *,
-        noise: Sequence[float],
-        sampler: Langevin,
-        growing: bool = False,
+        self, net: nn.Module, reference: Reference, *, noise: Sequence[float], sampler: Langevin, growing: bool = False
     ) -> None:
         super().__init__()
         s = torch.tensor([*noise], dtype=torch.float64)
@@ -122,10 +93,8 @@ class DiffusionRecovery(Algorithm):
         self.sampler = sampler
 
     def extra_repr(self) -> str:
-        ratios = (self.unit / self.width * self.sampler.step_size).tolist()
-        return f"sampler={self.sampler}, levels={self.levels}\nsteps over noise: " + " ".join(
-            f"{r:.3f}" for r in ratios
-        )
+        ratios = [f"{r:.3f}" for r in (self.unit / self.width * self.sampler.step_size).tolist()]
+        return f"sampler={self.sampler}, levels={self.levels}\nsteps over noise: {' '.join(ratios)}"
 
     @property
     def levels(self) -> int:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 from torch.optim import Adam, Optimizer
 
-from absynth.algorithms.diffusion_recovery import DiffusionRecovery, ddpm_noise, log_spaced_noise
+from absynth.algorithms.diffusion_recovery import DiffusionRecovery
 from absynth.data.images import Images
 from absynth.distributions import StandardNormal
 from absynth.networks.mlp import Activation
@@ -22,6 +22,7 @@ from absynth.recipes._pictures import PictureRecipe
 from absynth.recipes.latent_prior_mnist import read
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin
+from absynth.samplers.ladders import ddpm_noise, log_spaced_noise
 
 
 @dataclass(frozen=True, kw_only=True)

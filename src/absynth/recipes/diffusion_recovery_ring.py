@@ -11,12 +11,13 @@ from dataclasses import dataclass, replace
 from torch import nn
 from torch.optim import Adam, Optimizer
 
-from absynth.algorithms.diffusion_recovery import DiffusionRecovery, log_spaced_noise
+from absynth.algorithms.diffusion_recovery import DiffusionRecovery
 from absynth.data.toy import EightGaussians
 from absynth.distributions import StandardNormal
 from absynth.networks.time_embedding import LevelMLP
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin
+from absynth.samplers.ladders import log_spaced_noise
 from absynth.seeding import stream
 from absynth.types import Batch
 

@@ -4,7 +4,9 @@ from absynth.samplers.annealed import AnnealedLangevin
 from absynth.samplers.hmc import HMC
 from absynth.samplers.langevin import Langevin
 from absynth.samplers.mala import MALA
+from absynth.samplers.preconditioned import Preconditioned
 from absynth.samplers.start import FromData, FromGenerator, FromNoise, Persistent, Start
+from absynth.samplers.underdamped import Underdamped
 
 __all__ = [
     "HMC",
@@ -15,5 +17,7 @@ __all__ = [
     "FromNoise",
     "Langevin",
     "Persistent",
+    "Preconditioned",
     "Start",
+    "Underdamped",
 ]

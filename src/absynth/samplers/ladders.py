@@ -1,0 +1,32 @@
+"""Ladders of noise levels: the standard deviations s̄_0 < … < s̄_{T−1} of the noise that a diffusion adds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+
+from absynth.errors import InputError
+
+
+def ddpm_noise(levels: Sequence[int], last: int = 1000) -> tuple[float, ...]:
+    """s̄ at the given indices of the ladder with β linear from 1e-4 to 2e-2 over ``last`` levels.
+
+    (0, 100, 200, 300, 400, 500) is the paper's T6; range(1000) its thousand levels.
+
+    >>> [round(s, 4) for s in ddpm_noise((0, 100, 200, 300, 400, 500))]
+    [0.01, 0.3238, 0.5862, 0.7785, 0.898, 0.9603]
+    """
+    signal = (1 - torch.linspace(1e-4, 2e-2, last, dtype=torch.float64)).cumprod(0)
+    return tuple((1 - signal[list(levels)]).sqrt().tolist())
+
+
+def log_spaced_noise(low: float, high: float, levels: int) -> tuple[float, ...]:
+    """s̄ in geometric progression from ``low`` to ``high``; of one level, ``low``.
+
+    >>> [round(s, 3) for s in log_spaced_noise(0.05, 0.95, 4)]
+    [0.05, 0.133, 0.356, 0.95]
+    """
+    if not (0 < low < high < 1 and levels > 0):
+        raise InputError(f"expected 0 < low < high < 1 and 1 level or more, got {low:g}, {high:g} and {levels}")
+    return tuple(low * (high / low) ** (t / max(levels - 1, 1)) for t in range(levels))
