@@ -15,6 +15,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check src tests reproductions benchmarks
 	$(BIN)/absynth results --check README.md
+	$(BIN)/absynth results --folder results/bench --check docs/speed.md
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
 test-slow: $(VENV)/installed-dev
@@ -31,6 +32,7 @@ bench: $(VENV)/installed-dev
 # Writes every recorded figure into the documents that quote them.
 figures: $(VENV)/installed
 	$(BIN)/absynth results --write README.md
+	$(BIN)/absynth results --folder results/bench --write docs/speed.md
 
 # torch first and by its own version: a looser requirement may fetch a build with gigabytes of GPU packages.
 $(VENV)/torch:

@@ -1,6 +1,6 @@
 """The latent EBM prior where the truth is known: KL(true ‖ p_α) by a sum over a grid.
 
-    python reproductions/latent_prior_toy.py --seeds 0 1 2
+python reproductions/latent_prior_toy.py --seeds 0 1 2
 """
 
 from __future__ import annotations

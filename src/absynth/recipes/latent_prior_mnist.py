@@ -22,7 +22,7 @@ class LatentPriorMNIST(LatentPriorImages):
 
     steps: int = 900
     threads: int = 1
-    checkpoint_every: int = 100
+    checkpoint_every: int = 300
     limit: int = 20_000
     latent: int = 16
     nef: int = 100
