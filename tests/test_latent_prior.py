@@ -139,15 +139,15 @@ class Swapped(LatentPrior):
     def sample_prior(self, n, c=None, *, rng):
         return super().sample_posterior(X, c, rng=rng)
 
-    def sample_posterior(self, x, c=None, *, rng):
+    def sample_posterior(self, x, c=None, mask=None, *, rng):
         return super().sample_prior(len(x), c, rng=rng)
 
 
 class Overweighted(LatentPrior):
     """A posterior that weighs the likelihood by a tenth too much."""
 
-    def log_joint(self, x, c=None):
-        joint, prior = super().log_joint(x, c), self.prior(c).log_density
+    def log_joint(self, x, c=None, mask=None):
+        joint, prior = super().log_joint(x, c, mask), self.prior(c).log_density
         return lambda z: 1.1 * joint(z) - 0.1 * prior(z)
 
 

@@ -104,6 +104,14 @@ class TaskResult:
     """Figure name -> method -> the same figure by that method."""
     tables: list[ResultTable] = field(default_factory=list)
 
+    def add(self, shown: Sequence[Picture | ResultTable]) -> None:
+        """Append pictures and tables, as a recipe's ``show`` makes them."""
+        for part in shown:
+            if "file" in part:
+                self.pictures.append(part)
+            else:
+                self.tables.append(part)
+
     def save(self, folder: Path) -> Path:
         """Write ``folder/result.json``, whole or not at all. Raises InputError where a field lacks its form."""
         path = folder / "result.json"

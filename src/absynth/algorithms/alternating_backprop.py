@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from absynth.algorithms.latent_prior import LatentPrior
 from absynth.density import EBM
+from absynth.distributions import observed_log_prob
 from absynth.types import Batch, Conditional, Reference, Rng, Sampler
 
 
@@ -45,6 +46,6 @@ class AlternatingBackprop(LatentPrior):
         return self.prior.reference.sample(n, rng)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        x, c = batch.x, batch.c
-        z_pos = self.sample_posterior(x, c, rng=rng)  # inferential back-propagation
-        return {"generator": -self.generator(z_pos, c).log_prob(x).mean()}  # learning back-propagation
+        x, c, mask = batch
+        z_pos = self.sample_posterior(x, c, mask, rng=rng)  # inferential back-propagation
+        return {"generator": -observed_log_prob(self.generator(z_pos, c), x, mask).mean()}  # learning back-propagation

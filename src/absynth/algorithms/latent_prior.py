@@ -17,6 +17,7 @@ from torch import Tensor
 
 from absynth.algorithms.algorithm import Algorithm
 from absynth.density import EBM, observe
+from absynth.distributions import observed_log_prob
 from absynth.types import Batch, Conditional, LogDensity, Rng, Sampler
 
 
@@ -42,28 +43,31 @@ class LatentPrior(Algorithm):
     def extra_repr(self) -> str:
         return f"prior_sampler={self.prior_sampler}\nposterior_sampler={self.posterior_sampler}"
 
-    def log_joint(self, x: Tensor, c: Tensor | None = None) -> LogDensity:
-        """z ↦ log p_θ(x, z) = f_α(z) + log p_0(z) + log p_β(x|z), up to log Z(α)."""
-        return observe(self.prior(c).log_density, lambda z: self.generator(z, c).log_prob(x))
+    def log_joint(self, x: Tensor, c: Tensor | None = None, mask: Tensor | None = None) -> LogDensity:
+        """z ↦ log p_θ(x, z) = f_α(z) + log p_0(z) + log p_β(x|z), up to log Z(α).
+
+        With a ``mask`` (1 where x was observed) the missing entries of x are left out of the likelihood.
+        """
+        return observe(self.prior(c).log_density, lambda z: observed_log_prob(self.generator(z, c), x, mask))
 
     def sample_prior(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """z⁻ ~ p̃_α(z) ``[n, *latent]``: K_0 steps from p_0, eq. (9) with π = p_α."""
         prior = self.prior(c)
         return self.run_chain("prior", "prior_sampler", prior.log_density, prior.reference.sample(n, rng), rng=rng)
 
-    def sample_posterior(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
+    def sample_posterior(self, x: Tensor, c: Tensor | None = None, mask: Tensor | None = None, *, rng: Rng) -> Tensor:
         """z⁺ ~ p̃_θ(z|x) ``[b, *latent]``: K_1 steps from p_0, eq. (9) with π = p_θ(·|x)."""
         start = self.prior(c).reference.sample(len(x), rng)
-        return self.run_chain("posterior", "posterior_sampler", self.log_joint(x, c), start, rng=rng)
+        return self.run_chain("posterior", "posterior_sampler", self.log_joint(x, c, mask), start, rng=rng)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        x, c = batch.x, batch.c
+        x, c, mask = batch
         z_neg = self.sample_prior(len(x), c, rng=rng)  # z⁻ ~ p̃_α(z)
-        z_pos = self.sample_posterior(x, c, rng=rng)  # z⁺ ~ p̃_θ(z|x)
+        z_pos = self.sample_posterior(x, c, mask, rng=rng)  # z⁺ ~ p̃_θ(z|x)
         f = self.prior(c).f
         return {
             "prior": f(z_neg).mean() - f(z_pos).mean(),  # −δ̃_α(x), eq. (10)
-            "generator": -self.generator(z_pos, c).log_prob(x).mean(),  # −δ̃_β(x), eq. (11)
+            "generator": -observed_log_prob(self.generator(z_pos, c), x, mask).mean(),  # −δ̃_β(x), eq. (11)
         }
 
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:

@@ -8,6 +8,9 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Literal
 
+import torch
+from torch import Tensor
+
 from absynth.data import folder
 from absynth.data.images import Images
 from absynth.data.order import minibatches
@@ -49,6 +52,10 @@ class PictureRecipe(Recipe):
             if given not in (0, found):
                 raise InputError(f"the data has {name} {found}, got --{name} {given}: leave it out")
         return replace(self, size=height, channels=channels)
+
+    def held_out(self, n: int) -> Tensor:
+        test = self.images("test")
+        return test.batch(torch.arange(min(n, len(test))))
 
     def batches(self, start: int = 0) -> Iterator[Batch]:
         images = self.images("train")

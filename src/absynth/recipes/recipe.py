@@ -11,11 +11,16 @@ import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import ClassVar
 
+import torch
+from torch import Tensor
 from torch.optim import Optimizer
 
+from absynth import pictures
 from absynth.algorithms import Algorithm
+from absynth.report import Picture, ResultTable
 from absynth.types import Batch
 
 
@@ -83,6 +88,31 @@ class Recipe(ABC):
     @abstractmethod
     def tiny(self) -> Recipe:
         """The same experiment in seconds on a CPU: for tests and ``--tiny``."""
+
+    def held_out(self, n: int) -> Tensor:
+        """n examples ``[n, *event]`` that training does not see: of batches far beyond those trained on, or, where the
+        data are finite, the first of the test split."""
+        batches, found = self.batches(1_000_000), []
+        while sum(map(len, found)) < n:
+            found.append(next(batches).x)
+        return torch.cat(found)[:n]
+
+    def show(self, x: Tensor, file: Path, *, columns: int = 10) -> list[Picture | ResultTable]:
+        """Examples as a person would look at them, for a task's result.
+
+        Pictures as a sheet and anything else as a scatter of its first two coordinates; a recipe on text, molecules or
+        tracks replaces this.
+
+        Args:
+            x: ``[n, *event]``.
+            file: where a picture goes, with the suffix .png; its folder is the result's.
+            columns: examples in a row of a sheet.
+        """
+        if x.ndim == 4:
+            pictures.grid(x[:400], file, columns=columns)
+        else:
+            pictures.scatter2d(file, {"examples": x.flatten(1)[:, :2]}, title="first two coordinates")
+        return [{"file": file.name, "caption": f"{min(len(x), 400) if x.ndim == 4 else len(x)} of {self.name()}"}]
 
     def schedule(self, step: int) -> float:
         """Factor on every learning rate at a step."""

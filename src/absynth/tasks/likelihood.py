@@ -51,7 +51,7 @@ def command(
         data = opened.pictures(images)
         x = data.batch(torch.arange(min(n, len(data))))
     else:
-        x = opened.examples(n)
+        x = opened.recipe.held_out(n)
     x, rng = x.to(opened.device), stream(seed, device=opened.device)
     is_bytes = x.ndim == 4 and hasattr(opened.recipe, "images") and opened.images("test").x.dtype == torch.uint8
     x = dequantize(x, rng=rng) if is_bytes else x

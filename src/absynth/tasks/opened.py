@@ -128,16 +128,6 @@ class Opened:
             raise InputError(f"this task needs pictures, {self.path} is {self.recipe.name()}: train an image recipe")
         return read(split)
 
-    def examples(self, n: int) -> Tensor:
-        """n examples ``[n, *event]``: the first of the test split, else of batches far beyond those trained on."""
-        if hasattr(self.recipe, "images"):
-            test = self.images("test")
-            return test.batch(torch.arange(min(n, len(test))))
-        parts, found = self.recipe.batches(1_000_000), []
-        while sum(map(len, found)) < n:
-            found.append(next(parts).x)
-        return torch.cat(found)[:n]
-
     def pictures(self, images: str) -> Images:
         """A user's own pictures at ``images``, of the run's size; else the recipe's test split."""
         if not images:

@@ -8,7 +8,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from absynth import pictures
 from absynth.algorithms import Algorithm
 from absynth.errors import InputError
 from absynth.report import TaskResult
@@ -68,12 +67,7 @@ def command(
     np.savez_compressed(folder / "samples.npz", x=x.numpy())
     text = f"{n} samples, drawn one stream of noise each." + (f" Chains of {steps} steps." if steps else "")
     found = result("sample", "Samples", seed, text)
-    if x.ndim == 4:
-        pictures.grid(x[:400], folder / "samples.png", columns=columns)
-    else:
-        flat = x.flatten(1)
-        pictures.scatter2d(folder / "samples.png", {"samples": flat[:, :2]}, title="first two coordinates")
-    found.pictures.append({"file": "samples.png", "caption": f"{min(n, 400)} samples of {opened.recipe.name()}"})
+    found.add(opened.recipe.show(x, folder / "samples.png", columns=columns))
     found.figures |= {"samples": n, "mean": float(x.mean()), "standard deviation": float(x.std())}
     found.save(folder)
     return found

@@ -1,0 +1,129 @@
+"""One small algorithm a case, for the conformance tests: a new algorithm is one factory and one line in ``CASES``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from absynth.algorithms import Algorithm, AlternatingBackprop, LatentPrior
+from absynth.algorithms.coarse_to_fine import CoarseToFine
+from absynth.algorithms.diffusion_recovery import DiffusionRecovery
+from absynth.algorithms.improved_contrastive_divergence import ImprovedContrastiveDivergence
+from absynth.algorithms.maximum_likelihood import MaximumLikelihood
+from absynth.algorithms.multigrid import MultiGrid
+from absynth.density import EBM
+from absynth.distributions import GaussianGenerator, StandardNormal, Uniform
+from absynth.networks.growing import GrowingConv
+from absynth.networks.mlp import mlp, mlp_f
+from absynth.networks.time_embedding import LevelMLP
+from absynth.samplers import FromData, FromNoise, Langevin, Persistent
+from absynth.seeding import noise_like, stream
+from absynth.types import Batch
+
+F64 = torch.float64
+SHORT = Langevin(3, 0.2)
+
+# --- one small factory an algorithm: the networks are float64, their weights from the global generator --------------
+
+
+def generator() -> GaussianGenerator:
+    return GaussianGenerator(mlp([2, 8, 5], "silu"), 0.3).double()
+
+
+def prior() -> EBM:
+    return EBM(mlp_f(2, 8, "silu"), StandardNormal(2)).double()
+
+
+def latent_prior() -> LatentPrior:
+    return LatentPrior(prior(), generator(), prior_sampler=SHORT, posterior_sampler=SHORT)
+
+
+def alternating_backprop() -> AlternatingBackprop:
+    return AlternatingBackprop(StandardNormal(2).double(), generator(), posterior_sampler=SHORT)
+
+
+def data_ebm() -> EBM:
+    return EBM(mlp_f(5, 8, "silu"), StandardNormal(5)).double()
+
+
+def bank() -> Persistent:
+    return Persistent(12, StandardNormal(5).double(), 0.3, rng=stream(5))
+
+
+def short_run() -> MaximumLikelihood:
+    return MaximumLikelihood(data_ebm(), start=FromNoise(StandardNormal(5).double()), sampler=SHORT, data_noise=0.1)
+
+
+def persistent() -> MaximumLikelihood:
+    return MaximumLikelihood(data_ebm(), start=bank(), sampler=SHORT, sample_rounds=2)
+
+
+def contrastive_divergence() -> MaximumLikelihood:
+    return MaximumLikelihood(data_ebm(), start=FromData(0.1), sampler=SHORT)
+
+
+def improved_contrastive_divergence() -> ImprovedContrastiveDivergence:
+    return ImprovedContrastiveDivergence(data_ebm(), start=bank(), sampler=SHORT, neighbours=4)
+
+
+def diffusion_recovery() -> DiffusionRecovery:
+    return DiffusionRecovery(LevelMLP(5, 8), StandardNormal(5), noise=(0.1, 0.5, 0.9), sampler=SHORT).double()
+
+
+def multigrid() -> MultiGrid:
+    nets = [nn.Sequential(nn.Flatten(), *mlp_f(size * size, 8, "silu")) for size in (2, 4)]
+    return MultiGrid(nets, (2, 4), 1, samplers=[SHORT, SHORT], start_noise=0.3).double()
+
+
+def coarse_to_fine() -> CoarseToFine:
+    """One stage: with more, a loss reaches the newest stage's network alone (test_multiscale.py)."""
+    return CoarseToFine(GrowingConv(1, (4,), 4), Uniform(1, 4, 4), samplers=[SHORT]).double()
+
+
+# --- batches of n examples ------------------------------------------------------------------------------------------
+
+
+def vectors(n: int) -> Batch:
+    """x [n, 5]."""
+    return Batch(noise_like(torch.empty(n, 5, dtype=F64), stream(7)))
+
+
+def squares(n: int) -> Batch:
+    """x [n, 1, 4, 4], in [-1, 1]."""
+    return Batch(noise_like(torch.empty(n, 1, 4, 4, dtype=F64), stream(8)).clamp(-1, 1))
+
+
+@dataclass(frozen=True)
+class Case:
+    """One line of the table.
+
+    Args:
+        make: a small algorithm, float64, new at every call.
+        batch: n examples to learn from; their condition, if any, is what ``sample`` is given too.
+        players: the names of the players that learn.
+    """
+
+    make: Callable[[], Algorithm]
+    batch: Callable[[int], Batch]
+    players: tuple[str, ...]
+
+    def build(self, seed: int = 0) -> Algorithm:
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            return self.make()
+
+
+CASES = {
+    "LatentPrior": Case(latent_prior, vectors, ("prior", "generator")),
+    "AlternatingBackprop": Case(alternating_backprop, vectors, ("generator",)),
+    "MaximumLikelihood from noise": Case(short_run, vectors, ("ebm",)),
+    "MaximumLikelihood persistent": Case(persistent, vectors, ("ebm",)),
+    "MaximumLikelihood from data": Case(contrastive_divergence, vectors, ("ebm",)),
+    "ImprovedContrastiveDivergence": Case(improved_contrastive_divergence, vectors, ("ebm",)),
+    "DiffusionRecovery": Case(diffusion_recovery, vectors, ("ebm",)),
+    "MultiGrid": Case(multigrid, squares, ("ebm_0", "ebm_1")),
+    "CoarseToFine": Case(coarse_to_fine, squares, ("ebm",)),
+}
