@@ -3,6 +3,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 TORCH  ?= torch==2.13.0
 BIN    := $(VENV)/bin
+# The documents that quote recorded figures.
+QUOTING := README.md docs/latent_prior.md docs/images.md
 # Small networks on a busy machine are fastest on one thread a process.
 export OMP_NUM_THREADS ?= 1
 
@@ -14,7 +16,7 @@ demo: $(VENV)/installed
 # pytest-xdist spreads the tests over the cores.
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check src tests reproductions benchmarks
-	$(BIN)/absynth results --check README.md
+	$(BIN)/absynth results --check $(QUOTING)
 	$(BIN)/absynth results --folder results/bench --check docs/speed.md
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
@@ -31,7 +33,7 @@ bench: $(VENV)/installed-dev
 
 # Writes every recorded figure into the documents that quote them.
 figures: $(VENV)/installed
-	$(BIN)/absynth results --write README.md
+	$(BIN)/absynth results --write $(QUOTING)
 	$(BIN)/absynth results --folder results/bench --write docs/speed.md
 
 # torch first and by its own version: a looser requirement may fetch a build with gigabytes of GPU packages.
