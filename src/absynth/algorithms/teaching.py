@@ -1,0 +1,88 @@
+"""What the teaching methods share: a generator drafts, an energy-based model revises.
+
+    p_θ(x)    = exp(f_θ(x)) q_0(x) / Z(θ)                       ebm
+    p_α(x, z) = p_0(z) N(x; g_α(z), σ² I)                       generator
+    x̂ = g_α(z), z ~ p_0                                         draft
+    x̃ = K steps of Langevin on p_θ from x̂                       revised
+
+Each method, a file of its own, says what the generator learns from the revised examples, and by which z.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from absynth.algorithms.algorithm import Algorithm
+from absynth.density import EBM, observe
+from absynth.distributions import observed_log_prob
+from absynth.errors import InputError
+from absynth.types import Conditional, LogDensity, Reference, Rng, Sampler
+
+
+class Drafts:
+    """The law of the generator's drafts, where chains on x begin: drawn from, never evaluated."""
+
+    def __init__(self, model: Teaching) -> None:
+        self.model = model
+
+    def log_prob(self, x: Tensor) -> Tensor:
+        raise InputError(
+            "a generator's drafts have no density of x: this task needs an EBM whose chains start at noise"
+        )
+
+    def sample(self, n: int, rng: Rng) -> Tensor:
+        """n drafts ``[n, *event]``."""
+        return self.model.draft(n, rng=rng)[1]
+
+
+class Teaching(Algorithm):
+    """Players: ``ebm`` and ``generator``; a method may add more.
+
+    Args:
+        ebm: p_θ(x|c).
+        generator: p_α(x|z, c).
+        latent: p_0(z).
+        sampler: K steps on p_θ, from a draft.
+    """
+
+    def __init__(self, ebm: EBM, generator: Conditional, latent: Reference, *, sampler: Sampler) -> None:
+        super().__init__()
+        self.ebm = ebm
+        self.generator = generator
+        self.latent = latent
+        self.sampler = sampler
+
+    def extra_repr(self) -> str:
+        return "\n".join(f"{name}={value}" for name, value in vars(self).items() if name.endswith("sampler"))
+
+    @property
+    def origin(self) -> Drafts:
+        """Where a chain on x begins that has no data beside it."""
+        return Drafts(self)
+
+    def draft(self, n: int, c: Tensor | None = None, *, rng: Rng) -> tuple[Tensor, Tensor]:
+        """``(z [n, *latent], x̂ [n, *event])``: z ~ p_0 and the generator's mode there, without a graph."""
+        z = self.latent.sample(n, rng)
+        return z, self.decode(z, c)
+
+    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
+        """The generator's mode at z, without a graph."""
+        with torch.no_grad():
+            return self.generator(z, c).mode
+
+    def revise(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
+        """x̃ ``[b, *event]``: K steps on p_θ from x. The ebm learns from this chain."""
+        return self.run_chain("ebm", "sampler", self.ebm(c).log_density, x, rng=rng)
+
+    def log_joint(self, x: Tensor, c: Tensor | None = None, mask: Tensor | None = None) -> LogDensity:
+        """z ↦ log p_α(x, z) = log p_0(z) + log p_α(x|z); entries of x where ``mask`` is 0 are left out."""
+        return observe(self.latent.log_prob, lambda z: observed_log_prob(self.generator(z, c), x, mask))
+
+    def revise_latent(self, x: Tensor, z: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
+        """z̃ ``[b, *latent]``: the steps of ``posterior_sampler`` on p_α(z|x) from z."""
+        return self.run_chain("posterior", "posterior_sampler", self.log_joint(x, c), z, rng=rng)
+
+    def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
+        """n drafts, revised."""
+        return self.revise(self.draft(n, c, rng=rng)[1], c, rng=rng)
