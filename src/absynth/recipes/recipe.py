@@ -97,6 +97,11 @@ class Recipe(ABC):
             found.append(next(batches).x)
         return torch.cat(found)[:n]
 
+    def conditions(self, n: int) -> Tensor | None:
+        """What to sample under where nothing is asked for, ``[n, ...]``, on the CPU: labels in turn (int64 ``[n]``),
+        source pictures or histories that training does not see; None where the model has no condition."""
+        return None
+
     def show(self, x: Tensor, file: Path, *, columns: int = 10) -> list[Picture | ResultTable]:
         """Examples as a person would look at them, for a task's result.
 

@@ -54,7 +54,7 @@ def sample_quality(opened: Opened, n: int, steps: list[int], *, seed: int, cache
     for length in steps or [trained]:
         if length != trained:
             with_steps(opened, length)
-        x = samples(opened.model, n, seed=seed, device=opened.device)
+        x = samples(opened.model, n, opened.recipe.conditions(n), seed=seed, device=opened.device)
         distances[length] = frechet(features(x.clamp(-1, 1)), real)
         if length != trained:
             with_steps(opened, trained)

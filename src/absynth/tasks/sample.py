@@ -10,17 +10,27 @@ from torch import Tensor
 
 from absynth.algorithms import Algorithm
 from absynth.errors import InputError
+from absynth.recipes.recipe import Recipe
 from absynth.report import TaskResult
 from absynth.seeding import Streams
 from absynth.tasks.opened import Opened, lengthened, open_run, result
 
 
-def samples(model: Algorithm, n: int, *, seed: int, batch: int = 500, device: torch.device | str = "cpu") -> Tensor:
-    """n examples ``[n, *event]``; example i follows from (seed, i) alone, to rounding.
+def samples(
+    model: Algorithm,
+    n: int,
+    c: Tensor | None = None,
+    *,
+    seed: int,
+    batch: int = 500,
+    device: torch.device | str = "cpu",
+) -> Tensor:
+    """n examples ``[n, *event]``; example i follows from (seed, i) and its condition alone, to rounding.
 
     Args:
         model: a trained algorithm.
         n: how many.
+        c: a condition for each, ``[n, ...]``; None where the model takes none.
         seed: of the noise.
         batch: chains that run at once: memory, not content.
         device: where the model is.
@@ -30,8 +40,27 @@ def samples(model: Algorithm, n: int, *, seed: int, batch: int = 500, device: to
     parts = []
     for start in range(0, n, batch):
         rows = range(start, min(start + batch, n))
-        parts.append(model.sample(len(rows), rng=Streams(seed, rows, device=device)).cpu())
+        given = None if c is None else c[start : rows.stop].to(device)
+        parts.append(model.sample(len(rows), given, rng=Streams(seed, rows, device=device)).cpu())
     return torch.cat(parts)
+
+
+def asked(recipe: Recipe, n: int, label: int) -> Tensor | None:
+    """The conditions to sample under: this label for all, or (-1) what the recipe proposes.
+
+    Raises:
+        InputError: a label is given and the model is not conditioned on labels, or not on this one.
+    """
+    if n < 1:
+        raise InputError(f"expected at least 1 sample, got n={n}")
+    if label < 0:
+        return recipe.conditions(n)
+    known = recipe.conditions(1000)
+    if known is None or known.ndim != 1 or known.is_floating_point():
+        raise InputError(f"--label needs a model that is conditioned on labels, {recipe.name()} is not: leave it out")
+    if label not in known:
+        raise InputError(f"expected one of the labels {sorted(set(known.tolist()))[:20]}, got --label {label}")
+    return torch.full((n,), label)
 
 
 def with_steps(opened: Opened, steps: int) -> Algorithm:
@@ -46,13 +75,21 @@ def with_steps(opened: Opened, steps: int) -> Algorithm:
 
 
 def command(
-    run: Path, n: int = 100, seed: int = 0, steps: int = 0, batch: int = 500, columns: int = 10, device: str = "auto"
+    run: Path,
+    n: int = 100,
+    label: int = -1,
+    seed: int = 0,
+    steps: int = 0,
+    batch: int = 500,
+    columns: int = 10,
+    device: str = "auto",
 ) -> TaskResult:
     """Draw samples: a picture, and all numbers in samples.npz.
 
     Args:
         run: directory of a trained run.
         n: how many samples.
+        label: the label to sample under, for a model that is conditioned on labels; -1: all in turn.
         seed: of the noise; the same seed gives the same samples.
         steps: length of the chain that draws; 0 is as in training.
         batch: chains that run at once (memory only; the samples stay the same).
@@ -62,10 +99,12 @@ def command(
     opened = open_run(run, device)
     if steps:
         with_steps(opened, steps)
-    x = samples(opened.model, n, seed=seed, batch=batch, device=opened.device)
+    c = asked(opened.recipe, n, label)
+    x = samples(opened.model, n, c, seed=seed, batch=batch, device=opened.device)
     folder = opened.folder("sample")
     np.savez_compressed(folder / "samples.npz", x=x.numpy())
     text = f"{n} samples, drawn one stream of noise each." + (f" Chains of {steps} steps." if steps else "")
+    text += f" All under label {label}." if label >= 0 else ""
     found = result("sample", "Samples", seed, text)
     found.add(opened.recipe.show(x, folder / "samples.png", columns=columns))
     found.figures |= {"samples": n, "mean": float(x.mean()), "standard deviation": float(x.std())}
