@@ -10,12 +10,14 @@ from torch import nn
 
 from absynth.algorithms import Algorithm, AlternatingBackprop, LatentPrior
 from absynth.algorithms.coarse_to_fine import CoarseToFine
+from absynth.algorithms.cooperative import Cooperative
 from absynth.algorithms.diffusion_recovery import DiffusionRecovery
+from absynth.algorithms.dual_teaching import DualTeaching
 from absynth.algorithms.improved_contrastive_divergence import ImprovedContrastiveDivergence
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.algorithms.multigrid import MultiGrid
 from absynth.density import EBM
-from absynth.distributions import GaussianGenerator, StandardNormal, Uniform
+from absynth.distributions import GaussianGenerator, GaussianInference, StandardNormal, Uniform
 from absynth.networks.growing import GrowingConv
 from absynth.networks.mlp import mlp, mlp_f
 from absynth.networks.time_embedding import LevelMLP
@@ -83,6 +85,20 @@ def coarse_to_fine() -> CoarseToFine:
     return CoarseToFine(GrowingConv(1, (4,), 4), Uniform(1, 4, 4), samplers=[SHORT]).double()
 
 
+def cooperative() -> Cooperative:
+    return Cooperative(data_ebm(), generator(), StandardNormal(2).double(), sampler=SHORT)
+
+
+def cooperative_full() -> Cooperative:
+    latent = StandardNormal(2).double()
+    return Cooperative(data_ebm(), generator(), latent, sampler=SHORT, posterior_sampler=SHORT)
+
+
+def dual_teaching() -> DualTeaching:
+    latent, inference = StandardNormal(2).double(), GaussianInference(mlp([5, 8, 4], "silu")).double()
+    return DualTeaching(data_ebm(), generator(), inference, latent, sampler=SHORT, posterior_sampler=SHORT)
+
+
 # --- batches of n examples ------------------------------------------------------------------------------------------
 
 
@@ -125,5 +141,8 @@ CASES = {
     "ImprovedContrastiveDivergence": Case(improved_contrastive_divergence, vectors, ("ebm",)),
     "DiffusionRecovery": Case(diffusion_recovery, vectors, ("ebm",)),
     "MultiGrid": Case(multigrid, squares, ("ebm_0", "ebm_1")),
+    "Cooperative fast": Case(cooperative, vectors, ("ebm", "generator")),
+    "Cooperative full": Case(cooperative_full, vectors, ("ebm", "generator")),
+    "DualTeaching": Case(dual_teaching, vectors, ("ebm", "generator", "inference")),
     "CoarseToFine": Case(coarse_to_fine, squares, ("ebm",)),
 }

@@ -3,7 +3,9 @@
 from absynth.algorithms.algorithm import Algorithm, Chain
 from absynth.algorithms.alternating_backprop import AlternatingBackprop
 from absynth.algorithms.coarse_to_fine import CoarseToFine
+from absynth.algorithms.cooperative import Cooperative
 from absynth.algorithms.diffusion_recovery import DiffusionRecovery
+from absynth.algorithms.dual_teaching import DualTeaching
 from absynth.algorithms.improved_contrastive_divergence import ImprovedContrastiveDivergence
 from absynth.algorithms.latent_prior import LatentPrior
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
@@ -14,7 +16,9 @@ __all__ = [
     "AlternatingBackprop",
     "Chain",
     "CoarseToFine",
+    "Cooperative",
     "DiffusionRecovery",
+    "DualTeaching",
     "ImprovedContrastiveDivergence",
     "LatentPrior",
     "MaximumLikelihood",
