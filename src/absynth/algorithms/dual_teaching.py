@@ -72,7 +72,7 @@ class DualTeaching(Teaching):
         weights = f"generator_teaching={self.generator_teaching:g}, inference_teaching={self.inference_teaching:g}"
         return f"{super().extra_repr()}\n{weights}"
 
-    def posterior_start(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
+    def infer(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """ẑ ~ q_φ(z|x)."""
         with torch.no_grad():
             return self.inference(x, c).sample(rng)

@@ -83,13 +83,13 @@ class Teaching(Algorithm):
         """z̃ ``[b, *latent]``: the steps of ``posterior_sampler`` on p_α(z|x) from z."""
         return self.run_chain("posterior", "posterior_sampler", self.log_joint(x, c), z, rng=rng)
 
-    def posterior_start(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
+    def infer(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """Where a chain on z given x begins: p_0, or what a method's inference model says."""
         return self.latent.sample(len(x), rng)
 
     def sample_posterior(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
-        """z̃ ``[b, *latent]`` ~ p_α(z|x): ``posterior_sampler`` from ``posterior_start``."""
-        return self.revise_latent(x, self.posterior_start(x, c, rng=rng), c, rng=rng)
+        """z̃ ``[b, *latent]`` ~ p_α(z|x): ``posterior_sampler`` from ``infer``."""
+        return self.revise_latent(x, self.infer(x, c, rng=rng), c, rng=rng)
 
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """n drafts, revised."""
