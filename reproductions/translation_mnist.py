@@ -48,7 +48,7 @@ class FromPictures(Start):
         super().__init__()
         self.register_buffer("pictures", pictures, persistent=False)
 
-    def draw(self, x: Tensor, *, rng: Rng) -> tuple[Tensor, Ticket]:
+    def draw(self, x: Tensor, *, rng: Rng, index: Tensor | None = None) -> tuple[Tensor, Ticket]:
         u = uniform_like(x.new_empty(len(x)), rng)
         return self.pictures[(u * len(self.pictures)).long()], None
 

@@ -156,7 +156,7 @@ def test_trouble_in_one_process_rolls_back_both(two, tmp_path):
 
 def test_each_process_goes_on_with_its_own_chains(two):
     folder, *_ = two
-    banks = [buffers["start.bank"] for buffers in state(folder / "persistent")["buffers"]]
+    banks = [buffers["prior_start.bank"] for buffers in state(folder / "persistent")["buffers"]]
     assert len(banks) == 2
     assert not torch.equal(*banks)
     assert_same_run(folder / "persistent", folder / "cut")

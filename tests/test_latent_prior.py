@@ -136,11 +136,8 @@ X = 1.5 * noise(48, 4, seed=3)  # data the model does not fit, so that gradients
 class Swapped(LatentPrior):
     """z⁺ and z⁻ taken for each other."""
 
-    def sample_prior(self, n, c=None, *, rng):
-        return super().sample_posterior(X, c, rng=rng)
-
-    def sample_posterior(self, x, c=None, mask=None, *, rng):
-        return super().sample_prior(len(x), c, rng=rng)
+    def synthesize(self, batch, *, rng):
+        return super().synthesize(batch, rng=rng)[::-1]
 
 
 class Overweighted(LatentPrior):

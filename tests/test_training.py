@@ -30,20 +30,6 @@ CPU = torch.device("cpu")
 # Test-only recipes ---------------------------------------------------------------------------------------------------
 
 
-class PersistentPrior(LatentPrior):
-    """A latent prior whose prior chains survive between updates."""
-
-    def __init__(self, *arguments, start: Persistent, **samplers) -> None:
-        super().__init__(*arguments, **samplers)
-        self.start = start
-
-    def sample_prior(self, n, c=None, *, rng):
-        begin, ticket = self.start.draw(torch.empty(n, 2), rng=rng)
-        end = self.run_chain("prior", "prior_sampler", self.prior(c).log_density, begin, rng=rng)
-        self.start.keep(ticket, end)
-        return end
-
-
 @dataclass(frozen=True, kw_only=True)
 class PersistentToy(LatentPriorToy):
     """Persistent chains, averaged weights, slices and a schedule at once."""
@@ -60,12 +46,12 @@ class PersistentToy(LatentPriorToy):
 
     def algorithm(self) -> LatentPrior:
         a = super().algorithm()
-        return PersistentPrior(
+        return LatentPrior(
             a.prior,
             a.generator,
             prior_sampler=a.prior_sampler,
             posterior_sampler=a.posterior_sampler,
-            start=Persistent(16, a.prior.reference, 0.1, rng=stream(self.seed, 0, 0, 77)),
+            prior_start=Persistent(16, a.prior.reference, 0.1, rng=stream(self.seed, 0, 0, 77)),
         )
 
     def schedule(self, step: int) -> float:
@@ -169,7 +155,7 @@ def test_the_comparison_sees_a_chain_that_was_forgotten(tmp_path, monkeypatch):
 
     def forgets(self, state, remedies=None):
         load(self, state, remedies)
-        self.algorithm.start.bank.zero_()
+        self.algorithm.prior_start.bank.zero_()
 
     monkeypatch.setattr(training.Training, "load_state_dict", forgets)
     with pytest.raises(KeyboardInterrupt):

@@ -30,6 +30,8 @@ class Batch(NamedTuple):
     """Condition, one row an example: label, source image, history, time."""
     mask: Tensor | None = None
     """1 where x was observed (learning from incomplete data)."""
+    index: Tensor | None = None
+    """Each example's number in its data set, where chains are remembered by it ``[b]``."""
 
 
 @runtime_checkable

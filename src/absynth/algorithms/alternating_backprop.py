@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from absynth.algorithms.latent_prior import LatentPrior
 from absynth.density import EBM
 from absynth.distributions import observed_log_prob
+from absynth.samplers import Start
 from absynth.types import Batch, Conditional, Reference, Rng, Sampler
 
 
@@ -33,12 +34,24 @@ class AlternatingBackprop(LatentPrior):
     Args:
         reference: p_0.
         generator: p_β(x|z).
-        posterior_sampler: K_1 steps on p_θ(z|x), from p_0.
+        posterior_sampler: K_1 steps on p_θ(z|x).
+        posterior_start: where they begin: p_0, or, as in the paper, the example's last z (:class:`FromLast`).
     """
 
-    def __init__(self, reference: Reference, generator: Conditional, *, posterior_sampler: Sampler) -> None:
+    def __init__(
+        self,
+        reference: Reference,
+        generator: Conditional,
+        *,
+        posterior_sampler: Sampler,
+        posterior_start: Start | None = None,
+    ) -> None:
         super().__init__(
-            EBM(Flat(), reference), generator, prior_sampler=posterior_sampler, posterior_sampler=posterior_sampler
+            EBM(Flat(), reference),
+            generator,
+            prior_sampler=posterior_sampler,
+            posterior_sampler=posterior_sampler,
+            posterior_start=posterior_start,
         )
 
     def sample_prior(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
@@ -46,6 +59,6 @@ class AlternatingBackprop(LatentPrior):
         return self.prior.reference.sample(n, rng)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        x, c, mask = batch
-        z_pos = self.sample_posterior(x, c, mask, rng=rng)  # inferential back-propagation
+        x, c, mask, index = batch
+        z_pos = self.sample_posterior(x, c, mask, index=index, rng=rng)  # inferential back-propagation
         return {"generator": -observed_log_prob(self.generator(z_pos, c), x, mask).mean()}  # learning back-propagation

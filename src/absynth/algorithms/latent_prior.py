@@ -6,7 +6,8 @@ Pang, Han, Nijkamp, Zhu, Wu: "Learning Latent Space Energy-Based Prior Model", N
     p_α(z)    = exp(f_α(z)) p_0(z) / Z(α)                                    eq. (3)
     p_β(x|z)  = N(g_β(z), σ² I), or autoregressive for text                  eq. (4)
 
-Both chains start at p_0 in every update (short runs, eq. 9). The paper's Table 5 lists s_0 = 0.4 and s_1 = 0.1; its
+Both chains start at p_0 in every update (short runs, eq. 9); other starts are options that need fewer steps, and change
+which law the chains of K steps have. The paper's Table 5 lists s_0 = 0.4 and s_1 = 0.1; its
 authors' code uses these numbers as δ of z ← z + (δ²/2)·score + δ·ε, and so do the recipes here.
 """
 
@@ -18,6 +19,7 @@ from torch import Tensor
 from absynth.algorithms.algorithm import Algorithm
 from absynth.density import EBM, observe
 from absynth.distributions import observed_log_prob
+from absynth.samplers import FromInference, FromNoise, Start
 from absynth.types import Batch, Conditional, LogDensity, Rng, Sampler
 
 
@@ -29,16 +31,35 @@ class LatentPrior(Algorithm):
         generator: p_β(x|z).
         prior_sampler: K_0 steps on p_α, from p_0.
         posterior_sampler: K_1 steps on p_θ(z|x), from p_0.
+        prior_start: where the prior's chains begin while it learns, instead of p_0: persistent chains.
+        posterior_start: where the posterior's begin, instead of p_0: the example's last z.
+        inference: q_φ(z|x), a third player: posterior chains begin at its draws, and it learns where they end.
+        sample_rounds: times the prior's sampler runs on a fresh chain in ``sample_prior``; persistent chains have run
+            far longer than K_0 steps.
     """
 
     def __init__(
-        self, prior: EBM, generator: Conditional, *, prior_sampler: Sampler, posterior_sampler: Sampler
+        self,
+        prior: EBM,
+        generator: Conditional,
+        *,
+        prior_sampler: Sampler,
+        posterior_sampler: Sampler,
+        prior_start: Start | None = None,
+        posterior_start: Start | None = None,
+        inference: Conditional | None = None,
+        sample_rounds: int = 1,
     ) -> None:
         super().__init__()
         self.prior = prior
         self.generator = generator
+        self.inference = inference
         self.prior_sampler = prior_sampler
         self.posterior_sampler = posterior_sampler
+        self.prior_start = prior_start or FromNoise(prior.reference)
+        known = FromNoise(prior.reference) if inference is None else FromInference(inference)
+        self.posterior_start = posterior_start or known
+        self.sample_rounds = sample_rounds
 
     def extra_repr(self) -> str:
         return f"prior_sampler={self.prior_sampler}\nposterior_sampler={self.posterior_sampler}"
@@ -53,22 +74,42 @@ class LatentPrior(Algorithm):
     def sample_prior(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """z⁻ ~ p̃_α(z) ``[n, *latent]``: K_0 steps from p_0, eq. (9) with π = p_α."""
         prior = self.prior(c)
-        return self.run_chain("prior", "prior_sampler", prior.log_density, prior.reference.sample(n, rng), rng=rng)
+        z = prior.reference.sample(n, rng)
+        for _ in range(self.sample_rounds):
+            z = self.run_chain("prior", "prior_sampler", prior.log_density, z, rng=rng)
+        return z
 
-    def sample_posterior(self, x: Tensor, c: Tensor | None = None, mask: Tensor | None = None, *, rng: Rng) -> Tensor:
-        """z⁺ ~ p̃_θ(z|x) ``[b, *latent]``: K_1 steps from p_0, eq. (9) with π = p_θ(·|x)."""
-        start = self.prior(c).reference.sample(len(x), rng)
-        return self.run_chain("posterior", "posterior_sampler", self.log_joint(x, c, mask), start, rng=rng)
+    def sample_posterior(
+        self, x: Tensor, c: Tensor | None = None, mask: Tensor | None = None, *, rng: Rng, index: Tensor | None = None
+    ) -> Tensor:
+        """z⁺ ~ p̃_θ(z|x) ``[b, *latent]``: K_1 steps from p_0 or another start, eq. (9) with π = p_θ(·|x).
+
+        An ``index`` tells which training examples x are, for a start that remembers them.
+        """
+        first, ticket = self.posterior_start.draw(x, rng=rng, index=index)
+        z = self.run_chain("posterior", "posterior_sampler", self.log_joint(x, c, mask), first, rng=rng)
+        self.posterior_start.keep(ticket, z)
+        return z
+
+    def synthesize(self, batch: Batch, *, rng: Rng) -> tuple[Tensor, Tensor]:
+        """z⁻ and z⁺ ``[b, *latent]`` to learn from, each from its own start."""
+        x, c, mask, index = batch
+        first, ticket = self.prior_start.draw(x, rng=rng)
+        z_neg = self.run_chain("prior", "prior_sampler", self.prior(c).log_density, first, rng=rng)
+        self.prior_start.keep(ticket, z_neg)
+        return z_neg, self.sample_posterior(x, c, mask, index=index, rng=rng)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        x, c, mask = batch
-        z_neg = self.sample_prior(len(x), c, rng=rng)  # z⁻ ~ p̃_α(z)
-        z_pos = self.sample_posterior(x, c, mask, rng=rng)  # z⁺ ~ p̃_θ(z|x)
+        x, c, mask, _ = batch
+        z_neg, z_pos = self.synthesize(batch, rng=rng)  # z⁻ ~ p̃_α(z), z⁺ ~ p̃_θ(z|x)
         f = self.prior(c).f
-        return {
+        losses = {
             "prior": f(z_neg).mean() - f(z_pos).mean(),  # −δ̃_α(x), eq. (10)
             "generator": -observed_log_prob(self.generator(z_pos, c), x, mask).mean(),  # −δ̃_β(x), eq. (11)
         }
+        if self.inference is not None:
+            losses["inference"] = -self.inference(x).log_prob(z_pos).mean()  # −log q_φ(z⁺|x): it learns where to start
+        return losses
 
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """The generator's mode at n draws from the prior."""

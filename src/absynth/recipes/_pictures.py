@@ -60,7 +60,7 @@ class PictureRecipe(Recipe):
     def batches(self, start: int = 0) -> Iterator[Batch]:
         images = self.images("train")
         order = minibatches(len(images), self.batch, seed=self.seed, start=start)
-        return (Batch(images.batch(index)) for index in order)
+        return (Batch(images.batch(index), index=index) for index in order)
 
 
 @lru_cache(maxsize=4)

@@ -5,7 +5,7 @@ from absynth.samplers.hmc import HMC
 from absynth.samplers.langevin import Langevin
 from absynth.samplers.mala import MALA
 from absynth.samplers.preconditioned import Preconditioned
-from absynth.samplers.start import FromData, FromGenerator, FromNoise, Persistent, Start
+from absynth.samplers.start import FromData, FromGenerator, FromInference, FromLast, FromNoise, Persistent, Start
 from absynth.samplers.underdamped import Underdamped
 
 __all__ = [
@@ -14,6 +14,8 @@ __all__ = [
     "AnnealedLangevin",
     "FromData",
     "FromGenerator",
+    "FromInference",
+    "FromLast",
     "FromNoise",
     "Langevin",
     "Persistent",

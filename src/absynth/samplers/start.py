@@ -1,7 +1,7 @@
 """Where chains begin. A start is not the reference p_0: they coincide in latent space and differ in data space.
 
-``draw`` gives the first states and a ticket; ``keep`` hands back where the chains ended. Only :class:`Persistent` has a
-memory, and it lives in buffers, so a resumed run goes on with its chains.
+``draw`` gives the first states and a ticket; ``keep`` hands back where the chains ended. Only :class:`Persistent` and
+:class:`FromLast` have a memory, and it lives in buffers, so a resumed run goes on with its chains.
 """
 
 from __future__ import annotations
@@ -23,8 +23,14 @@ class Start(nn.Module, ABC):
     """Where chains begin."""
 
     @abstractmethod
-    def draw(self, x: Tensor, *, rng: Rng) -> tuple[Tensor, Ticket]:
-        """First states for ``len(x)`` chains, beside a batch of data ``x [b, *event]``."""
+    def draw(self, x: Tensor, *, rng: Rng, index: Tensor | None = None) -> tuple[Tensor, Ticket]:
+        """First states for ``len(x)`` chains, beside a batch of data ``x [b, *event]``.
+
+        Args:
+            x: the data.
+            rng: where fresh states come from.
+            index: ``[b]``, the examples' numbers in their data set, for a start that remembers each of them.
+        """
 
     def keep(self, ticket: Ticket, x: Tensor) -> None:
         """Take back the chains' last states. Nothing, unless the start remembers."""
@@ -37,7 +43,7 @@ class FromNoise(Start):
         super().__init__()
         self.reference = reference
 
-    def draw(self, x: Tensor, *, rng: Rng) -> tuple[Tensor, Ticket]:
+    def draw(self, x: Tensor, *, rng: Rng, index: Tensor | None = None) -> tuple[Tensor, Ticket]:
         return self.reference.sample(len(x), rng), None
 
 
@@ -48,7 +54,7 @@ class FromData(Start):
         super().__init__()
         self.noise = noise
 
-    def draw(self, x: Tensor, *, rng: Rng) -> tuple[Tensor, Ticket]:
+    def draw(self, x: Tensor, *, rng: Rng, index: Tensor | None = None) -> tuple[Tensor, Ticket]:
         x = x.detach()
         return (x + self.noise * noise_like(x, rng) if self.noise else x), None
 
@@ -74,7 +80,7 @@ class Persistent(Start):
     def extra_repr(self) -> str:
         return f"size={len(self.bank)}, restart={self.restart:g}"
 
-    def draw(self, x: Tensor, *, rng: Rng) -> tuple[Tensor, Ticket]:
+    def draw(self, x: Tensor, *, rng: Rng, index: Tensor | None = None) -> tuple[Tensor, Ticket]:
         if len(x) > len(self.bank):
             raise InputError(
                 f"a persistent bank must hold at least {len(x)} chains, got {len(self.bank)}: "
@@ -83,15 +89,55 @@ class Persistent(Start):
         # Rows are the first b of a random order, so that no chain is drawn twice in one batch.
         order = uniform_like(torch.empty(len(self.bank), dtype=x.dtype, device=x.device), rng).argsort()
         ticket = order[: len(x)]
+        return self._chains(ticket, x, rng), ticket
+
+    def _chains(self, ticket: Tensor, x: Tensor, rng: Rng) -> Tensor:
+        """The bank's rows ``ticket``, some of them restarted."""
         chains = self.bank[ticket]
         if self.restart:
             again = uniform_like(torch.empty(len(chains), dtype=x.dtype, device=x.device), rng) < self.restart
             fresh = self.reference.sample(len(chains), rng)
             chains = torch.where(again.view(-1, *[1] * (chains.ndim - 1)), fresh, chains)
-        return chains, ticket
+        return chains
 
     def keep(self, ticket: Ticket, x: Tensor) -> None:
-        self.bank[ticket] = x.detach()
+        if ticket is not None:
+            self.bank[ticket] = x.detach()
+
+
+class FromLast(Persistent):
+    """Every chain from where the last one of the same example ended: the posterior's persistent chains.
+
+    Alternating back-propagation infers so (Han et al. 2017): the generator moves little between two visits of an
+    example, so a few steps carry its z along. An example that is not of the data set begins at the reference.
+
+    A bank of one row an example: with several processes each remembers what itself has seen.
+    """
+
+    def draw(self, x: Tensor, *, rng: Rng, index: Tensor | None = None) -> tuple[Tensor, Ticket]:
+        if index is None:
+            return self.reference.sample(len(x), rng), None
+        if int(index.max()) >= len(self.bank):
+            raise InputError(
+                f"a bank of one row an example must have more than {int(index.max())} rows, got {len(self.bank)}: "
+                "make it as large as the data set"
+            )
+        return self._chains(index, x, rng), index
+
+
+class FromInference(Start):
+    """Every posterior chain from a draw of an inference model q_φ(z|x), which need not know the condition.
+
+    The model is a player of the algorithm, so it is held without being registered as a child of the start.
+    """
+
+    def __init__(self, inference: Conditional) -> None:
+        super().__init__()
+        self._inference = [inference]
+
+    def draw(self, x: Tensor, *, rng: Rng, index: Tensor | None = None) -> tuple[Tensor, Ticket]:
+        with torch.no_grad():
+            return self._inference[0](x).sample(rng).detach(), None
 
 
 class FromGenerator(Start):
@@ -105,7 +151,7 @@ class FromGenerator(Start):
         self._generator = [generator]
         self.latent = latent
 
-    def draw(self, x: Tensor, *, rng: Rng) -> tuple[Tensor, Ticket]:
+    def draw(self, x: Tensor, *, rng: Rng, index: Tensor | None = None) -> tuple[Tensor, Ticket]:
         z = self.latent.sample(len(x), rng)
         with torch.no_grad():
             return self._generator[0](z).mode.detach(), z
