@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from absynth.algorithms import Algorithm, AlternatingBackprop, LatentPrior
+from absynth.algorithms.amortized_latent_prior import AmortizedLatentPrior
 from absynth.algorithms.coarse_to_fine import CoarseToFine
 from absynth.algorithms.cooperative import Cooperative
 from absynth.algorithms.diffusion_recovery import DiffusionRecovery
@@ -18,6 +19,7 @@ from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.algorithms.multigrid import MultiGrid
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, GaussianInference, StandardNormal, Uniform
+from absynth.networks.flow import CouplingFlow
 from absynth.networks.growing import GrowingConv
 from absynth.networks.mlp import mlp, mlp_f
 from absynth.networks.time_embedding import LevelMLP
@@ -41,6 +43,14 @@ def prior() -> EBM:
 
 def latent_prior() -> LatentPrior:
     return LatentPrior(prior(), generator(), prior_sampler=SHORT, posterior_sampler=SHORT)
+
+
+def amortized_latent_prior() -> AmortizedLatentPrior:
+    inference = GaussianInference(mlp([5, 8, 4], "silu")).double()
+    flow = CouplingFlow(2, layers=2, width=8).double()
+    for p in flow.parameters():  # as made it is the identity, and its inner layers have no gradient
+        nn.init.normal_(p, std=0.3)
+    return AmortizedLatentPrior(prior(), generator(), inference, flow, prior_sampler=SHORT, posterior_sampler=SHORT)
 
 
 def alternating_backprop() -> AlternatingBackprop:
@@ -135,6 +145,7 @@ class Case:
 CASES = {
     "LatentPrior": Case(latent_prior, vectors, ("prior", "generator")),
     "AlternatingBackprop": Case(alternating_backprop, vectors, ("generator",)),
+    "AmortizedLatentPrior": Case(amortized_latent_prior, vectors, ("prior", "generator", "inference", "flow")),
     "MaximumLikelihood from noise": Case(short_run, vectors, ("ebm",)),
     "MaximumLikelihood persistent": Case(persistent, vectors, ("ebm",)),
     "MaximumLikelihood from data": Case(contrastive_divergence, vectors, ("ebm",)),

@@ -2,6 +2,7 @@
 
 from absynth.algorithms.algorithm import Algorithm, Chain
 from absynth.algorithms.alternating_backprop import AlternatingBackprop
+from absynth.algorithms.amortized_latent_prior import AmortizedLatentPrior
 from absynth.algorithms.coarse_to_fine import CoarseToFine
 from absynth.algorithms.cooperative import Cooperative
 from absynth.algorithms.diffusion_recovery import DiffusionRecovery
@@ -14,6 +15,7 @@ from absynth.algorithms.multigrid import MultiGrid
 __all__ = [
     "Algorithm",
     "AlternatingBackprop",
+    "AmortizedLatentPrior",
     "Chain",
     "CoarseToFine",
     "Cooperative",
