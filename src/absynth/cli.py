@@ -24,7 +24,7 @@ set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 TASKS = (
     "sample", "reconstruct", "interpolate", "chain", "detect", "evaluate",
-    "inpaint", "super_resolve", "translate", "compose", "likelihood",
+    "inpaint", "super_resolve", "translate", "compose", "likelihood", "revise",
 )  # fmt: skip
 """Each is a module of absynth.tasks with a function ``command``."""
 
@@ -36,7 +36,7 @@ HELP = """absynth: energy-based generative models.
   absynth interpolate RUN          between pictures             absynth evaluate RUN       how good it is
   absynth inpaint RUN              fill a hole                  absynth super_resolve RUN  fine from coarse
   absynth translate RUN            pictures into its domain     absynth compose RUN        product of several runs
-  absynth likelihood RUN           log Z and log p(x)
+  absynth likelihood RUN           log Z and log p(x)           absynth revise RUN         drafts and z, step by step
   absynth report RUN               one page with all of it      absynth results            the recorded figures
   absynth demo                     train and show everything on data that is already here, in about a minute
   absynth doctor                   what is installed, which device, where data is looked for

@@ -26,6 +26,7 @@ _SECTIONS = {
     "reconstruct": "Reconstruction",
     "interpolate": "Interpolation",
     "chain": "The chain",
+    "revise": "Revision",
     "detect": "Detection",
     "inpaint": "Inpainting",
     "super_resolve": "Super-resolution",
