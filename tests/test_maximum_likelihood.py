@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 import torch
@@ -12,7 +13,8 @@ from torch import nn
 
 from absynth.algorithms.improved_contrastive_divergence import ImageMoves, ImprovedContrastiveDivergence
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
-from absynth.density import EBM, product
+from absynth.data.images import digits
+from absynth.density import EBM, product, restrict
 from absynth.distributions import StandardNormal, Uniform
 from absynth.errors import InputError
 from absynth.metrics.grid import Grid
@@ -38,6 +40,13 @@ class Exact:
         weight = (self.grid.log_prob(log_density) + self.grid.log_cell).exp().detach()
         index = torch.multinomial(weight, len(x), replacement=True, generator=rng)
         return self.grid.points[index]
+
+
+class ShortRunDigits(ShortRunImages):
+    """scikit-learn's digits, 8×8."""
+
+    def read(self, split):
+        return digits(Path(), split)
 
 
 def small_ebm(seed: int = 0) -> EBM:
@@ -98,6 +107,76 @@ def test_the_noise_on_the_data_is_learned(rng):
     mean_is(found, exact_gradient(ebm, noisy))
     with pytest.raises(AssertionError):
         mean_is(found, exact_gradient(ebm, x))
+
+
+# Incomplete data -----------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class ExactCompletion(Exact):
+    """Exact for a law of the second coordinate given the first, too."""
+
+    def __call__(self, log_density, x, *, rng):
+        if not isinstance(log_density, restrict):
+            return super().__call__(log_density, x, rng=rng)
+        side = self.grid.points[:60, 1]
+        with torch.no_grad():
+            logits = torch.stack([log_density(torch.stack([x[:, 0], y.expand(len(x))], 1)) for y in side], 1)
+        return torch.stack([x[:, 0], side[torch.multinomial(logits.softmax(1), 1, generator=rng)[:, 0]]], 1)
+
+
+def test_with_missing_entries_the_gradient_is_that_of_the_likelihood_of_what_was_observed(rng):
+    """−∇ mean log Σ_{x_2} p_θ(x_1, x_2) by quadrature, half of the rows complete."""
+    ebm = small_ebm()
+    algorithm = MaximumLikelihood(ebm, start=FromNoise(ebm.reference), sampler=ExactCompletion(GRID))
+    x = torch.randn(200, 2, generator=rng, dtype=torch.float64) + 0.5
+    mask = torch.ones(200, 2)
+    mask[100:, 1] = 0
+    hidden = torch.where(mask.bool(), x, math.nan)  # whatever stands in the missing entries is never looked at
+    rows = []
+    for _ in range(100):
+        loss = algorithm.losses(Batch(hidden, mask=mask), rng=rng)["ebm"]
+        rows.append(torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters(ebm))]))
+    side = GRID.points[:60, 1]
+    completed = torch.stack([torch.stack([v.expand(60), side], 1) for v in x[100:, 0]])  # [100, 60, 2]
+    marginal = ebm().log_density(completed.flatten(0, 1)).view(100, 60).logsumexp(1) + math.log(0.2)
+    loss = GRID.log_integral(ebm().log_density) - torch.cat([ebm().log_density(x[:100]), marginal]).mean()
+    wanted = torch.cat([g.flatten() for g in torch.autograd.grad(loss, parameters(ebm))])
+    mean_is(torch.stack(rows), wanted)
+    filled = torch.where(mask.bool(), x, 0.0)
+    with pytest.raises(AssertionError):  # control: zeros in place of the recovery chain
+        mean_is(gradients(algorithm, filled, rng, 100), wanted)
+    with pytest.raises(AssertionError):  # control: the likelihood of the complete data
+        mean_is(torch.stack(rows), exact_gradient(ebm, x))
+
+
+def test_a_recovery_chain_leaves_what_was_observed(rng):
+    ebm = small_ebm()
+    algorithm = MaximumLikelihood(ebm, start=FromNoise(ebm.reference), sampler=Langevin(3, 0.3))
+    x = torch.randn(6, 2, generator=rng, dtype=torch.float64)
+    mask = torch.tensor([[1, 0]] * 3 + [[0, 1]] * 3)
+    found = algorithm.recover(x, mask, rng=rng)
+    assert torch.equal(found[mask.bool()], x[mask.bool()])
+    assert (found != x)[~mask.bool()].all()
+    assert set(algorithm.chains) == {"recovery"}  # the guard must not take it for a chain that feeds learning
+
+
+def test_a_recipe_hides_the_same_pixels_of_a_picture_in_every_epoch():
+    recipe = ShortRunDigits(missing=0.4, batch=100)
+    seen: dict[int, torch.Tensor] = {}
+    shares = []
+    for batch, _ in zip(recipe.batches(), range(40), strict=False):  # more than two epochs
+        assert batch.mask is not None
+        assert batch.index is not None
+        assert batch.mask.shape == batch.x.shape
+        assert (batch.x[batch.mask == 0] == 0).all()
+        shares.append(batch.mask.float().mean())
+        for i, mask in zip(batch.index.tolist(), batch.mask, strict=True):
+            assert torch.equal(seen.setdefault(i, mask), mask)
+    assert float(torch.stack(shares).mean()) == pytest.approx(0.6, abs=0.01)
+    assert next(ShortRunDigits().batches()).mask is None
+    with pytest.raises(InputError, match="--missing"):
+        ShortRunImages(missing=1.0)
 
 
 # Starts --------------------------------------------------------------------------------------------------------------

@@ -105,7 +105,7 @@ class ImprovedContrastiveDivergence(MaximumLikelihood):
         self.energy_penalty = energy_penalty
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        x_pos, c = self.observed(batch.x, rng=rng), batch.c
+        x_pos, c = self.observed(batch, rng=rng), batch.c
         x_neg, bank = self.synthesize_through(x_pos, c, rng=rng)
         f_pos, f_neg = self.ebm(c).f(x_pos), self.ebm(c).f(x_neg.detach())
         gap = f_neg.mean() - f_pos.mean()  # contrastive divergence

@@ -15,6 +15,12 @@ What stands in for p_θ in (1) is the law of the chains, and the start decides w
 * :class:`Persistent`: chains that go on between updates, and so follow p_θ as it changes: maximum likelihood.
 * :class:`FromData`: contrastive divergence, the gradient of KL(data ‖ p_θ) − KL(M_θ data ‖ p_θ) but for one term.
 
+Where only a part of x was observed (``Batch.mask``), the other part is missing data: a second chain, on the law of the
+missing entries given those observed, recovers it, and (1) compares the two chains (Xie, Zhu, Wu, CVPR 2017,
+arXiv:1606.00972, "learning from incomplete data"; Fisher's identity):
+
+    L'(θ)  = E_data[E_{p_θ(x_missing | x_observed)}[∇_θ f_θ(x)]] − E_{p_θ}[∇_θ f_θ(x)]                  (3)
+
 The image literature writes (2) as x + η∇f + s·ε with η and s apart: δ = √(2η), τ = s. Such a chain samples p_θ^{1/T} at
 temperature T = s²/(2η) = (τ/δ)²; where T is far below 1, f is no log density and only f/T is.
 """
@@ -25,7 +31,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from absynth.algorithms.algorithm import Algorithm
-from absynth.density import EBM
+from absynth.density import EBM, restrict
 from absynth.errors import InputError
 from absynth.samplers import FromNoise, Persistent, Start
 from absynth.seeding import noise_like
@@ -75,9 +81,23 @@ class MaximumLikelihood(Algorithm):
         """Where a chain begins that has no data beside it: the start's own law, else p_0."""
         return self.start.reference if isinstance(self.start, FromNoise | Persistent) else self.ebm.reference
 
-    def observed(self, x: Tensor, *, rng: Rng) -> Tensor:
-        """x⁺ ``[b, *event]``: the data, with their noise."""
-        return x + self.data_noise * noise_like(x, rng) if self.data_noise else x
+    def observed(self, batch: Batch, *, rng: Rng) -> Tensor:
+        """x⁺ ``[b, *event]``: the data, with their noise; where a part is missing, recovered by a chain of its own."""
+        x = batch.x + self.data_noise * noise_like(batch.x, rng) if self.data_noise else batch.x
+        return x if batch.mask is None else self.recover(x, batch.mask, batch.c, rng=rng)
+
+    def recover(self, x: Tensor, mask: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
+        """x ``[b, *event]`` with a draw of what it lacks: K steps of (2) on p(x_missing | x_observed), from ``origin``.
+
+        Args:
+            x: the data; what stands where ``mask`` is 0 is never looked at.
+            mask: 1 where x was observed, broadcast against x.
+            c: their condition.
+            rng: source of randomness.
+        """
+        known = restrict(self.ebm(c).log_density, mask.bool(), x)
+        start = known.fill(self.origin.sample(len(x), rng))
+        return known.fill(self.run_chain("recovery", "sampler", known, start, rng=rng))
 
     def synthesize(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """x⁻ ``[b, *event]``, one chain beside each of x: K steps of (2) from the start."""
@@ -87,10 +107,10 @@ class MaximumLikelihood(Algorithm):
         return x_neg
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        x_pos = self.observed(batch.x, rng=rng)
+        x_pos = self.observed(batch, rng=rng)
         x_neg = self.synthesize(x_pos, batch.c, rng=rng)
         f = self.ebm(batch.c).f
-        return {"ebm": f(x_neg).mean() - f(x_pos).mean()}  # −L'(θ), (1)
+        return {"ebm": f(x_neg).mean() - f(x_pos).mean()}  # −L'(θ), (1) and (3)
 
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """n fresh chains ``[n, *event]`` of ``sample_rounds`` · K steps from ``origin``."""

@@ -9,6 +9,7 @@ image recipes are this one with a data set's own numbers.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -26,11 +27,13 @@ from absynth.networks.mlp import Activation
 from absynth.recipes._pictures import PictureRecipe
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import FromData, FromNoise, Langevin, Persistent, Start
-from absynth.seeding import stream
-from absynth.types import Reference
+from absynth.seeding import Streams, stream, uniform_like
+from absynth.types import Batch, Reference
 
 BANK = int.from_bytes(b"bank", "big")
 """Keeps the first bank apart from a step's noise."""
+HIDDEN = int.from_bytes(b"hide", "big")
+"""And the hidden pixels of a picture from all other noise of a seed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -62,6 +65,8 @@ class ShortRunImages(PictureRecipe):
     """T, the temperature that is really sampled, s²/(2η); 1 is true Langevin."""
     sample_rounds: int = 1
     """Times K steps run for a fresh sample; 1 is the short run, persistent models want more."""
+    missing: float = 0.0
+    """Share of the pixels that are hidden, the same ones of a picture always: learning from incomplete data."""
     data_noise: float = 0.03
     """Standard deviation of noise added to the data; less is sharper, and less stable."""
     lr: float = 1e-4
@@ -82,10 +87,23 @@ class ShortRunImages(PictureRecipe):
     """Out of the way: δ²λ tells how wide a chain samples in equilibrium, which one at T = 5e-5 never comes near."""
 
     def __post_init__(self) -> None:
+        if not 0 <= self.missing < 1:
+            raise InputError(f"--missing is a share of the pixels, at least 0 and below 1, got {self.missing:g}")
         if self.method == "improved_cd" and self.start != "persistent":
             raise InputError(
                 f"improved_cd needs a bank to keep apart from, got --start {self.start}: add --start persistent"
             )
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        found = super().batches(start)
+        return map(self.hide, found) if self.missing else found
+
+    def hide(self, batch: Batch) -> Batch:
+        """The batch with a share of its pixels unseen; which follow from (seed, picture) alone."""
+        assert batch.index is not None
+        u = uniform_like(batch.x[:, :1], Streams(self.seed ^ HIDDEN, batch.index.tolist()))
+        mask = (u >= self.missing).to(batch.x.dtype).expand_as(batch.x)
+        return batch._replace(x=batch.x * mask, mask=mask)
 
     def algorithm(self) -> MaximumLikelihood:
         shape = (self.channels, self.size, self.size)
