@@ -1,0 +1,133 @@
+"""Text, one example a line: published sets and a user's own file. ``reader(root, split) -> Text``.
+
+Readers look for the files in the set's own folder of ``root`` (see :func:`absynth.data.images.find_root`), gzipped or
+not, and never download.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from absynth.errors import InputError
+
+Part = Literal["train", "valid", "test"]
+
+HELD_OUT = 10
+"""Of a user's own lines, every tenth is held out."""
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Text:
+    """Lines, and a label for each where the set has them."""
+
+    lines: Sequence[str]
+    labels: Int64[Tensor, "n"] | None
+    name: str
+
+    def __len__(self) -> int:
+        return len(self.lines)
+
+    def __repr__(self) -> str:
+        return f"Text({self.name}: {len(self)} lines{'' if self.labels is None else ', labelled'})"
+
+
+def ptb(root: Path, split: Part) -> Text:
+    """Penn Treebank in Mikolov's form (2010): 42,068 / 3,370 / 3,761 sentences, 10,000 words, numbers are N."""
+    return Text(_sentences(_find(root, "ptb", f"ptb.{split}.txt")), None, f"ptb {split}")
+
+
+def yelp(root: Path, split: Part) -> Text:
+    """Yelp reviews by sentence (Shen et al. 2017), label 0 negative, 1 positive.
+
+    ``valid`` is the file called dev. The training file is large and not always at hand; a recipe may train on dev.
+    """
+    part = "dev" if split == "valid" else split
+    parts = [_sentences(_find(root, "yelp", f"sentiment.{part}.{label}.txt")) for label in (0, 1)]
+    labels = torch.cat([torch.full((len(lines),), label) for label, lines in enumerate(parts)])
+    return Text([*parts[0], *parts[1]], labels, f"yelp {part}")
+
+
+def ag_news(root: Path, split: Part) -> Text:
+    """AG's news (Zhang et al. 2015): title and description; labels 0 to 3 are world, sports, business, science.
+
+    ``train`` is the official file or its first 5,000 lines, ``valid`` the 1,000 that were set aside.
+    """
+    names = {"train": ("train.csv", "train_subset_5k.csv"), "valid": ("dev_subset_1k.csv",), "test": ("test.csv",)}
+    path = _find(root, "ag_news", *names[split])
+    lines, labels = [], []
+    for number, row in enumerate(csv.reader(_lines(path)), 1):
+        if len(row) < 2 or row[0] not in {"1", "2", "3", "4"}:
+            raise InputError(f"{path}, line {number}: expected a class 1 to 4 and text, got {row[:2]}")
+        labels.append(int(row[0]) - 1)
+        lines.append(" ".join(" ".join(row[1:]).replace("\\", " ").split()))
+    return Text(lines, torch.tensor(labels), f"ag_news {split}")
+
+
+def dialogues(root: Path, split: Part) -> list[list[str]]:
+    """DailyDialog (Li et al. 2017): every dialogue as its utterances."""
+    part = {"train": ("train.txt", "train_subset.txt"), "valid": ("validation.txt",), "test": ("test.txt",)}[split]
+    found = []
+    for line in _lines(_find(root, "dailydialog", *part)):
+        utterances = [" ".join(u.split()) for u in line.split("__eou__")]
+        found.append([u for u in utterances if u])
+    return found
+
+
+def dailydialog(root: Path, split: Part) -> Text:
+    """DailyDialog, one utterance a line."""
+    return Text([u for dialogue in dialogues(root, split) for u in dialogue], None, f"dailydialog {split}")
+
+
+def text_file(path: Path, split: Part) -> Text:
+    """A user's own file, one sentence a line, utf-8, gzipped or not: every tenth line is held out (valid and test).
+
+    Raises:
+        InputError: there is no such file, it is no text, or it holds fewer than ten lines.
+    """
+    if not path.is_file():
+        raise InputError(f"expected a text file, one sentence a line, found none at {path}: give --data FILE")
+    lines = _sentences(path)
+    if len(lines) < HELD_OUT:
+        raise InputError(f"{path}: expected at least {HELD_OUT} lines that are not empty, got {len(lines)}")
+    chosen = [line for i, line in enumerate(lines, 1) if (i % HELD_OUT == 0) == (split != "train")]
+    return Text(chosen, None, path.name)
+
+
+def _sentences(path: Path) -> list[str]:
+    """Lines with single spaces, none of them empty."""
+    return [line for line in (" ".join(line.split()) for line in _lines(path)) if line]
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        return raw.decode("utf-8-sig").splitlines()
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(
+            f"{path}: expected text in utf-8, gzipped or not, got a file that is neither ({reason})"
+        ) from error
+
+
+def _find(root: Path, folder: str, *names: str) -> Path:
+    """The first file there is, gzipped or not, in the set's own folder, in ``text``, or in ``root`` itself."""
+    places = [root / folder, root / "text" / folder, root]
+    for name in names:
+        for place in places:
+            for path in (place / name, place / f"{name}.gz"):
+                if path.is_file():
+                    return path
+    raise InputError(
+        f"{folder} not found: expected {' or '.join(names)} (or .gz) in {' or '.join(map(str, places))}; put it there, "
+        "or point ABSYNTH_DATA or --data at the folder that holds it"
+    )

@@ -1,0 +1,236 @@
+"""Sequences: vocabularies and readers round trip, and p(x|z) is the law that it says, by enumeration."""
+
+from __future__ import annotations
+
+import gzip
+import itertools
+
+import pytest
+import torch
+
+from absynth.data import text
+from absynth.data.vocabulary import CHARACTERS, END, PAD, UNKNOWN, Vocabulary, byte_pairs, most_frequent
+from absynth.errors import InputError
+from absynth.networks.recurrent import RecurrentGenerator
+from absynth.seeding import Streams, noise_like, stream
+
+F64 = torch.float64
+LINES = ["the cat sat on the mat", "the dog sat", "a cat  and a dog", "on the mat the cat sat"]
+
+# --- vocabularies ---------------------------------------------------------------------------------------------------
+
+
+def test_words_round_trip_and_rank_by_frequency():
+    words = Vocabulary(most_frequent(LINES, 100))
+    assert words.tokens[3:6] == ("the", "cat", "sat")
+    for line in LINES:
+        assert words.decode(words.encode(line)) == " ".join(line.split())
+    assert words.encode("the zebra")[1:] == [UNKNOWN, END]
+    assert len(Vocabulary(most_frequent(LINES, 5))) == 5
+
+
+def test_a_texts_own_unk_is_the_unknown_token_and_pad_is_never_read_from_text():
+    words = Vocabulary(most_frequent(["a <unk> <pad> b", "<end>"], 50))
+    assert words.tokens[3:] == ("a", "b")
+    assert words.encode("a <unk> <pad> <end>") == [3, UNKNOWN, UNKNOWN, UNKNOWN, END]
+
+
+def test_characters_round_trip():
+    v = Vocabulary(most_frequent(["C(=O) N\n"], 50, pattern=CHARACTERS), pattern=CHARACTERS, join="")
+    assert v.decode(v.encode("N(=O)C C")) == "N(=O)C C"
+    assert v.encode("X")[0] == UNKNOWN
+
+
+def test_byte_pairs_round_trip_and_are_rebuilt_from_what_a_recipe_records():
+    pytest.importorskip("tokenizers")
+    tokens, merges = byte_pairs(LINES * 5, 40)
+    v = Vocabulary(tokens, merges=merges)
+    assert len(v) <= 40
+    assert len(set(map(len, map(v.split, ["the", "cat the the"])))) == 2
+    for line in ["the cat sat on the mat", "the dog and that moth"]:
+        assert v.decode(v.encode(line)) == line
+        assert UNKNOWN not in v.encode(line)
+    assert UNKNOWN in v.encode("cat %")
+    assert v.split("the")[0] == "▁the", "a frequent word is one token"
+
+
+def test_rows_are_padded_and_long_lines_left_out_or_cut():
+    words = Vocabulary(most_frequent(LINES, 100))
+    rows = words.rows(["the cat", "the cat sat on the mat", ""], 4)
+    assert rows.tolist() == [[*words.encode("the cat"), PAD]]
+    cut = words.rows(["the cat sat on the mat"], 4, keep_long=True)
+    assert words.texts(cut) == ["the cat sat on"]
+    assert END not in cut
+
+
+@pytest.mark.parametrize(
+    ("do", "match"),
+    [
+        (lambda: Vocabulary(["a", "a"]), "twice"),
+        (lambda: most_frequent(LINES, 3), "more than the 3 special"),
+        (lambda: Vocabulary(["a"]).rows(["a a a a"], 3), "1 to 2 tokens, got none"),
+    ],
+)
+def test_bad_vocabularies_are_one_line(do, match):
+    with pytest.raises(InputError, match=match) as error:
+        do()
+    assert "\n" not in str(error.value)
+
+
+# --- readers --------------------------------------------------------------------------------------------------------
+
+
+def test_a_users_file_holds_every_tenth_line_out(tmp_path):
+    path = tmp_path / "mine.txt"
+    path.write_text("\n".join(f"line  {i}" for i in range(1, 31)) + "\n\n")
+    assert text.text_file(path, "test").lines == ["line 10", "line 20", "line 30"]
+    assert len(text.text_file(path, "train")) == 27
+    zipped = tmp_path / "mine.txt.gz"
+    zipped.write_bytes(gzip.compress(path.read_bytes()))
+    assert text.text_file(zipped, "train").lines == text.text_file(path, "train").lines
+
+
+def test_bad_files_are_one_line(tmp_path):
+    few, binary, cut = tmp_path / "few.txt", tmp_path / "b.txt", tmp_path / "c.txt.gz"
+    few.write_text("one\ntwo\n")
+    binary.write_bytes(b"\xff\xfe\x00\xff")
+    cut.write_bytes(gzip.compress(b"a\n" * 100)[:20])
+    for path, match in ((few, "at least 10"), (binary, "utf-8"), (cut, "utf-8"), (tmp_path / "no", "none at")):
+        with pytest.raises(InputError, match=match) as error:
+            text.text_file(path, "train")
+        assert "\n" not in str(error.value)
+    with pytest.raises(InputError, match=r"ptb not found: expected ptb\.train\.txt"):
+        text.ptb(tmp_path, "train")
+
+
+def test_labelled_sets_and_dialogues(tmp_path):
+    (tmp_path / "sentiment.dev.0.txt").write_text("bad .\nworse .\n")
+    (tmp_path / "sentiment.dev.1.txt").write_text("good .\n")
+    found = text.yelp(tmp_path, "valid")
+    assert (found.lines, found.labels.tolist()) == (["bad .", "worse .", "good ."], [0, 0, 1])
+    (tmp_path / "test.csv").write_text('"3","A, title","two\\lines"\n')
+    assert text.ag_news(tmp_path, "test").lines == ["A, title two lines"]
+    assert text.ag_news(tmp_path, "test").labels.tolist() == [2]
+    (tmp_path / "validation.txt").write_text("Hi . __eou__ Ho ! __eou__\n")
+    assert text.dialogues(tmp_path, "valid") == [["Hi .", "Ho !"]]
+    (tmp_path / "train.csv").write_text('"9","x"\n')
+    with pytest.raises(InputError, match=r"line 1: expected a class 1 to 4"):
+        text.ag_news(tmp_path, "train")
+
+
+def test_penn_treebank_is_the_complete_one(data_root):
+    assert [len(text.ptb(data_root, split)) for split in ("train", "valid", "test")] == [42068, 3370, 3761]
+
+
+# --- p(x|z) ---------------------------------------------------------------------------------------------------------
+
+SIZE, LENGTH = 5, 3  # tokens END, UNKNOWN and two more, three places: 1 + 3 + 9 ended or full sequences and 27 full
+
+
+def small(latent: int = 2, size: int = SIZE, length: int = LENGTH) -> RecurrentGenerator:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = RecurrentGenerator(size, latent=latent, embedding=4, hidden=6, length=length).double()
+        for p in net.parameters():
+            torch.nn.init.normal_(p, std=0.7)  # far from uniform, so that an error shows
+    return net
+
+
+def z(n: int, latent: int = 2) -> torch.Tensor:
+    return noise_like(torch.empty(n, latent, dtype=F64), stream(3))
+
+
+def all_sequences() -> torch.Tensor:
+    rows = []
+    for k in range(LENGTH):
+        rows += [[*body, END, *[PAD] * (LENGTH - k - 1)] for body in itertools.product(range(2, SIZE), repeat=k)]
+    rows += list(itertools.product(range(2, SIZE), repeat=LENGTH))
+    return torch.tensor(rows)
+
+
+def test_all_sequences_together_have_probability_one():
+    x = all_sequences()
+    net = small()
+    for row in z(3):
+        total = net(row.expand(len(x), -1)).log_prob(x).exp().sum()
+        torch.testing.assert_close(total, torch.tensor(1.0, dtype=F64), rtol=1e-12, atol=0)
+
+
+def test_log_prob_is_the_product_of_single_steps():
+    """By hand, one cell at a time: z in the first state and beside every token."""
+    net, zs = small(), z(1)
+    x = torch.tensor([[3, 2, 1]])
+    h = (net.first.weight @ zs[0] + net.first.bias)[None]
+    state, total = (h[None], torch.zeros_like(h)[None]), 0.0
+    for before, token in ((PAD, 3), (3, 2), (2, 1)):
+        out, state = net.lstm(torch.cat([net.embedding.weight[before], zs[0]])[None, None], state)
+        total += net.output(out[0, 0]).log_softmax(0)[token - 1]
+    torch.testing.assert_close(net(zs).log_prob(x)[0], total)
+
+
+def test_padding_changes_nothing():
+    net, zs = small(length=6), z(4)
+    x = all_sequences()[[0, 2, 5, 9]]
+    wide = torch.nn.functional.pad(x, (0, 3), value=PAD)
+    torch.testing.assert_close(net(zs).log_prob(wide), net(zs).log_prob(x))
+    alone = torch.stack([net(zs[i : i + 1]).log_prob(x[i : i + 1])[0] for i in range(4)])
+    torch.testing.assert_close(net(zs).log_prob(x), alone)
+    assert (net(zs).log_probs(wide)[wide == PAD] == 0).all()
+
+
+@pytest.mark.parametrize("kind", ["generator", "streams"])
+def test_samples_follow_the_enumerated_law(kind):
+    n = 6000
+    net, x = small(), all_sequences()
+    zs = z(1).expand(n, -1)
+    rng = stream(5) if kind == "generator" else Streams(5, range(n))
+    draws = net(zs).sample(rng)
+    probability = net(z(1).expand(len(x), -1)).log_prob(x).exp()
+    counts = torch.stack([(draws == row).all(1).sum() for row in x])
+    assert counts.sum() == n, "every sample is one of the sequences, padded after its end"
+    expected = n * probability.detach()
+    often = expected > 5
+    statistic = (((counts - expected) ** 2) / expected)[often].sum()
+    assert statistic < 90, "chi-squared of at most 39 degrees of freedom: above 90 once in 1e5"
+    greedy_instead = net(zs).mode
+    wrong = torch.stack([(greedy_instead == row).all(1).sum() for row in x])
+    assert (((wrong - expected) ** 2) / expected)[often].sum() > 1000, "the test must see a wrong law"
+
+
+def test_row_i_of_a_sample_follows_from_its_own_stream():
+    net, zs = small(length=8), z(6)
+    many = net(zs).sample(Streams(1, range(6)))
+    for i in range(6):
+        assert torch.equal(net(zs[i : i + 1]).sample(Streams(1, range(i, i + 1)))[0], many[i])
+
+
+def test_the_greedy_sequence_takes_the_best_token_at_every_place():
+    net, zs = small(), z(5)
+    x = net(zs).mode
+    for row, token_row in enumerate(x):
+        for t in range(LENGTH):
+            if token_row[t] == PAD:
+                assert END in token_row[:t]
+                continue
+            others = token_row.repeat(SIZE - 1, 1)
+            others[:, t] = torch.arange(1, SIZE)
+            others[:, t + 1 :] = PAD
+            best = net(zs[row].expand(SIZE - 1, -1)).log_probs(others)[:, t].argmax() + 1
+            assert best == token_row[t]
+
+
+def test_a_condition_is_appended_to_z_and_no_z_makes_a_language_model():
+    net = small(latent=3)
+    zs, c = z(4), torch.tensor([[1], [0], [1], [0]])
+    x = all_sequences()[:4]
+    torch.testing.assert_close(net(zs, c).log_prob(x), net(torch.cat([zs, c.double()], 1)).log_prob(x))
+    model = small(latent=0)
+    total = model(torch.empty(len(all_sequences()), 0, dtype=F64)).log_prob(all_sequences()).exp().sum()
+    torch.testing.assert_close(total, torch.ones_like(total), rtol=1e-12, atol=0)
+
+
+def test_gradients_reach_z_and_every_parameter():
+    net, zs = small(), z(4).requires_grad_()
+    net(zs).log_prob(all_sequences()[:4]).sum().backward()
+    assert (zs.grad.abs().sum(1) > 0).all()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
