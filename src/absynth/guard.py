@@ -22,14 +22,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
 import torch
 from torch import Tensor
 
 from absynth.algorithms import Algorithm, Chain
 from absynth.distributions import sum_event
-from absynth.samplers import engine
+from absynth.samplers import altered, engine
 from absynth.seeding import noise_like
 from absynth.types import Rng
 
@@ -92,7 +92,7 @@ class Remedies:
             changes = {"step_size": sampler.step_size * factor}
             if noise_scale is not None:  # keeps the temperature that the recipe chose
                 changes["noise_scale"] = noise_scale * factor
-            setattr(algorithm, name, replace(sampler, **changes))
+            setattr(algorithm, name, altered(sampler, **changes))
 
 
 class History:

@@ -9,20 +9,25 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Literal
 
-from torch import nn
+from torch import Generator, nn
 from torch.optim import Adam, Optimizer
 
 from absynth.algorithms import AlternatingBackprop, LatentPrior
 from absynth.data import anomaly
 from absynth.data.images import Images
 from absynth.density import EBM
-from absynth.distributions import GaussianGenerator, StandardNormal
+from absynth.distributions import GaussianGenerator, GaussianInference, StandardNormal
 from absynth.errors import InputError
 from absynth.networks.deconvnet import deconv_generator, deconv_generator_cifar10
+from absynth.networks.encoder import mlp_encoder
 from absynth.networks.mlp import Activation, mlp_f, mlp_generator, xavier_normal
 from absynth.recipes._pictures import PictureRecipe
 from absynth.recipes.recipe import Recipe
-from absynth.samplers import Langevin
+from absynth.samplers import FromLast, Langevin, Persistent
+from absynth.seeding import stream
+
+BANK = int.from_bytes(b"bank", "big")
+"""Tells the noise of the first banks of chains from all other noise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,25 +68,59 @@ class LatentPriorImages(PictureRecipe):
     """Adam's first β, for both players."""
     init: Literal["xavier", "default"] = "xavier"
     """Initial weights: Xavier normal (appendix B), or torch's own."""
+    prior_start: Literal["noise", "persistent"] = "noise"
+    """Where prior chains begin: p_0 as in the paper, or where they ended in the update before."""
+    sample_rounds: int = 1
+    """Times the prior chain runs for a sample; persistent chains have run far longer than K_0 steps."""
+    posterior_start: Literal["noise", "last", "inference"] = "noise"
+    """Where posterior chains begin: p_0 as in the paper, the picture's last z, or a learned inference model."""
+    examples: int = 0
+    """Pictures whose last z is kept, with --posterior_start last; 0: all that there are."""
+    inference_width: int = 200
+    """Hidden units of the inference model, with --posterior_start inference."""
+    inference_lr: float = 1e-3
+    """Adam's rate for the inference model."""
 
     def images(self, split: Literal["train", "test"]) -> Images:
         if self.anomaly >= 0:
             return anomaly.held_out(self.read("train"), self.read("test"), self.anomaly)[split]
         return super().images(split)
 
+    def resolve(self) -> Recipe:
+        found = super().resolve()
+        if self.posterior_start == "last" and not self.examples:
+            found = replace(found, examples=len(self.images("train")))
+        return found
+
     def algorithm(self) -> LatentPrior:
         generator = GaussianGenerator(self._init(self._generator_net()), self.std)
         reference = StandardNormal(self.latent)
         posterior_sampler = Langevin(self.posterior_steps, self.posterior_step_size)
+        last = FromLast(self.examples, reference, rng=self._begin(1)) if self.posterior_start == "last" else None
         if self.prior == "gaussian":
-            return AlternatingBackprop(reference, generator, posterior_sampler=posterior_sampler)
+            if self.posterior_start == "inference":
+                raise InputError("--prior gaussian has no inference model, got --posterior_start inference: give last")
+            return AlternatingBackprop(reference, generator, posterior_sampler=posterior_sampler, posterior_start=last)
         f = self._init(mlp_f(self.latent, self.nef, self.ebm_activation))
+        persistent = Persistent(self.batch, reference, rng=self._begin(0)) if self.prior_start == "persistent" else None
         return LatentPrior(
             EBM(f, reference),
             generator,
             prior_sampler=Langevin(self.prior_steps, self.prior_step_size),
             posterior_sampler=posterior_sampler,
+            prior_start=persistent,
+            posterior_start=last,
+            inference=self._inference() if self.posterior_start == "inference" else None,
+            sample_rounds=self.sample_rounds,
         )
+
+    def _begin(self, bank: int) -> Generator:
+        """What draws the first states of a bank of chains."""
+        return stream(self.seed, 0, 0, BANK, bank)
+
+    def _inference(self) -> GaussianInference:
+        shape = (self.channels, self.size, self.size)
+        return GaussianInference(mlp_encoder(shape, self.latent, self.inference_width, hidden=1))
 
     def _generator_net(self) -> nn.Module:
         if self.generator == "mlp":
@@ -100,8 +139,10 @@ class LatentPriorImages(PictureRecipe):
         rates = {"prior": self.prior_lr, "generator": self.generator_lr}
         if self.prior == "gaussian":
             del rates["prior"]
+        if self.posterior_start == "inference":
+            rates["inference"] = self.inference_lr
         betas = (self.beta1, 0.999)
-        return {k: Adam(algorithm.get_submodule(k).parameters(), lr, betas) for k, lr in rates.items()}
+        return {k: Adam(algorithm.get_submodule(k).parameters(), lr, betas, fused=True) for k, lr in rates.items()}
 
     def tiny(self) -> Recipe:
         return replace(

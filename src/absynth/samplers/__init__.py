@@ -1,5 +1,6 @@
 """Samplers: frozen dataclasses of numbers that move b chains."""
 
+from absynth.samplers.adapted import Adapted
 from absynth.samplers.annealed import AnnealedLangevin
 from absynth.samplers.hmc import HMC
 from absynth.samplers.langevin import Langevin
@@ -7,10 +8,12 @@ from absynth.samplers.mala import MALA
 from absynth.samplers.preconditioned import Preconditioned
 from absynth.samplers.start import FromData, FromGenerator, FromInference, FromLast, FromNoise, Persistent, Start
 from absynth.samplers.underdamped import Underdamped
+from absynth.samplers.wrapped import Wrapped, altered
 
 __all__ = [
     "HMC",
     "MALA",
+    "Adapted",
     "AnnealedLangevin",
     "FromData",
     "FromGenerator",
@@ -22,4 +25,6 @@ __all__ = [
     "Preconditioned",
     "Start",
     "Underdamped",
+    "Wrapped",
+    "altered",
 ]

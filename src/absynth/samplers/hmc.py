@@ -7,7 +7,6 @@ step size follows the mean acceptance over the b chains towards ``target_accept`
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -16,31 +15,11 @@ from torch import Tensor
 
 from absynth.distributions import sum_event
 from absynth.samplers import engine
+from absynth.samplers.dual_averaging import DualAveraging
 from absynth.samplers.langevin import last
 from absynth.samplers.mala import choose
 from absynth.seeding import noise_like, uniform_like
 from absynth.types import LogDensity, Rng, State
-
-
-class DualAveraging:
-    """Hoffman and Gelman 2014, eq. (6), with their constants."""
-
-    def __init__(self, step_size: float, target_accept: float) -> None:
-        self.log_step = math.log(step_size)
-        self.log_average = 0.0
-        self.mu = math.log(10 * step_size)
-        self.target = target_accept
-        self.error = 0.0
-        self.count = 0
-
-    def update(self, accept_probability: float) -> None:
-        """One step towards the target."""
-        self.count += 1
-        t, t0, gamma, kappa = self.count, 10, 0.05, 0.75
-        self.error += ((self.target - accept_probability) - self.error) / (t + t0)
-        self.log_step = self.mu - math.sqrt(t) / gamma * self.error
-        weight = t**-kappa
-        self.log_average = weight * self.log_step + (1 - weight) * self.log_average
 
 
 @dataclass(frozen=True)
@@ -84,9 +63,8 @@ class HMC:
             x, score = choose(accept, y, x), choose(accept, score_new, score)
             value = torch.where(accept, value_new, value)
             if k < self.warmup:
-                adaptation.update(float(log_ratio.nan_to_num(-math.inf).clamp(max=0).exp().mean()))
-                finished = k == self.warmup - 1
-                step_size = math.exp(adaptation.log_average if finished else adaptation.log_step)
+                adaptation.follow(log_ratio)
+                step_size = adaptation.frozen if k == self.warmup - 1 else adaptation.step_size
             yield State(x, value, accept.to(value.dtype), step_size)
 
     def __call__(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Tensor:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from absynth.distributions import sum_event
 from absynth.samplers import engine
+from absynth.samplers.dual_averaging import TARGET_ACCEPT, DualAveraging
 from absynth.samplers.langevin import last
 from absynth.seeding import noise_like, uniform_like
 from absynth.types import LogDensity, Rng, State
@@ -29,32 +30,41 @@ class MALA:
     """K Metropolis-adjusted Langevin steps; the target is exact at any step size.
 
     Args:
-        steps: K.
-        step_size: δ; an acceptance near 0.57 is the efficient one in high dimension.
+        steps: K, after warm-up.
+        step_size: δ, or where its adaptation begins.
+        warmup: steps that adapt δ, which is frozen after them; 0 keeps it as given.
+        target_accept: mean acceptance that the adaptation aims at.
     """
 
     steps: int
     step_size: float
+    warmup: int = 0
+    target_accept: float = TARGET_ACCEPT
     temperature = 1.0
 
     def path(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Iterator[State]:
-        """The start and every step after it: ``steps + 1`` states, each with its log density and acceptance."""
+        """The start, the warm-up and the steps: ``warmup + steps + 1`` states, each with the step size in use."""
         value_and_score = engine.value_and_score(log_density)
-        half = 0.5 * self.step_size**2
+        adaptation = DualAveraging(self.step_size, self.target_accept)
+        step_size = self.step_size
         x = x.detach()
         value, score = value_and_score(x)
-        yield State(x, value, torch.ones_like(value))
-        for _ in range(self.steps):
-            noise = self.step_size * noise_like(x, rng)
+        yield State(x, value, torch.ones_like(value), step_size)
+        for k in range(self.warmup + self.steps):
+            half = 0.5 * step_size**2
+            noise = step_size * noise_like(x, rng)
             proposal = x + half * score + noise
             value_new, score_new = value_and_score(proposal)
             forward = sum_event(noise**2)
             backward = sum_event((x - proposal - half * score_new) ** 2)
-            log_ratio = value_new - value + (forward - backward) / (2 * self.step_size**2)
+            log_ratio = value_new - value + (forward - backward) / (2 * step_size**2)
             accept = uniform_like(value, rng).log() < log_ratio  # a NaN ratio compares false: the chain stays
             x, score = choose(accept, proposal, x), choose(accept, score_new, score)
             value = torch.where(accept, value_new, value)
-            yield State(x, value, accept.to(value.dtype))
+            if k < self.warmup:
+                adaptation.follow(log_ratio)
+                step_size = adaptation.frozen if k == self.warmup - 1 else adaptation.step_size
+            yield State(x, value, accept.to(value.dtype), step_size)
 
     def __call__(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Tensor:
         return last(self.path(log_density, x, rng=rng))

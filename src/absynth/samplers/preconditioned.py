@@ -14,12 +14,13 @@ from jaxtyping import Float
 from torch import Tensor
 
 from absynth.samplers import engine
+from absynth.samplers.wrapped import Wrapped
 from absynth.seeding import uniform_like
-from absynth.types import LogDensity, Rng, Sampler
+from absynth.types import LogDensity, Rng
 
 
 @dataclass(frozen=True)
-class Preconditioned:
+class Preconditioned(Wrapped):
     """A sampler that runs in scaled coordinates.
 
     Args:
@@ -27,23 +28,7 @@ class Preconditioned:
         scale: typical width of the target along each coordinate, ``[*event]`` or ``[b, *event]``, positive.
     """
 
-    sampler: Sampler
     scale: Tensor
-
-    @property
-    def steps(self) -> int:
-        """Steps of the sampler inside."""
-        return self.sampler.steps  # type: ignore[attr-defined]
-
-    @property
-    def step_size(self) -> float:
-        """Step size of the sampler inside, in scaled coordinates."""
-        return self.sampler.step_size  # type: ignore[attr-defined]
-
-    @property
-    def temperature(self) -> float:
-        """The temperature that is really sampled."""
-        return self.sampler.temperature  # type: ignore[attr-defined]
 
     def __call__(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Tensor:
         scale = self.scale.to(x)

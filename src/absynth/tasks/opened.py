@@ -25,6 +25,7 @@ from absynth.devices import choose_device
 from absynth.errors import InputError
 from absynth.recipes.recipe import Recipe
 from absynth.report import TaskResult
+from absynth.samplers import altered
 from absynth.seeding import Streams
 from absynth.types import LogDensity, Reference, Rng, Sampler
 
@@ -170,7 +171,7 @@ def lengthened(sampler: Sampler, steps: int) -> Sampler:
     """The sampler with chains of another length."""
     if not hasattr(sampler, "steps"):
         raise InputError(f"--steps sets the length of a chain, and {sampler!r} has none: leave it out")
-    return replace(sampler, steps=steps)  # type: ignore[type-var]
+    return altered(sampler, steps=steps)
 
 
 def row_streams(seed: int, rows: range, draw: int = 0, *, device: torch.device | str) -> Streams:
