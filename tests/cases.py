@@ -15,8 +15,10 @@ from absynth.algorithms.cooperative import Cooperative
 from absynth.algorithms.diffusion_recovery import DiffusionRecovery
 from absynth.algorithms.dual_teaching import DualTeaching
 from absynth.algorithms.improved_contrastive_divergence import ImprovedContrastiveDivergence
+from absynth.algorithms.information_bottleneck import InformationBottleneck
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.algorithms.multigrid import MultiGrid
+from absynth.algorithms.symbol_vector import SymbolF, SymbolVector
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, GaussianInference, StandardNormal, Uniform
 from absynth.networks.flow import CouplingFlow
@@ -51,6 +53,20 @@ def amortized_latent_prior() -> AmortizedLatentPrior:
     for p in flow.parameters():  # as made it is the identity, and its inner layers have no gradient
         nn.init.normal_(p, std=0.3)
     return AmortizedLatentPrior(prior(), generator(), inference, flow, prior_sampler=SHORT, posterior_sampler=SHORT)
+
+
+def symbol_prior() -> EBM:
+    return EBM(SymbolF(mlp([2, 8, 3], "silu")), StandardNormal(2)).double()
+
+
+def symbol_vector() -> SymbolVector:
+    inference = GaussianInference(mlp([5, 8, 4], "silu")).double()
+    return SymbolVector(symbol_prior(), generator(), inference, prior_sampler=SHORT, posterior_sampler=SHORT)
+
+
+def information_bottleneck() -> InformationBottleneck:
+    inference = GaussianInference(mlp([5, 8, 4], "silu")).double()
+    return InformationBottleneck(symbol_prior(), generator(), inference, prior_sampler=SHORT, posterior_sampler=SHORT)
 
 
 def alternating_backprop() -> AlternatingBackprop:
@@ -122,6 +138,11 @@ def squares(n: int) -> Batch:
     return Batch(noise_like(torch.empty(n, 1, 4, 4, dtype=F64), stream(8)).clamp(-1, 1))
 
 
+def half_labelled(n: int) -> Batch:
+    """x [n, 5]; c one of three symbols for every other example, −1 (unknown) for the rest."""
+    return vectors(n)._replace(c=torch.tensor([0, -1, 1, -1, 2, -1])[torch.arange(n) % 6])
+
+
 @dataclass(frozen=True)
 class Case:
     """One line of the table.
@@ -146,6 +167,8 @@ CASES = {
     "LatentPrior": Case(latent_prior, vectors, ("prior", "generator")),
     "AlternatingBackprop": Case(alternating_backprop, vectors, ("generator",)),
     "AmortizedLatentPrior": Case(amortized_latent_prior, vectors, ("prior", "generator", "inference", "flow")),
+    "SymbolVector": Case(symbol_vector, half_labelled, ("prior", "generator", "inference")),
+    "InformationBottleneck": Case(information_bottleneck, half_labelled, ("prior", "generator", "inference")),
     "MaximumLikelihood from noise": Case(short_run, vectors, ("ebm",)),
     "MaximumLikelihood persistent": Case(persistent, vectors, ("ebm",)),
     "MaximumLikelihood from data": Case(contrastive_divergence, vectors, ("ebm",)),

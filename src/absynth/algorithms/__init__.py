@@ -8,9 +8,11 @@ from absynth.algorithms.cooperative import Cooperative
 from absynth.algorithms.diffusion_recovery import DiffusionRecovery
 from absynth.algorithms.dual_teaching import DualTeaching
 from absynth.algorithms.improved_contrastive_divergence import ImprovedContrastiveDivergence
+from absynth.algorithms.information_bottleneck import InformationBottleneck
 from absynth.algorithms.latent_prior import LatentPrior
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.algorithms.multigrid import MultiGrid
+from absynth.algorithms.symbol_vector import SymbolVector
 
 __all__ = [
     "Algorithm",
@@ -22,7 +24,9 @@ __all__ = [
     "DiffusionRecovery",
     "DualTeaching",
     "ImprovedContrastiveDivergence",
+    "InformationBottleneck",
     "LatentPrior",
     "MaximumLikelihood",
     "MultiGrid",
+    "SymbolVector",
 ]

@@ -20,8 +20,9 @@ from torch import Tensor
 
 from absynth.algorithms.latent_prior import LatentPrior
 from absynth.density import EBM
-from absynth.distributions import GaussianInference, observed_log_prob
+from absynth.distributions import GaussianInference, Normal, observed_log_prob
 from absynth.networks.flow import CouplingFlow
+from absynth.samplers import Start
 from absynth.types import Batch, Conditional, Rng, Sampler
 
 
@@ -37,6 +38,10 @@ class AmortizedLatentPrior(LatentPrior):
             a chain.
         posterior_sampler: K_1 steps on p_θ(z|x): what a task runs that asks for the posterior itself. Learning draws
             from q_φ.
+        prior_start: where the prior's chains begin while it learns, instead of p_0: persistent chains.
+        sample_rounds: times the prior's sampler runs on a fresh chain.
+        free_nats: a coordinate of z whose KL(q_φ ‖ p_0) is below this on average over the batch is not pulled towards
+            p_0 (the authors of symbol-vector coupling keep 1 nat for text); 0 is the bound itself.
     """
 
     def __init__(
@@ -48,33 +53,58 @@ class AmortizedLatentPrior(LatentPrior):
         *,
         prior_sampler: Sampler,
         posterior_sampler: Sampler,
+        prior_start: Start | None = None,
+        sample_rounds: int = 1,
+        free_nats: float = 0.0,
     ) -> None:
-        super().__init__(prior, generator, prior_sampler=prior_sampler, posterior_sampler=posterior_sampler)
-        self.inference = inference
+        super().__init__(
+            prior,
+            generator,
+            prior_sampler=prior_sampler,
+            posterior_sampler=posterior_sampler,
+            prior_start=prior_start,
+            inference=inference,
+            sample_rounds=sample_rounds,
+        )
         self.flow = flow
+        self.free_nats = free_nats
 
     def sample_prior(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """z⁻ ``[n, d]``: of q_ψ in one pass, or by a short run on p_α where there is no flow."""
         return super().sample_prior(n, c, rng=rng) if self.flow is None else self.flow.sample(n, rng).detach()
 
-    def sample_posterior(self, x: Tensor, c: Tensor | None = None, mask: Tensor | None = None, *, rng: Rng) -> Tensor:
+    def sample_posterior(
+        self, x: Tensor, c: Tensor | None = None, mask: Tensor | None = None, *, rng: Rng, index: Tensor | None = None
+    ) -> Tensor:
         """z⁺ ``[b, d]`` of q_φ(z|x) in one pass. A ``mask`` changes nothing: q_φ sees x as it is given."""
-        return self.inference(x, c).sample(rng).detach()
+        return self.posterior_start.draw(x, rng=rng, index=index)[0]
 
-    def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        x, c, mask = batch.x, batch.c, batch.mask
-        f = self.prior(c).f
-        q = self.inference(x, c)
-        z = q.sample(rng)  # z⁺, with its graph
-        error = -observed_log_prob(self.generator(z, c), x, mask).mean()
+    def divergence(self, q: Normal) -> Float[Tensor, ""]:
+        """KL(q_φ ‖ p_0), the batch's mean; coordinates within their free nats stand at ``free_nats``."""
+        if not self.free_nats:
+            return q.kl_standard().mean()
+        assert isinstance(q.std, Tensor)
+        each = Normal(q.mean.reshape(-1, 1), q.std.reshape(-1, 1)).kl_standard().view(q.mean.shape)
+        return each.mean(0).clamp(min=self.free_nats).sum()
+
+    def variational(self, batch: Batch, *, rng: Rng) -> tuple[dict[str, Tensor], Normal, Tensor]:
+        """The losses of eq. (65), with q_φ(z|x) and the draw z⁺ of it that they were computed at."""
+        x, c = batch.x, batch.c
+        prior = self.prior(c)
+        q: Normal = self.get_submodule("inference")(x)
+        z_pos = q.sample(rng)  # with its graph
+        error = -observed_log_prob(self.generator(z_pos, c), x, batch.mask).mean()
         losses = {
             "generator": error,
-            "inference": error + (q.kl_standard() - f(z)).mean(),  # −E log p(x, z) + E log q, without log Z
+            "inference": error + self.divergence(q) - prior.f(z_pos).mean(),  # E[log q − log p(x, z)] − log Z
         }
         if self.flow is not None:
             z_neg, log_q = self.flow.draw(len(x), rng)
-            losses["flow"] = (log_q - self.prior(c).log_density(z_neg)).mean()  # KL(q_ψ ‖ p_α) − log Z
+            losses["flow"] = (log_q - prior.log_density(z_neg)).mean()  # KL(q_ψ ‖ p_α) − log Z
         else:
-            z_neg = self.sample_prior(len(x), c, rng=rng)
-        losses["prior"] = f(z_neg.detach()).mean() - f(z.detach()).mean()  # α's part of Δ
-        return losses
+            z_neg = self.synthesize_prior(x, c, rng=rng)
+        losses["prior"] = prior.f(z_neg.detach()).mean() - prior.f(z_pos.detach()).mean()  # α's part of Δ
+        return losses, q, z_pos
+
+    def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
+        return self.variational(batch, rng=rng)[0]

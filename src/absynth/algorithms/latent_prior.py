@@ -91,12 +91,17 @@ class LatentPrior(Algorithm):
         self.posterior_start.keep(ticket, z)
         return z
 
-    def synthesize(self, batch: Batch, *, rng: Rng) -> tuple[Tensor, Tensor]:
-        """z⁻ and z⁺ ``[b, *latent]`` to learn from, each from its own start."""
-        x, c, mask, index = batch
+    def synthesize_prior(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
+        """z⁻ ``[b, *latent]`` to learn from, one beside each x: K_0 steps from the prior's start."""
         first, ticket = self.prior_start.draw(x, rng=rng)
         z_neg = self.run_chain("prior", "prior_sampler", self.prior(c).log_density, first, rng=rng)
         self.prior_start.keep(ticket, z_neg)
+        return z_neg
+
+    def synthesize(self, batch: Batch, *, rng: Rng) -> tuple[Tensor, Tensor]:
+        """z⁻ and z⁺ ``[b, *latent]`` to learn from, each from its own start."""
+        x, c, mask, index = batch
+        z_neg = self.synthesize_prior(x, c, rng=rng)
         return z_neg, self.sample_posterior(x, c, mask, index=index, rng=rng)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
