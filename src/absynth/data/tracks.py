@@ -1,0 +1,322 @@
+"""Tracks of moving agents: frame, agent, x, y, one position a line, and the windows that a predictor learns from.
+
+A window is ``past + future`` positions of one agent at the file's own sampling interval, one window for every frame at
+which it can begin. :class:`Frames` are the coordinates in which its future is told: the agent stands at the origin,
+goes along the first axis, and what is predicted is how it departs from constant velocity.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from itertools import pairwise
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float, Float32, Float64, Int64
+from torch import Tensor
+
+from absynth.errors import InputError
+
+PAST, FUTURE = 8, 12
+"""Positions observed and predicted: 3.2 s and 4.8 s at 2.5 a second, in every published protocol."""
+
+Scene = Literal["eth", "hotel", "univ", "zara1", "zara2"]
+SCENES: tuple[Scene, ...] = ("eth", "hotel", "univ", "zara1", "zara2")
+_NAMES = {
+    "frame": ("frame", "frame_id", "time", "t"),
+    "agent": ("agent", "agent_id", "track", "track_id", "pedestrian", "id"),
+    "x": ("x",),
+    "y": ("y",),
+}
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Tracks:
+    """Every position of a recording, agent by agent and in the order of time."""
+
+    agent: Int64[Tensor, "n"]
+    frame: Int64[Tensor, "n"]
+    xy: Float64[Tensor, "n 2"]
+    name: str
+
+    def __len__(self) -> int:
+        return len(self.frame)
+
+    def __repr__(self) -> str:
+        return f"Tracks({self.name}: {len(self)} positions of {len(self.agent.unique())} agents)"
+
+    def interval(self) -> int:
+        """Frames between an agent's positions: the most frequent difference."""
+        steps = self.frame.diff()[self.agent.diff() == 0]
+        return int(steps.mode().values) if len(steps) else 1
+
+
+@dataclass(frozen=True, eq=False, repr=False)
+class Windows:
+    """Pieces of tracks, one row an agent and a beginning."""
+
+    past: Float64[Tensor, "n past 2"]
+    future: Float64[Tensor, "n future 2"]
+    """NaN where it is not known."""
+    agent: Int64[Tensor, "n"]
+    frame: Int64[Tensor, "n"]
+    """Of the last observed position."""
+    recording: Int64[Tensor, "n"]
+    """Number of the file within what was read together."""
+
+    def __len__(self) -> int:
+        return len(self.past)
+
+    def __repr__(self) -> str:
+        return f"Windows({len(self)} of {self.past.shape[1]} + {self.future.shape[1]} positions)"
+
+    def __getitem__(self, rows: Tensor | slice) -> Windows:
+        return Windows(*(getattr(self, f.name)[rows] for f in fields(self)))
+
+    def known(self) -> Windows:
+        """Those whose whole future is known."""
+        return self[self.future.isfinite().all(2).all(1)]
+
+    def moments(self, agents: int = 2) -> int:
+        """Moments of a recording that at least so many windows share: what papers count as test sequences."""
+        keys, counts = torch.stack([self.recording, self.frame], 1).unique(dim=0, return_counts=True)
+        return int((counts >= agents).sum()) if len(keys) else 0
+
+
+@dataclass(frozen=True, eq=False)
+class Frames:
+    """One frame of coordinates a window, which follows from its past alone.
+
+    The agent's last position is the origin, its last step points along the first axis, and lengths are told in units of
+    what it may depart by: ``reach + speed · future``, so that slow and fast agents are learned together.
+    """
+
+    origin: Float64[Tensor, "n 2"]
+    heading: Float64[Tensor, "n 2"]
+    """Unit vector of the last step; of an agent that stands still, the first axis."""
+    step: Float64[Tensor, "n 2"]
+    """The last step, in the coordinates of the file."""
+    scale: Float64[Tensor, "n"]
+    unit: float
+    """One step's length, in the coordinates of the file, of an agent of ordinary speed."""
+
+    @staticmethod
+    def of(past: Float64[Tensor, "n past 2"], unit: float, future: int = FUTURE) -> Frames:
+        """The frames of these pasts.
+
+        Args:
+            past: observed positions.
+            unit: an ordinary agent's step (:func:`ordinary_step`): what is slow and what is fast is told by it.
+            future: steps that will be predicted.
+        """
+        step = past[:, -1] - past[:, -2]
+        # The speed is that of the whole past too: one step is noisy, and a scale near zero would blow its noise up.
+        speed = torch.maximum(step.norm(dim=1), past.diff(dim=1).norm(dim=2).mean(1))
+        length = step.norm(dim=1, keepdim=True)
+        ahead = torch.tensor([1.0, 0.0], dtype=past.dtype, device=past.device).expand_as(step)
+        heading = torch.where(length > 1e-3 * unit, step / length.clamp(min=1e-12), ahead)
+        return Frames(past[:, -1], heading, step, 0.25 * future * (speed + 0.25 * unit), unit)
+
+    def condition(self, past: Float64[Tensor, "n past 2"]) -> Float32[Tensor, "n c"]:
+        """What a predictor is told: the earlier positions in this frame, and the logarithm of the scale."""
+        earlier = self._turned(past[:, :-1] - self.origin[:, None], -1) / self.scale[:, None, None]
+        return torch.cat([4 * earlier.flatten(1), (self.scale / self.unit).log()[:, None]], 1).float()
+
+    def departure(self, future: Float64[Tensor, "n future 2"]) -> Float32[Tensor, "n future 2"]:
+        """Future positions, as departures from constant velocity in this frame."""
+        return (self._turned(future - self._straight(future.shape[1]), -1) / self.scale[:, None, None]).float()
+
+    def positions(self, departure: Float[Tensor, "n future 2"]) -> Float64[Tensor, "n future 2"]:
+        """:meth:`departure`, back in the coordinates of the file."""
+        turned = self._turned(departure.double() * self.scale[:, None, None], 1)
+        return turned + self._straight(departure.shape[1])
+
+    def _straight(self, steps: int) -> Tensor:
+        """Constant velocity ``[n, steps, 2]``."""
+        count = torch.arange(1, steps + 1, dtype=self.step.dtype, device=self.step.device)
+        return self.origin[:, None] + self.step[:, None] * count[:, None]
+
+    def _turned(self, x: Tensor, way: int) -> Tensor:
+        """Vectors ``[n, t, 2]`` turned from the frame to the file (1) or back (-1)."""
+        cos, sin = self.heading[:, None, 0], way * self.heading[:, None, 1]
+        return torch.stack([cos * x[..., 0] - sin * x[..., 1], sin * x[..., 0] + cos * x[..., 1]], -1)
+
+
+def ordinary_step(windows: Windows) -> float:
+    """The median length of an agent's step among those that move at all: the unit of :class:`Frames`."""
+    steps = windows.past.diff(dim=1).norm(dim=2).flatten()
+    moving = steps[steps > 0]
+    if not len(moving):
+        raise InputError("expected tracks of agents that move, got none that do: check the columns x and y")
+    return float(moving.median())
+
+
+def mirrored(windows: Windows) -> Windows:
+    """The same windows in a mirror: left and right are alike to a predictor in :class:`Frames`."""
+    flip = torch.tensor([1.0, -1.0], dtype=windows.past.dtype)
+    return Windows(windows.past * flip, windows.future * flip, windows.agent, windows.frame, windows.recording)
+
+
+def cut(
+    tracks: Sequence[Tracks], past: int = PAST, future: int = FUTURE, *, every: int = 1, whole: bool = True
+) -> Windows:
+    """Windows of ``past + future`` positions, one for every frame at which one can begin.
+
+    Args:
+        tracks: recordings; each has its own sampling interval, at which a window's positions follow each other.
+        past: positions observed.
+        future: positions predicted.
+        every: keep one window in so many of each uninterrupted piece of track, counted back from its last.
+        whole: leave out windows whose future is not wholly known; else it is NaN from the first unknown position on.
+    """
+    parts: list[tuple[Tensor, ...]] = []
+    for number, recording in enumerate(tracks):
+        breaks = (recording.agent.diff() != 0) | (recording.frame.diff() != recording.interval())
+        ends = [0, *(breaks.nonzero().squeeze(1) + 1).tolist(), len(recording)]
+        for begin, end in pairwise(ends):
+            last = end - begin - past - (future if whole else 0)
+            if last < 0:
+                continue
+            starts = torch.arange(last, -1, -every).flip(0)
+            padded = torch.cat([recording.xy[begin:end], recording.xy.new_full((future, 2), torch.nan)])
+            cuts = padded.unfold(0, past + future, 1)[starts].transpose(1, 2)
+            at = starts + begin + past - 1
+            parts.append((cuts, recording.agent[at], recording.frame[at], torch.full_like(at, number)))
+    if not parts:
+        need = past + (future if whole else 0)
+        names = ", ".join(t.name for t in tracks[:3])
+        raise InputError(
+            f"expected tracks of at least {need} positions in a row, got none in {names}: give longer ones"
+        )
+    cuts, agent, frame, recording = (torch.cat(column) for column in zip(*parts))
+    return Windows(cuts[:, :past], cuts[:, past:], agent, frame, recording)
+
+
+def eth_ucy(root: Path, scene: Scene, split: Literal["train", "val", "test"]) -> list[Tracks]:
+    """ETH-UCY, one scene left out: the other scenes' training or validation parts, or the whole of this one.
+
+    Positions in metres, 2.5 a second. ``eth_ucy/splits.json`` names the files (Gupta et al. 2018 and all since).
+
+    Args:
+        root: the folder of data sets.
+        scene: the scene that is left out, and tested on.
+        split: which part.
+    """
+    folder = _folder(root, "eth_ucy", "splits.json")
+    try:
+        names = json.loads((folder / "splits.json").read_text())[scene][split]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{folder / 'splits.json'} must name the files of {scene}, got {error!r}: restore it"
+        ) from None
+    place = folder / ("full" if split == "test" else split)
+    return [read(_either(place / name)) for name in names]
+
+
+def sdd(root: Path, split: Literal["train", "test"]) -> list[Tracks]:
+    """Stanford Drone in TrajNet's form, as it is given: every fifth video, in the order of names, is for testing.
+
+    The published test futures are not public, so part of the training videos is held out, whole videos at a time.
+    """
+    folder = _folder(root, "sdd", "trajnet_train")
+    files = sorted(f for f in (folder / "trajnet_train").iterdir() if ".txt" in f.name)
+    return [read(f) for i, f in enumerate(files) if (i % 5 == 4) == (split == "test")]
+
+
+def read_all(path: Path | str) -> list[Tracks]:
+    """A user's tracks: one file, or every .txt and .csv (or .gz of them) in a folder."""
+    path = Path(path).expanduser()
+    if not path.exists():
+        raise InputError(f"{path}: no such file or folder; expected tracks as text: frame, agent, x, y")
+    if path.is_file():
+        return [read(path)]
+    files = sorted(f for f in path.iterdir() if f.name.removesuffix(".gz").endswith((".txt", ".csv")))
+    if not files:
+        raise InputError(f"{path}: expected files .txt or .csv of tracks in it, got none")
+    return [read(f) for f in files]
+
+
+def read(path: Path) -> Tracks:
+    """One file of tracks: four columns frame, agent, x, y, apart by commas, semicolons, tabs or spaces.
+
+    A first line of names says which columns they are where there are more or others. Positions that are told as ``?``
+    are unknown. Frames and agents are whole numbers; agents may be names. Plain or gzipped.
+
+    Raises:
+        InputError: no such file, a line that cannot be read, an agent at two places in one frame.
+    """
+    try:
+        raw = path.read_bytes()
+        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected tracks as text, got {' '.join(str(error).split())}") from None
+    lines = [(i, line.replace(",", " ").replace(";", " ").split()) for i, line in enumerate(text.splitlines(), 1)]
+    lines = [(i, words) for i, words in lines if words and not words[0].startswith("#")]
+    columns = _columns(path, lines[0][1]) if lines else None
+    if columns is not None:
+        lines = lines[1:]
+    order = columns or (0, 1, 2, 3)
+    frames, agents, places = [], [], []
+    for i, words in lines:
+        try:
+            frame, agent, x, y = (words[k] for k in order)
+            if "?" in (x, y):
+                continue
+            at = (float(x), float(y))
+            if not all(np.isfinite(at)):
+                raise ValueError(at)
+            frames.append(round(float(frame)))
+        except (IndexError, ValueError, OverflowError):
+            found = " ".join(words)[:60]
+            raise InputError(f"{path}, line {i}: expected frame, agent, x, y (numbers), got {found!r}") from None
+        agents.append(agent)
+        places.append(at)
+    if not frames:
+        raise InputError(f"{path}: expected lines of frame, agent, x, y, got none")
+    try:
+        number = np.array([round(float(a)) for a in agents])
+    except ValueError:  # names
+        number = np.unique(np.array(agents), return_inverse=True)[1]
+    frame = np.array(frames)
+    rows = np.lexsort((frame, number))
+    frame, number = frame[rows], number[rows]
+    twice = np.flatnonzero((np.diff(frame) == 0) & (np.diff(number) == 0))
+    if len(twice):
+        where = f"agent {agents[rows[twice[0]]]} in frame {frame[twice[0]]}"
+        raise InputError(f"{path}: expected one position an agent and frame, got two of {where}: one file a recording")
+    xy = torch.from_numpy(np.array(places)[rows])
+    return Tracks(torch.from_numpy(number).long(), torch.from_numpy(frame).long(), xy, path.name.split(".")[0])
+
+
+def _columns(path: Path, words: list[str]) -> tuple[int, ...] | None:
+    """Where the four columns stand, by a first line of names; None where the first line holds numbers."""
+    try:
+        float(words[0])
+        return None
+    except ValueError:
+        lower = [word.lower().strip('"') for word in words]
+    found = [next((lower.index(n) for n in names if n in lower), -1) for names in _NAMES.values()]
+    if -1 in found:
+        missing = list(_NAMES)[found.index(-1)]
+        raise InputError(
+            f"{path}: expected columns frame, agent, x, y, got {' '.join(words)[:60]!r}: name one {missing}"
+        )
+    return tuple(found)
+
+
+def _folder(root: Path, name: str, inside: str) -> Path:
+    for folder in (root / name, root):
+        if (folder / inside).exists():
+            return folder
+    raise InputError(f"expected {name}/{inside} in {root}, found none: see the data set's own page for the files")
+
+
+def _either(path: Path) -> Path:
+    """The file, plain or gzipped."""
+    return path if path.exists() else path.with_name(path.name + ".gz")
