@@ -91,7 +91,21 @@ def from_array(
     return Images(_resize(chosen, size) if size else chosen, y, name, low, high)
 
 
-def _from_folder(path: Path, split: Part, size: int, progress: Progress | None) -> Images:
+def files(path: Path | str, split: Part) -> list[Path]:
+    """The picture files of a split of a folder, in the order of their names; the rules are those of :func:`images`.
+
+    Raises:
+        InputError: no such folder, or no pictures in it.
+    """
+    path = Path(path).expanduser()
+    if not path.is_dir():
+        raise InputError(f"{path}: expected a folder of pictures, found none")
+    _, found, rows = _listed(path, split)
+    return [found[row] for row in rows]
+
+
+def _listed(path: Path, split: Part) -> tuple[Path, list[Path], np.ndarray]:
+    """Where names begin, all picture files, and the rows of the split among them."""
     separate = split != "all" and (path / "train").is_dir() and (path / "test").is_dir()
     base = path / split if separate else path
     files = [
@@ -105,9 +119,14 @@ def _from_folder(path: Path, split: Part, size: int, progress: Progress | None) 
         raise InputError(f"{base}: expected pictures ({', '.join(SUFFIXES)}) in it or in its sub-folders, got none")
     files.sort(key=lambda file: file.relative_to(base).as_posix())
     names = [file.relative_to(base).as_posix() for file in files]
+    return base, files, np.arange(len(files)) if separate else _rows(names, split)
+
+
+def _from_folder(path: Path, split: Part, size: int, progress: Progress | None) -> Images:
+    base, files, rows = _listed(path, split)
+    names = [file.relative_to(base).as_posix() for file in files]
     tops = [name.split("/")[0] if "/" in name else "" for name in names]
     classes = sorted(set(tops))
-    rows = np.arange(len(files)) if separate else _rows(names, split)
     y = None
     if len(classes) > 1 and "" not in classes:
         y = torch.tensor([classes.index(tops[row]) for row in rows])

@@ -1,0 +1,113 @@
+"""Cycle-consistent cooperative networks: two unpaired domains, each with an EBM, and a translator each way.
+
+Xie, Zheng, Fang, Zhu, Wu: "Learning Cycle-Consistent Cooperative Networks via Alternating MCMC Teaching for
+Unsupervised Cross-Domain Translation", AAAI 2021, arXiv:2103.04285; losses as in the tutorial of Xie and Wu, CVPR 2021,
+part III.
+
+    p_X(x) ∝ exp(f_X(x)) p_0(x),  p_Y(y) ∝ exp(f_Y(y)) p_0(y)         ebm_x, ebm_y
+    x̂ = G_{Y→X}(y),  ŷ = G_{X→Y}(x)                                   to_x, to_y: drafts
+    x̃, ỹ = K steps of Langevin on p_X from x̂, on p_Y from ŷ           revised
+    L_teach = ‖x̃ − G_{Y→X}(y)‖² + ‖ỹ − G_{X→Y}(x)‖²                   (1)
+    L_cycle = ‖x − G_{Y→X}(G_{X→Y}(x))‖₁ + ‖y − G_{X→Y}(G_{Y→X}(y))‖₁  (2)
+
+An example of the other domain stands where z stands in cooperative networks. (2) is L₁, as in the authors' code (the
+tutorial squares it); norms are means over coordinates and the batch. x̃ and ỹ are taken as given: the released code
+sends (1) through the chain as well, whose reference shrinks that gradient to a seventh.
+
+A batch is **unpaired**: ``Batch.x`` are examples of X and ``Batch.c`` as many of Y, and row i of one says nothing
+about row i of the other.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from absynth.algorithms.algorithm import Algorithm
+from absynth.density import EBM
+from absynth.errors import InputError
+from absynth.types import Batch, Rng, Sampler
+
+Domain = Literal["x", "y"]
+
+
+class CycleCooperative(Algorithm):
+    """Players: ``ebm_x``, ``ebm_y``, ``to_x`` and ``to_y``.
+
+    Args:
+        ebm_x: p_X.
+        ebm_y: p_Y.
+        to_x: G_{Y→X}, a module from examples of Y to examples of X.
+        to_y: G_{X→Y}.
+        sampler: K steps on either density, from a draft.
+        teach: weight of (1); 0 leaves cycle consistency alone, which the identity satisfies.
+        cycle: weight of (2).
+    """
+
+    def __init__(
+        self, ebm_x: EBM, ebm_y: EBM, to_x: nn.Module, to_y: nn.Module, *, sampler: Sampler, teach: float, cycle: float
+    ) -> None:
+        super().__init__()
+        self.ebm_x, self.ebm_y = ebm_x, ebm_y
+        self.to_x, self.to_y = to_x, to_y
+        self.sampler = sampler
+        self.teach = teach
+        self.cycle = cycle
+
+    def extra_repr(self) -> str:
+        return f"sampler={self.sampler}\nteach={self.teach:g}, cycle={self.cycle:g}"
+
+    def revise(self, draft: Tensor, domain: Domain, *, rng: Rng) -> Tensor:
+        """``[b, *event]``: K steps on the domain's density from a draft. Its EBM learns from this chain."""
+        ebm: EBM = self.get_submodule(f"ebm_{domain}")  # type: ignore[assignment]
+        return self.run_chain(f"ebm_{domain}", "sampler", ebm().log_density, draft.detach(), rng=rng)
+
+    def contrast(self, x: Tensor, revised: Tensor, domain: Domain) -> Float[Tensor, ""]:
+        """f(x̃) − f(x), what the domain's EBM descends."""
+        f = self.get_submodule(f"ebm_{domain}")().f
+        return f(revised).mean() - f(x).mean()
+
+    def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
+        x, y = unpaired(batch)
+        x_draft, y_draft = self.to_x(y), self.to_y(x)
+        x_revised, y_revised = self.revise(x_draft, "x", rng=rng), self.revise(y_draft, "y", rng=rng)
+        cycle = mean_absolute(x, self.to_x(y_draft)) + mean_absolute(y, self.to_y(x_draft))  # (2)
+        return {
+            "ebm_x": self.contrast(x, x_revised, "x"),
+            "ebm_y": self.contrast(y, y_revised, "y"),
+            "to_x": self.teach * mean_square(x_revised, x_draft) + self.cycle * cycle,  # (1), the term of to_x
+            "to_y": self.teach * mean_square(y_revised, y_draft) + self.cycle * cycle,  # (1), the term of to_y
+        }
+
+    def translate(self, x: Tensor, domain: Domain, *, rng: Rng) -> tuple[Tensor, Tensor]:
+        """``(draft, revised)``: examples of the other domain, brought to this one."""
+        with torch.no_grad():
+            draft = self.get_submodule(f"to_{domain}")(x)
+        return draft, self.revise(draft, domain, rng=rng)
+
+    def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
+        """n examples of X: c, of Y, translated and revised."""
+        if c is None or len(c) != n:
+            got = "none" if c is None else str(len(c))
+            raise InputError(f"a translator needs {n} examples of the other domain, got {got}: give them as c")
+        return self.translate(c, "x", rng=rng)[1]
+
+
+def unpaired(batch: Batch) -> tuple[Tensor, Tensor]:
+    """Examples of X and of Y, as they travel in a batch."""
+    if batch.c is None:
+        raise InputError("expected a batch with x of one domain and c of the other, got no c")
+    return batch.x, batch.c
+
+
+def mean_absolute(a: Tensor, b: Tensor) -> Float[Tensor, ""]:
+    """‖a − b‖₁, a coordinate."""
+    return (a - b).abs().mean()
+
+
+def mean_square(a: Tensor, b: Tensor) -> Float[Tensor, ""]:
+    """‖a − b‖², a coordinate."""
+    return (a - b).square().mean()

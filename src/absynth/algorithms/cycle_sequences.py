@@ -1,0 +1,94 @@
+"""Cycle-consistent cooperative networks for sequences: the cycle runs through the other domain's future.
+
+Tutorial of Xie and Wu, CVPR 2021, part III ("unsupervised sequence-to-sequence translation"); the loss is that of
+Bansal, Ma, Ramanan, Sheikh: "Recycle-GAN", ECCV 2018, arXiv:1808.05174, with cooperative EBMs for discriminators.
+
+    L_rec = Σ_t ‖x_{t+1} − R_X(x_{1:t})‖²,  the same for Y                           (1)
+    L_st  = Σ_t ‖x_{t+1} − G_{Y→X}(R_Y(G_{X→Y}(x_{1:t})))‖²,  the same from Y        (2)
+
+Frames are translated one by one and each has to look like a frame of its domain; (2) in place of the plain cycle also
+asks that a translated sequence *moves* as its domain does. As there, everything that stands in (2) learns from it,
+predictors too. Sums over t are means here, as are norms.
+
+Batches are unpaired: ``Batch.x [b, T, *event]`` are sequences of X, ``Batch.c`` sequences of Y.
+"""
+
+from __future__ import annotations
+
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from absynth.algorithms.cycle_cooperative import CycleCooperative, Domain, mean_absolute, mean_square, unpaired
+from absynth.density import EBM
+from absynth.types import Batch, Rng, Sampler
+
+
+class CycleSequences(CycleCooperative):
+    """Players: ``ebm_x``, ``ebm_y``, ``to_x``, ``to_y``, ``rec_x``, ``rec_y``; EBMs and translators see frames.
+
+    Args:
+        ebm_x: p_X of a frame.
+        ebm_y: p_Y of a frame.
+        to_x: G_{Y→X} of a frame.
+        to_y: G_{X→Y} of a frame.
+        rec_x: R_X, a causal module ``[b, T, *event] -> [b, T, *event]``: at t, what it expects at t + 1.
+        rec_y: R_Y.
+        sampler: K steps on either density, from a draft.
+        teach: weight of teaching.
+        cycle: weight of the plain cycle of frames; 0 where (2) replaces it.
+        spatio_temporal: weight of (2).
+    """
+
+    def __init__(
+        self,
+        ebm_x: EBM,
+        ebm_y: EBM,
+        to_x: nn.Module,
+        to_y: nn.Module,
+        rec_x: nn.Module,
+        rec_y: nn.Module,
+        *,
+        sampler: Sampler,
+        teach: float,
+        cycle: float,
+        spatio_temporal: float,
+    ) -> None:
+        super().__init__(ebm_x, ebm_y, to_x, to_y, sampler=sampler, teach=teach, cycle=cycle)
+        self.rec_x, self.rec_y = rec_x, rec_y
+        self.spatio_temporal = spatio_temporal
+
+    def extra_repr(self) -> str:
+        return f"{super().extra_repr()}, spatio_temporal={self.spatio_temporal:g}"
+
+    def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
+        x, y = unpaired(batch)
+        x_draft, y_draft = framewise(self.to_x, y), framewise(self.to_y, x)
+        x_revised = self.revise(x_draft.flatten(0, 1), "x", rng=rng)
+        y_revised = self.revise(y_draft.flatten(0, 1), "y", rng=rng)
+        plain = mean_absolute(x, framewise(self.to_x, y_draft)) + mean_absolute(y, framewise(self.to_y, x_draft))
+        ahead_x, ahead_y = framewise(self.to_x, self.rec_y(y_draft)), framewise(self.to_y, self.rec_x(x_draft))
+        through = next_frame(x, ahead_x) + next_frame(y, ahead_y)  # (2)
+        shared = self.cycle * plain + self.spatio_temporal * through
+        return {
+            "ebm_x": self.contrast(x.flatten(0, 1), x_revised, "x"),
+            "ebm_y": self.contrast(y.flatten(0, 1), y_revised, "y"),
+            "to_x": self.teach * mean_square(x_revised, x_draft.flatten(0, 1)) + shared,
+            "to_y": self.teach * mean_square(y_revised, y_draft.flatten(0, 1)) + shared,
+            "rec_x": next_frame(x, self.rec_x(x)) + shared,  # (1)
+            "rec_y": next_frame(y, self.rec_y(y)) + shared,  # (1)
+        }
+
+    def translate(self, x: Tensor, domain: Domain, *, rng: Rng) -> tuple[Tensor, Tensor]:
+        """``(draft, revised)`` of sequences ``[b, T, *event]``, frame by frame."""
+        draft, revised = super().translate(x.flatten(0, 1), domain, rng=rng)
+        return draft.unflatten(0, x.shape[:2]), revised.unflatten(0, x.shape[:2])
+
+
+def framewise(net: nn.Module, x: Tensor) -> Tensor:
+    """The network on every frame of ``[b, T, *event]``."""
+    return net(x.flatten(0, 1)).unflatten(0, x.shape[:2])
+
+
+def next_frame(x: Tensor, expected: Tensor) -> Float[Tensor, ""]:
+    """‖x_{t+1} − what was expected at t‖², a frame and coordinate."""
+    return mean_square(x[:, 1:], expected[:, :-1])

@@ -1,0 +1,169 @@
+"""Networks with a condition: f(x, c) of energy-based models and g(z, c) of generators (Xie et al. 2021).
+
+A label enters f as constant maps in the middle and g as further entries of z; a source picture enters f as further
+channels. No layer mixes the examples of a batch: the gap f(x, c) − f(x, c') is what tells one condition from another.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from absynth.errors import InputError
+from absynth.networks.deconvnet import first_size
+from absynth.networks.mlp import Activation, activation
+
+
+def one_hot(c: Int[Tensor, "b"], classes: int, like: Tensor) -> Float[Tensor, "b classes"]:
+    """The labels as unit vectors, of the type of ``like``.
+
+    Raises:
+        InputError: a label is not one of 0 ... classes − 1.
+    """
+    if len(c) and (int(c.min()) < 0 or int(c.max()) >= classes):
+        raise InputError(f"labels must lie in 0 to {classes - 1}, got {int(c.min())} to {int(c.max())}")
+    return F.one_hot(c, classes).to(like.dtype)
+
+
+class WithLabel(nn.Module):
+    """``(z [b, d], c [b]) -> net([z, one hot c])``: any network of vectors, with a label.
+
+    >>> WithLabel(nn.Linear(5, 4), 3)(torch.zeros(2, 2), torch.tensor([0, 2])).shape
+    torch.Size([2, 4])
+    """
+
+    def __init__(self, net: nn.Module, classes: int) -> None:
+        super().__init__()
+        self.net = net
+        self.classes = classes
+
+    def extra_repr(self) -> str:
+        return f"classes={self.classes}"
+
+    def forward(self, z: Float[Tensor, "b d"], c: Int[Tensor, "b"]) -> Tensor:
+        return self.net(torch.cat([z, one_hot(c, self.classes, z)], 1))
+
+
+class LabelF(nn.Module):
+    """f of an image and its label, ``([b, channels, size, size], c [b]) -> [b]``.
+
+    Three convolutions, the label as constant maps beside what the third one takes, and a linear layer (the authors'
+    label-to-image f, whose widths are 64, 128, 256).
+
+    Args:
+        channels: of the image.
+        size: side of the image in pixels, 8 or more.
+        classes: how many labels.
+        width: maps of the first layer.
+        act: the activation; smooth ones are steadier.
+    """
+
+    def __init__(self, channels: int, size: int, classes: int, width: int, act: Activation = "silu") -> None:
+        super().__init__()
+        if size < 8:
+            raise InputError(f"a convolutional f needs images of 8x8 pixels or more, got {size}x{size}")
+        self.classes = classes
+        self.image = nn.Sequential(
+            nn.Conv2d(channels, width, 5, stride=2, padding=2),
+            activation(act),
+            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
+            activation(act),
+            nn.Conv2d(2 * width, 4 * width, 3, padding=1),
+        )
+        # A convolution of constant maps is constant but for the border, so the label is a bias of each map.
+        self.label = nn.Linear(classes, 4 * width, bias=False)
+        side = (size + 1) // 2 // 2
+        self.top = nn.Sequential(activation(act), nn.Flatten(), nn.Linear(4 * width * side**2, 1), nn.Flatten(0))
+
+    def forward(self, x: Float[Tensor, "b c h w"], c: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
+        return self.top(self.image(x) + self.label(one_hot(c, self.classes, x))[:, :, None, None])
+
+    def by_label(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes"]:
+        """f(x, c) of every label c: its argmax reads the label of x, since log Z(c) is about the same for all."""
+        labels = torch.arange(self.classes, device=x.device)
+        return torch.stack([self(x, c.expand(len(x))) for c in labels], 1)
+
+
+def strided_f(channels: int, size: int, width: int, act: Activation = "silu") -> nn.Sequential:
+    """f of an image, ``[b, channels, size, size] -> [b]``, by 4×4 convolutions that halve the side until it is 4 to 7.
+
+    A third of the cost of :func:`absynth.networks.convnet.conv_f`, which has one more at full size. ``width`` is the
+    maps of the first; they double where the side halves.
+    """
+    if size < 8:
+        raise InputError(f"a convolutional f needs images of 8x8 pixels or more, got {size}x{size}")
+    layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride=2, padding=1), activation(act)]
+    side = size // 2
+    while side >= 8:
+        layers += [nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), activation(act)]
+        side, width = side // 2, 2 * width
+    return nn.Sequential(*layers, nn.Conv2d(width, 1, side), nn.Flatten(0))
+
+
+class PictureF(nn.Module):
+    """f of an image and a source picture of the same size, ``([b, n, s, s], c [b, m, s, s]) -> [b]``.
+
+    Source and image are the channels of one picture (the authors' image-to-image f, whose widths are 64, 128, 256,
+    512); 4×4 convolutions halve the side until it is 4 to 7.
+
+    Args:
+        source: m, channels of the source picture.
+        channels: n, channels of the image.
+        size: s, side in pixels, 8 or more.
+        width: maps of the first layer; they double where the side halves.
+        act: the activation.
+    """
+
+    def __init__(self, source: int, channels: int, size: int, width: int, act: Activation = "silu") -> None:
+        super().__init__()
+        # Two convolutions that are added are one of both pictures' channels, and only one moves with a chain.
+        self.image, *rest = strided_f(channels, size, width, act)
+        self.source = nn.Conv2d(source, width, 4, stride=2, padding=1, bias=False)
+        self.top = nn.Sequential(*rest)
+
+    def forward(self, x: Float[Tensor, "b n s s"], c: Float[Tensor, "b m s s"]) -> Float[Tensor, "b"]:
+        return self.top(self.image(x) + self.source(c))
+
+
+class PictureGenerator(nn.Module):
+    """``(z [b, d], source c [b, m, s, s]) -> [b, n, s, s]`` in [-1, 1]: down, z, up again with skips (a small U-Net).
+
+    Args:
+        source: m, channels of the source picture.
+        channels: n, channels of the image.
+        size: s, side in pixels: 4 to 7 times a power of two.
+        latent: d.
+        width: maps of the first layer; they double where the side halves.
+        leak: slope of the leaky ReLUs.
+    """
+
+    def __init__(self, source: int, channels: int, size: int, latent: int, width: int, leak: float = 0.2) -> None:
+        super().__init__()
+        base, doublings = first_size(size)
+        if not doublings:
+            raise InputError(f"a picture-to-picture generator needs pictures of 8x8 pixels or more, got {size}x{size}")
+        widths = [width * 2**i for i in range(doublings)]
+        self.down = nn.ModuleList(
+            nn.Conv2d(n_in, n_out, 4, stride=2, padding=1) for n_in, n_out in pairwise([source, *widths])
+        )
+        self.latent = nn.Linear(latent, widths[-1] * base**2)
+        self.middle = nn.Conv2d(2 * widths[-1], widths[-1], 3, padding=1)
+        ups = [(2 * n_out, n_in) for n_in, n_out in reversed(list(pairwise(widths)))]
+        self.up = nn.ModuleList(nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1) for n_in, n_out in ups)
+        self.image = nn.ConvTranspose2d(2 * widths[0], channels, 4, stride=2, padding=1)
+        self.act = nn.LeakyReLU(leak)
+
+    def forward(self, z: Float[Tensor, "b d"], c: Float[Tensor, "b m s s"]) -> Float[Tensor, "b n s s"]:
+        h, seen = c, []
+        for layer in self.down:
+            h = self.act(layer(h))
+            seen.append(h)
+        noise = self.latent(z).view(len(z), *h.shape[1:])
+        h = self.act(self.middle(torch.cat([h, noise], 1)))
+        for layer in self.up:
+            h = self.act(layer(torch.cat([h, seen.pop()], 1)))
+        return self.image(torch.cat([h, seen.pop()], 1)).tanh()
