@@ -8,20 +8,27 @@ from dataclasses import dataclass
 import numpy as np
 import pytest
 import torch
-from laws import covariance_is, mean_is, normal_law
-from torch import Tensor
+from laws import BUDGET, covariance_is, mean_is, normal_law, same_law
+from scipy import stats
+from torch import Tensor, nn
 
-from absynth.density import score
-from absynth.distributions import sum_event
-from absynth.samplers import MALA, Langevin, engine
+from absynth import checkpoint
+from absynth.algorithms import LatentPrior
+from absynth.density import EBM, score
+from absynth.distributions import GaussianGenerator, GaussianInference, Normal, StandardNormal, sum_event
+from absynth.errors import InputError
+from absynth.recipes.latent_prior_digits import LatentPriorDigits
+from absynth.samplers import MALA, Adapted, FromLast, FromNoise, Langevin, Persistent, altered, engine
 from absynth.samplers.preconditioned import Preconditioned, width_of
 from absynth.samplers.underdamped import Underdamped
 from absynth.seeding import noise_like, stream
+from absynth.training import fit
+from absynth.types import Batch
 
 F64 = torch.float64
 MEAN, VAR, MEAN_0, VAR_0 = 1.5, 0.8, -2.0, 0.3
 CHAINS = 50_000
-ENGINES = ("eager", "planned")
+ENGINES = ("eager", "planned", "graph", pytest.param("compiled", marks=pytest.mark.slow))
 
 
 def gaussian(x: Tensor) -> Tensor:
@@ -161,3 +168,248 @@ def test_both_run_on_planned_scores_to_rounding() -> None:
         assert not said
         assert (got - wanted).abs().max() < 1e-12
     assert score(badly_scaled, x).shape == x.shape
+
+
+# --- step sizes that adapt -------------------------------------------------------------------------------------------
+
+
+def gumbel(x: Tensor) -> Tensor:
+    return sum_event(-x - (-x).exp())
+
+
+@pytest.mark.parametrize("name", ENGINES)
+def test_mala_is_exact_after_its_warm_up(name: engine.Name) -> None:
+    """From far away, with a step size that is thirty times too small to begin with."""
+    x = starts(1)[:20_000] * 0.1 + 2.0
+    with engine.use(name):
+        end = MALA(30, 0.03, warmup=60)(gumbel, x, rng=stream(4))
+    same_law(end.flatten(), stats.gumbel_r.cdf)
+    with pytest.raises(AssertionError):  # the same steps without a warm-up have not arrived
+        same_law(MALA(30, 0.03)(gumbel, x, rng=stream(4)).flatten(), stats.gumbel_r.cdf)
+
+
+@pytest.mark.parametrize("target", [0.574, 0.9])
+def test_mala_reaches_its_acceptance_and_keeps_its_step(target: float) -> None:
+    x = starts(10)[:500]
+    states = list(MALA(40, 0.01, warmup=150, target_accept=target).path(gumbel, x, rng=stream(5)))
+    sizes = [s.step_size for s in states]
+    assert len(states) == 191
+    assert len(set(sizes[:150])) > 100
+    assert set(sizes[150:]) == {sizes[150]}
+    assert abs(float(torch.stack([s.accepted for s in states[151:]]).mean()) - target) < 0.03
+
+
+@pytest.mark.parametrize("name", ENGINES)
+@pytest.mark.parametrize("first", [0.01, 1.5])
+def test_adapted_langevin_has_the_stationary_law_of_its_frozen_step(name: engine.Name, first: float) -> None:
+    x = starts(10)[:5000] * VAR**0.5 + MEAN
+    with engine.use(name):
+        sampler, warm = Adapted(Langevin(25, first), 100).frozen(gaussian, x, rng=stream(6))
+        end = sampler(gaussian, warm, rng=stream(7))
+    assert isinstance(sampler, Langevin)
+    size = sampler.step_size
+    accepted = torch.stack([s.accepted for s in MALA(20, size).path(gaussian, warm, rng=stream(8))][1:]).mean()
+    assert abs(float(accepted) - 0.574) < 0.03
+    biased = VAR / (1 - size**2 / VAR / 4)
+    normal_law(end.flatten(), MEAN, biased)
+    for wrong in (Langevin(25, size * 1.1), Langevin(25, size, noise_scale=size * 0.95)):
+        with pytest.raises(AssertionError):
+            normal_law(wrong(gaussian, warm, rng=stream(7)).flatten(), MEAN, biased)
+
+
+def test_adapted_is_its_two_parts_and_the_call_uses_both() -> None:
+    x, rng = starts(2)[:50], stream(9)
+    sampler, warm = Adapted(Langevin(4, 0.2), 30).frozen(gaussian, x, rng=rng)
+    wanted = sampler(gaussian, warm, rng=rng)
+    assert torch.equal(Adapted(Langevin(4, 0.2), 30)(gaussian, x, rng=stream(9)), wanted)
+    with pytest.raises(InputError, match="warmup"):
+        Adapted(Langevin(4, 0.2), 0)
+
+
+def test_wrapped_samplers_are_altered_inside() -> None:
+    """What the guard and the tasks do to a sampler reaches the one that runs."""
+    for outer in (Adapted(Langevin(4, 0.2, 0.1), 30), Preconditioned(Langevin(4, 0.2, 0.1), SCALE)):
+        changed = altered(outer, steps=7, step_size=0.1, noise_scale=0.05)
+        assert (changed.steps, changed.step_size, changed.noise_scale) == (7, 0.1, 0.05)
+        assert type(changed) is type(outer)
+        assert changed.temperature == outer.temperature == pytest.approx(0.25)
+
+
+# --- where chains begin ----------------------------------------------------------------------------------------------
+
+SLOPE, SIGMA, TILT = 0.9, 0.8, 0.7
+POST = 1 + SLOPE**2 / SIGMA**2  # precision of the posterior
+N, VISITS, STEPS, DELTA = 40_000, 4, 2, 0.4
+X = noise_like(torch.empty(N, 1, dtype=F64), stream(20)) * 2
+TARGET = (TILT + SLOPE * X / SIGMA**2) / POST  # its means
+SPREAD = 0.6  # of the inference model
+
+
+class Tilt(nn.Module):
+    """f(z) = t·z."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(nn.Linear(1, 2, bias=False), nn.Linear(2, 1), nn.Flatten(0))
+        with torch.no_grad():
+            self.layers[0].weight.copy_(torch.tensor([[2.0], [-1.0]]))
+            self.layers[1].weight.fill_(TILT)
+
+    def forward(self, z: Tensor) -> Tensor:
+        return self.layers(z)
+
+
+class Guess(nn.Module):
+    """q(z|x) = N(x, s²)."""
+
+    def forward(self, x: Tensor) -> Normal:
+        return Normal(x, SPREAD)
+
+
+def linear_model(**options) -> LatentPrior:
+    g = nn.Linear(1, 1, bias=False)
+    with torch.no_grad():
+        g.weight.fill_(SLOPE)
+    sampler = Langevin(STEPS, DELTA)
+    reference = StandardNormal(1).double()
+    made = {k: option(reference) for k, option in options.items()}
+    prior, generator = EBM(Tilt(), reference).double(), GaussianGenerator(g, SIGMA).double()
+    return LatentPrior(prior, generator, prior_sampler=sampler, posterior_sampler=sampler, **made)
+
+
+def last(reference: StandardNormal) -> FromLast:
+    return FromLast(N, reference, rng=stream(21))
+
+
+def visits(model: LatentPrior, batches: int = 2, shift: int = 0) -> Tensor:
+    """z⁺ of every example in its last of VISITS visits, in the order of X; examples come in another order each time."""
+    z = torch.empty(N, 1, dtype=F64)
+    for k in range(VISITS):
+        for part in torch.randperm(N, generator=stream(22, 0, k)).chunk(batches):
+            index = (part + shift * k) % N
+            z[part] = model.synthesize(Batch(X[part], index=index), rng=stream(23, int(part[0]), k))[1]
+    return z
+
+
+def carried(steps: int, start: Tensor | float, var: float) -> tuple[Tensor, float]:
+    """Means and variance of posterior chains after so many steps."""
+    a, mean = 1 - DELTA**2 * POST / 2, start
+    for _ in range(steps):
+        mean, var = TARGET + a * (mean - TARGET), a * a * var + DELTA**2
+    return mean, var  # type: ignore[return-value]
+
+
+KINDS = ("eager", "planned", "in C++", "graph", pytest.param("compiled", marks=pytest.mark.slow))
+
+
+def using(kind: str):
+    return engine.use("planned" if kind == "in C++" else kind, fused=kind == "in C++", say=lambda text: None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_visits_of_an_example_are_one_long_run(kind: str) -> None:
+    with using(kind):
+        z = visits(linear_model(posterior_start=last))
+    mean, var = carried(VISITS * STEPS, 0.0, 1.0)
+    normal_law((z - mean).flatten(), 0.0, var)
+
+
+@pytest.mark.parametrize("wrong", ["from p_0", "of another example", "a visit too few"])
+def test_visits_negative_controls(wrong: str) -> None:
+    model = linear_model(posterior_start=FromNoise if wrong == "from p_0" else last)
+    z = visits(model, shift=wrong == "of another example")
+    mean, var = carried((VISITS - (wrong == "a visit too few")) * STEPS, 0.0, 1.0)
+    with pytest.raises(AssertionError):
+        normal_law((z - mean).flatten(), 0.0, var)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_chains_from_an_inference_model_have_its_law_carried_on(kind: str) -> None:
+    model = linear_model(inference=lambda reference: Guess())
+    with using(kind):
+        z = model.sample_posterior(X, rng=stream(24))
+    mean, var = carried(STEPS, X, SPREAD**2)
+    normal_law((z - mean).flatten(), 0.0, var)
+    with pytest.raises(AssertionError):
+        normal_law((linear_model().sample_posterior(X, rng=stream(24)) - mean).flatten(), 0.0, var)
+
+
+def test_the_inference_model_learns_where_its_chains_end() -> None:
+    """−E log q has no gradient at the moments of z⁺, and one elsewhere; no other player's loss knows of q."""
+    net = nn.Linear(1, 2).double()
+    with torch.no_grad():
+        net.weight.zero_(), net.bias.zero_()
+    model = linear_model(inference=lambda reference: GaussianInference(net))
+    batch = Batch(X[:1].expand(20_000, 1))
+    with torch.no_grad():
+        z = model.synthesize(batch, rng=stream(25))[1]
+
+    def gradient(mean: float, var: float) -> Tensor:
+        real = model.sample_posterior
+        model.sample_posterior = lambda *a, **k: z  # type: ignore[method-assign]
+        with torch.no_grad():
+            net.bias.copy_(torch.tensor([mean, math.log(var)]))
+        losses = model.losses(batch, rng=stream(26))
+        model.sample_posterior = real  # type: ignore[method-assign]
+        assert set(losses) == {"prior", "generator", "inference"}
+        return torch.autograd.grad(losses["inference"], net.bias)[0]
+
+    at = float(z.mean()), float(z.var(correction=0))
+    assert gradient(*at).abs().max() < 1e-6
+    assert gradient(at[0] + 0.1, at[1]).abs().max() > 1e-2
+    assert gradient(at[0], 1.2 * at[1]).abs().max() > 1e-2
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_persistent_prior_chains_go_on_and_samples_begin_afresh(kind: str) -> None:
+    with using(kind):
+        model = linear_model(prior_start=lambda reference: Persistent(N, reference, rng=stream(27)))
+        for k in range(VISITS):
+            z = model.synthesize(Batch(X), rng=stream(28, 0, k))[0]
+        fresh = model.sample_prior(N, rng=stream(29))
+
+    def law(steps: int) -> tuple[float, float]:
+        a, mean, var = 1 - DELTA**2 / 2, 0.0, 1.0
+        for _ in range(steps):
+            mean, var = TILT + a * (mean - TILT), a * a * var + DELTA**2
+        return mean, var
+
+    normal_law(z.flatten(), *law(VISITS * STEPS))
+    normal_law(fresh.flatten(), *law(STEPS))
+    with pytest.raises(AssertionError):
+        normal_law(fresh.flatten(), *law(VISITS * STEPS))
+
+
+def test_unknown_examples_begin_at_the_reference_and_leave_the_memory_alone() -> None:
+    model = linear_model(posterior_start=last)
+    before = model.posterior_start.bank.clone()  # type: ignore[union-attr]
+    first = model.sample_posterior(X, rng=stream(30))
+    assert torch.equal(model.posterior_start.bank, before)  # type: ignore[union-attr]
+    assert torch.equal(first, linear_model().sample_posterior(X, rng=stream(30)))
+    with pytest.raises(InputError, match="as large as the data set"):
+        model.sample_posterior(X[:2], index=torch.tensor([0, N]), rng=stream(30))
+
+
+@pytest.mark.parametrize("start", ["last", "inference"])
+def test_runs_with_a_memory_resume_bit_for_bit(start: str, tmp_path) -> None:
+    def run(name: str, steps: int) -> dict[str, Tensor]:
+        recipe = altered(LatentPriorDigits().tiny(), posterior_start=start, prior_start="persistent", shards=2)
+        recipe = altered(recipe, steps=steps, limit=16, threads=0)
+        fit(recipe, tmp_path / name, chains="eager")
+        state = checkpoint.latest(tmp_path / name, torch.device("cpu"), print)
+        assert state is not None
+        return state["algorithm"]
+
+    whole = run("whole", 6)
+    run("stopped", 3)
+    resumed = run("stopped", 6)
+    assert all(torch.equal(resumed[k], v) for k, v in whole.items())
+    assert ("posterior_start.bank" in whole) == (start == "last")
+    if start == "last":
+        begun = altered(LatentPriorDigits().tiny(), posterior_start="last", limit=16).resolve().algorithm()
+        moved = (whole["posterior_start.bank"] != begun.posterior_start.bank).any(1)
+        assert moved.all()  # each of 16 examples was visited, in slices too
+
+
+def test_the_budget_is_the_suites() -> None:
+    assert BUDGET == 1e-5
