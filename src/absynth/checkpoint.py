@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import reprlib
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, fields
@@ -51,7 +52,7 @@ def claim(run: Path, recipe: Recipe) -> None:
         ours, theirs = json.loads(json.dumps(entry["fields"])), known["fields"]
         differ = [k for k in ours if k not in recipe.resumable and k in theirs and ours[k] != theirs[k]]
         if differ:
-            what = ", ".join(f"{k} {theirs[k]!r} there, {ours[k]!r} now" for k in differ)
+            what = ", ".join(f"{k} {reprlib.repr(theirs[k])} there, {reprlib.repr(ours[k])} now" for k in differ)
             raise InputError(f"{run} was begun with other numbers ({what}): choose another --out, or the same numbers")
     elif run.is_dir() and any(p for p in run.iterdir() if not _aside(p)):
         raise InputError(f"{run} is not empty and is no run (it has no recipe.json): choose another --out")

@@ -16,6 +16,7 @@ from typing import NoReturn
 
 from jsonargparse import ArgumentParser, set_parsing_settings
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from absynth.errors import Diverged, InputError
@@ -243,7 +244,7 @@ def task(name: str, argv: list[str]) -> None:
     for each in found.tables:
         table = Table(*each["columns"], title=each["caption"], title_justify="left")
         for row in each["rows"]:
-            table.add_row(*(f"{v:.5g}" if isinstance(v, float) else str(v) for v in row))
+            table.add_row(*(f"{v:.5g}" if isinstance(v, float) else escape(str(v)) for v in row))
         console.print(table)
     for picture in found.pictures:
         console.print(f"{run / name / picture['file']}: {picture['caption']}", markup=False)

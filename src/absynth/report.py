@@ -286,7 +286,9 @@ def _journal(journal: Sequence[dict], cut: int) -> str:
 
 def _fields(fields: Mapping[str, Any], helps: object) -> str:
     helps = helps if isinstance(helps, dict) else {}
-    rows = [[key, _text(value), *([_text(helps.get(key, ""))] if helps else [])] for key, value in fields.items()]
+    rows = [
+        [key, _brief(_text(value)), *([_text(helps.get(key, ""))] if helps else [])] for key, value in fields.items()
+    ]
     return _table("Every number of the run", ["field", "value", *(["meaning"] if helps else [])], rows)
 
 
@@ -390,6 +392,11 @@ def _text(value: object) -> str:
     if value is None:
         return "none"
     return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _brief(text: str, most: int = 300) -> str:
+    """The text, or its beginning: a recipe may hold a whole vocabulary."""
+    return text if len(text) <= most else f"{text[:most]} … ({len(text)} characters, all in recipe.json)"
 
 
 def _time(value: object) -> str:

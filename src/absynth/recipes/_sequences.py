@@ -105,9 +105,9 @@ class SequenceRecipe(Recipe):
         return [{"caption": caption, "columns": ["sequence"], "rows": [[line] for line in lines[:50]]}]
 
     def compare(self, rows: Mapping[str, Tensor], file: Path) -> list[Picture | ResultTable]:
-        """One example below the other, each in all its forms."""
+        """Up to five examples, one below the other, each in all its forms."""
         texts = {title: self.words().texts(x) for title, x in rows.items()}
-        count = min(map(len, texts.values()))
+        count = min(5, *map(len, texts.values()))
         table = [[str(i + 1), title, lines[i]] for i in range(count) for title, lines in texts.items()]
         return [{"caption": f"{count} sequences of {self.name()}", "columns": ["", "", "sequence"], "rows": table}]
 

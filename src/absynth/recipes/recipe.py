@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar
@@ -118,6 +118,20 @@ class Recipe(ABC):
         else:
             pictures.scatter2d(file, {"examples": x.flatten(1)[:, :2]}, title="first two coordinates")
         return [{"file": file.name, "caption": f"{min(len(x), 400) if x.ndim == 4 else len(x)} of {self.name()}"}]
+
+    def compare(self, rows: Mapping[str, Tensor], file: Path) -> list[Picture | ResultTable]:
+        """The same examples in several forms, one below the other: beside their reconstructions, along a path.
+
+        Args:
+            rows: title -> ``[n, *event]``, n the same for all.
+            file: as in :meth:`show`.
+        """
+        if all(x.ndim == 4 for x in rows.values()):
+            pictures.rows_with_labels(rows, file)
+        else:
+            points = {title: x.flatten(1)[:, :2] for title, x in rows.items()}
+            pictures.scatter2d(file, points, title="first two coordinates")
+        return [{"file": file.name, "caption": f"From the top: {', '.join(rows)}"}]
 
     def schedule(self, step: int) -> float:
         """Factor on every learning rate at a step."""

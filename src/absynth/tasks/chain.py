@@ -14,6 +14,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from absynth import pictures
+from absynth.errors import InputError
 from absynth.report import TaskResult
 from absynth.seeding import Streams
 from absynth.tasks.opened import Chain, lengthened, open_run, result
@@ -34,13 +35,16 @@ def path(
     return torch.stack(states), torch.stack(energies)
 
 
-def command(run: Path, n: int = 100, long: int = 2500, seed: int = 0, device: str = "auto") -> TaskResult:
-    """Show the chain that draws, short and long: pictures along it and its energy.
+def command(
+    run: Path, n: int = 100, long: int = 2500, at: list[int] | None = None, seed: int = 0, device: str = "auto"
+) -> TaskResult:
+    """Show the chain that draws, short and long: pictures or sentences along it, and its energy.
 
     Args:
         run: directory of a trained run.
         n: chains for the energy profile (10 are shown as pictures).
         long: steps of the long run.
+        at: steps to show, such as [0,20,40,60,80,100]; empty: some up to the trained length and some beyond.
         seed: of the noise.
         device: auto, cpu, cuda.
     """
@@ -48,8 +52,10 @@ def command(run: Path, n: int = 100, long: int = 2500, seed: int = 0, device: st
     chain = opened.chain()
     trained = chain.rounds * chain.steps
     folder = opened.folder("chain")
-    short = sorted({0, 1, 2, 5, trained // 6, trained // 3, 2 * trained // 3, trained})
-    beyond = [k for k in (2 * trained, 5 * trained, 10 * trained, long // 2, long) if trained < k <= long]
+    short = sorted(set(at or (0, 1, 2, 5, trained // 6, trained // 3, 2 * trained // 3, trained)))
+    if short[0] < 0 or short[-1] > max(long, trained):
+        raise InputError(f"--at must hold steps from 0 to {max(long, trained)}, got {short}: make --long larger")
+    beyond = [] if at else [k for k in (2 * trained, 5 * trained, 10 * trained, long // 2, long) if trained < k <= long]
     rng = Streams(seed, range(n), device=opened.device)
     states, energies = path(chain, n, max(long, trained), short + beyond, rng=rng)
     shown = [chain.decode(z[:10]).cpu() for z in states]
@@ -61,8 +67,9 @@ def command(run: Path, n: int = 100, long: int = 2500, seed: int = 0, device: st
     )
     found = result("chain", "The chain from its start", seed, text)
     if shown[0].ndim == 4:
-        pictures.rows_with_labels({k: v.clamp(-1, 1) for k, v in zip(labels, shown)}, folder / "chain.png")
-        found.pictures.append({"file": "chain.png", "caption": "Ten chains, from the start downwards"})
+        shown = [x.clamp(-1, 1) for x in shown]
+    if shown[0].ndim == 4 or not shown[0].is_floating_point():
+        found.add(opened.recipe.compare(dict(zip(labels, shown)), folder / "chain.png"))
     profile = energies.cpu()
     every = max(1, len(profile) // 500)
     for name, rows, step in (("short", profile[: 2 * trained + 1], 1), ("long", profile, every)):

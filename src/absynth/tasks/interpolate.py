@@ -1,4 +1,4 @@
-"""Interpolation: two pictures' latent variables joined by a path, and what the generator makes of it."""
+"""Interpolation: two examples' latent variables joined by a path, and what the generator makes of it."""
 
 from __future__ import annotations
 
@@ -10,9 +10,11 @@ from torch import Tensor
 
 from absynth import pictures
 from absynth.algorithms import LatentPrior
+from absynth.errors import InputError
 from absynth.report import TaskResult
 from absynth.seeding import stream
 from absynth.tasks.opened import open_run, result
+from absynth.tasks.reconstruct import examples
 from absynth.types import Rng
 
 
@@ -35,30 +37,39 @@ def interpolate(
     return torch.stack([model.decode(slerp(z_a, z_b, k / (steps - 1))) for k in range(steps)])
 
 
-def command(run: Path, n: int = 8, steps: int = 8, images: str = "", seed: int = 0, device: str = "auto") -> TaskResult:
-    """Interpolate between pairs of pictures through the latent space.
+def command(
+    run: Path, n: int = 8, steps: int = 8, images: str = "", text: str = "", seed: int = 0, device: str = "auto"
+) -> TaskResult:
+    """Interpolate between pairs of examples through the latent space.
 
     Args:
         run: directory of a trained run.
         n: how many pairs.
-        steps: pictures along the way, the two reconstructions included.
+        steps: examples along the way, the two reconstructions included.
         images: your own pictures (folder, .npz, .npy); empty: the recipe's test split.
+        text: your own file, one sentence a line, for a model of text; empty: the recipe's test split.
         seed: of the noise and of the choice of pairs.
         device: auto, cpu, cuda.
     """
     opened = open_run(run, device)
-    model, data = opened.latent(), opened.pictures(images)
+    model, data = opened.latent(), examples(opened, 10_000, images, text)
     n, steps = min(n, len(data) // 2), max(steps, 2)
-    chosen = torch.randperm(len(data), generator=stream(seed, 0, 1))[: 2 * n]
-    a, b = data.batch(chosen[:n]), data.batch(chosen[n:])
+    if n < 1:
+        raise InputError(f"interpolation needs at least 2 examples, got {len(data)}")
+    chosen = data[torch.randperm(len(data), generator=stream(seed, 0, 1))[: 2 * n]]
+    a, b = chosen[:n], chosen[n:]
     path = interpolate(
         model, a.to(opened.device), b.to(opened.device), steps, rng=stream(seed, device=opened.device)
     ).cpu()
     folder = opened.folder("interpolate")
-    sheet = torch.cat([a[:, None], path.transpose(0, 1), b[:, None]], 1).flatten(0, 1)
-    pictures.grid(sheet, folder / "interpolations.png", columns=steps + 2)
-    text = "Left and right: pictures that were not trained on. Between: the generator along the arc that joins their z."
-    found = result("interpolate", "Interpolation", seed, text)
-    found.pictures.append({"file": "interpolations.png", "caption": f"{n} pairs, {steps} points along each arc"})
+    said = "The ends: examples that were not trained on. Between: the generator along the arc that joins their z."
+    found = result("interpolate", "Interpolation", seed, said)
+    if chosen.ndim == 4:  # a pair to a row
+        sheet = torch.cat([a[:, None], path.transpose(0, 1), b[:, None]], 1).flatten(0, 1)
+        pictures.grid(sheet, folder / "interpolations.png", columns=steps + 2)
+        found.pictures.append({"file": "interpolations.png", "caption": f"{n} pairs, {steps} points along each arc"})
+    else:
+        points = {f"{k / (steps - 1):.2f}": x for k, x in enumerate(path)}
+        found.add(opened.recipe.compare({"first": a, **points, "second": b}, folder / "interpolations.png"))
     found.save(folder)
     return found

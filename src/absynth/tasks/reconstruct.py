@@ -1,4 +1,4 @@
-"""Reconstruction: infer z from a picture by the posterior chain, generate the picture back."""
+"""Reconstruction: infer z from an example by the posterior chain, generate the example back."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from absynth import pictures
 from absynth.algorithms import LatentPrior
+from absynth.errors import InputError
 from absynth.metrics.ranking import pca_reconstruction_error
 from absynth.report import TaskResult
 from absynth.seeding import stream
-from absynth.tasks.opened import in_chunks, open_run, result
+from absynth.tasks.opened import Opened, in_chunks, open_run, result
 from absynth.types import Rng
 
 
@@ -33,39 +33,87 @@ def reconstruction_error(
     return total / x.numel()
 
 
+@torch.no_grad()
+def reconstruction_nll(
+    model: LatentPrior, x: Tensor, *, seed: int, batch: int, device: torch.device
+) -> tuple[float, float]:
+    """−log p(x|z) in nats, averaged over examples ``[n, *event]``: with the posterior's z, and with the prior's.
+
+    Near each other, the generator has learned to do without z. Neither is −log p(x).
+    """
+    totals = [0.0, 0.0]
+    for start, part in in_chunks(x, batch):
+        part, rng = part.to(device), stream(seed, 0, start, device=device)
+        for i, z in enumerate((model.sample_posterior(part, rng=rng), model.sample_prior(len(part), rng=rng))):
+            totals[i] -= float(model.generator(z).log_prob(part).sum())
+    return totals[0] / len(x), totals[1] / len(x)
+
+
+def examples(opened: Opened, n: int, images: str, text: str) -> Tensor:
+    """n examples ``[n, *event]`` that were not trained on: a user's own pictures or lines, or the recipe's."""
+    if hasattr(opened.recipe, "images"):
+        if text:
+            raise InputError(f"--text is for a model of text, {opened.path} is {opened.recipe.name()}: give --images")
+        data = opened.pictures(images)
+        return data.batch(torch.arange(min(n, len(data))))
+    if images:
+        raise InputError(f"--images is for a model of pictures, {opened.path} is {opened.recipe.name()}: leave it out")
+    given = getattr(opened.recipe, "given", None)
+    if text and given is None:
+        raise InputError(f"--text is for a model of text, {opened.path} is {opened.recipe.name()}: leave it out")
+    return given(Path(text))[:n] if text and given else opened.recipe.held_out(n)
+
+
 def command(
-    run: Path, n: int = 1000, images: str = "", seed: int = 0, batch: int = 500, device: str = "auto"
+    run: Path,
+    n: int = 1000,
+    images: str = "",
+    text: str = "",
+    seed: int = 0,
+    batch: int = 500,
+    device: str = "auto",
 ) -> TaskResult:
-    """Reconstruct pictures that were not trained on, with their mean squared error.
+    """Reconstruct examples that were not trained on; of pictures, with their mean squared error.
 
     Args:
         run: directory of a trained run.
-        n: how many pictures to measure on (the first 10 are shown).
+        n: how many examples to measure on (the first 10 are shown).
         images: your own pictures (folder, .npz, .npy); empty: the recipe's test split.
+        text: your own file, one sentence a line, for a model of text; empty: the recipe's test split.
         seed: of the noise.
         batch: chains that run at once.
         device: auto, cpu, cuda.
     """
     opened = open_run(run, device)
-    model, data = opened.latent(), opened.pictures(images)
-    x = data.batch(torch.arange(min(n, len(data))))
-    mse = reconstruction_error(model, x, seed=seed, batch=batch, device=opened.device)
+    model, x = opened.latent(), examples(opened, n, images, text)
+    found = result("reconstruct", "Reconstruction", seed, f"z inferred by the posterior chain from {len(x)} examples "
+                   "that were not trained on, then generated back.")  # fmt: skip
     shown = x[:10].to(opened.device)
     folder = opened.folder("reconstruct")
     back = reconstruct(model, shown, rng=stream(seed, 0, 0, device=opened.device)).cpu()
-    pictures.rows_with_labels({"picture": x[:10], "reconstruction": back}, folder / "reconstructions.png")
+    found.add(opened.recipe.compare({"example": x[:10], "reconstruction": back}, folder / "reconstructions.png"))
+    if x.ndim == 4 and hasattr(opened.recipe, "images"):
+        _squared_error(opened, found, x, seed, batch)
+    else:
+        posterior, prior = reconstruction_nll(model, x, seed=seed, batch=batch, device=opened.device)
+        found.figures["−log p(x|z), nats"] = posterior
+        found.baselines["−log p(x|z), nats"] = {"z from the prior": prior}
+        found.text += " −log p(x|z) an example; where the prior's z does as well, the generator does without z."
+    found.save(folder)
+    return found
+
+
+def _squared_error(opened: Opened, found: TaskResult, x: Tensor, seed: int, batch: int) -> None:
+    """The mean squared error of reconstructed pictures, and of the mean picture and PCA."""
+    model = opened.latent()
     train = opened.images("train").all().flatten(1)
     rank = min(model.prior.reference.sample(1, stream(0, device=opened.device)).numel(), train.shape[1])
-    text = (
-        f"z inferred by the posterior chain, then generated. Mean squared error a pixel on the [-1, 1] scale, over "
-        f"{len(x)} pictures of {data.name} that were not trained on. PCA keeps as many numbers as z has, {rank}."
+    found.text += (
+        " Mean squared error a pixel on the [-1, 1] scale. "
+        f"PCA keeps as many numbers as z has, at most those of a picture: {rank}."
     )
-    found = result("reconstruct", "Reconstruction", seed, text)
-    found.pictures.append({"file": "reconstructions.png", "caption": "Pictures above, reconstructions below"})
-    found.figures["test MSE"] = mse
+    found.figures["test MSE"] = reconstruction_error(model, x, seed=seed, batch=batch, device=opened.device)
     found.baselines["test MSE"] = {
         "mean picture": float(((x.flatten(1) - train.mean(0)) ** 2).mean()),
         f"PCA-{rank}": float(pca_reconstruction_error(train, x.flatten(1), rank).mean()) / x[0].numel(),
     }
-    found.save(folder)
-    return found

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from absynth.algorithms import Algorithm
+from absynth.algorithms import Algorithm, LatentPrior
 from absynth.errors import InputError
 from absynth.recipes.recipe import Recipe
 from absynth.report import TaskResult
 from absynth.seeding import Streams
 from absynth.tasks.opened import Opened, lengthened, open_run, result
+from absynth.types import Rng
+
+Decoding = Literal["mode", "draw"]
+"""What of p(x|z) is a sample: its mode (an image's mean, a sentence's greedy words) or a draw from it."""
 
 
 def samples(
@@ -24,6 +29,7 @@ def samples(
     seed: int,
     batch: int = 500,
     device: torch.device | str = "cpu",
+    decoding: Decoding = "mode",
 ) -> Tensor:
     """n examples ``[n, *event]``; example i follows from (seed, i) and its condition alone, to rounding.
 
@@ -34,6 +40,7 @@ def samples(
         seed: of the noise.
         batch: chains that run at once: memory, not content.
         device: where the model is.
+        decoding: for a model with a generator, whether x is the mode of p(x|z) or a draw.
     """
     if n < 1 or batch < 1:
         raise InputError(f"expected at least 1 sample and 1 chain at once, got n={n} and batch={batch}")
@@ -41,8 +48,17 @@ def samples(
     for start in range(0, n, batch):
         rows = range(start, min(start + batch, n))
         given = None if c is None else c[start : rows.stop].to(device)
-        parts.append(model.sample(len(rows), given, rng=Streams(seed, rows, device=device)).cpu())
+        rng = Streams(seed, rows, device=device)
+        draw = drawn if decoding == "draw" else type(model).sample
+        parts.append(draw(model, len(rows), given, rng=rng).cpu())
     return torch.cat(parts)
+
+
+def drawn(model: Algorithm, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
+    """n draws ``[n, *event]`` of p(x): z from the prior, x from p(x|z), where ``sample`` takes its mode."""
+    if not isinstance(model, LatentPrior):
+        raise InputError(f"--decoding draw needs a model with a generator, got {type(model).__name__}: leave it out")
+    return model.generator(model.sample_prior(n, c, rng=rng), c).sample(rng).detach()
 
 
 def asked(recipe: Recipe, n: int, label: int) -> Tensor | None:
@@ -82,9 +98,10 @@ def command(
     steps: int = 0,
     batch: int = 500,
     columns: int = 10,
+    decoding: Decoding = "mode",
     device: str = "auto",
 ) -> TaskResult:
-    """Draw samples: a picture, and all numbers in samples.npz.
+    """Draw samples: a picture (or a table and a file of sentences), and all numbers in samples.npz.
 
     Args:
         run: directory of a trained run.
@@ -94,19 +111,23 @@ def command(
         steps: length of the chain that draws; 0 is as in training.
         batch: chains that run at once (memory only; the samples stay the same).
         columns: samples in a row of the picture.
+        decoding: of a model with a generator, mode (an image's mean, greedy words) or draw (from p(x|z)).
         device: auto, cpu, cuda.
     """
     opened = open_run(run, device)
     if steps:
         with_steps(opened, steps)
     c = asked(opened.recipe, n, label)
-    x = samples(opened.model, n, c, seed=seed, batch=batch, device=opened.device)
+    x = samples(opened.model, n, c, seed=seed, batch=batch, device=opened.device, decoding=decoding)
     folder = opened.folder("sample")
     np.savez_compressed(folder / "samples.npz", x=x.numpy())
     text = f"{n} samples, drawn one stream of noise each." + (f" Chains of {steps} steps." if steps else "")
+    text += " Each x is drawn from p(x|z)." if decoding == "draw" else ""
     text += f" All under label {label}." if label >= 0 else ""
     found = result("sample", "Samples", seed, text)
     found.add(opened.recipe.show(x, folder / "samples.png", columns=columns))
-    found.figures |= {"samples": n, "mean": float(x.mean()), "standard deviation": float(x.std())}
+    found.figures["samples"] = n
+    if x.is_floating_point():
+        found.figures |= {"mean": float(x.mean()), "standard deviation": float(x.std())}
     found.save(folder)
     return found
