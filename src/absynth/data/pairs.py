@@ -90,7 +90,7 @@ def two_folders(sources: Path, targets: Path, split: folder.Part, size: int) -> 
     return Pairs(Images(first, None, sources.name), Images(second, None, targets.name))
 
 
-def flipped(pairs: Pairs) -> Pairs:
+def mirrored(pairs: Pairs) -> Pairs:
     """The pairs and their mirror images: twice as many."""
     both = (replace(i, x=torch.cat([i.x, i.x.flip(3)]), labels=None) for i in (pairs.source, pairs.target))
     return Pairs(*both)

@@ -49,10 +49,11 @@ class WithLabel(nn.Module):
 
 
 class LabelF(nn.Module):
-    """f of an image and its label, ``([b, channels, size, size], c [b]) -> [b]``.
+    """f of an image and its label, ``([b, channels, size, size], c [b]) -> [b]``: one output of a network a label.
 
-    Three convolutions, the label as constant maps beside what the third one takes, and a linear layer (the authors'
-    label-to-image f, whose widths are 64, 128, 256).
+    f(x, c) is the inner product of one hot c with what the network says of x, as in symbol-vector coupling (Pang and Wu
+    2021). The authors' f takes the label as constant maps before its last convolution (with widths 64, 128, 256); at
+    small widths such an f, 30,000 parameters, learned digits and not a word of their labels in 500 updates.
 
     Args:
         channels: of the image.
@@ -67,25 +68,24 @@ class LabelF(nn.Module):
         if size < 8:
             raise InputError(f"a convolutional f needs images of 8x8 pixels or more, got {size}x{size}")
         self.classes = classes
-        self.image = nn.Sequential(
+        side = (size + 1) // 2 // 2
+        self.net = nn.Sequential(
             nn.Conv2d(channels, width, 5, stride=2, padding=2),
             activation(act),
             nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
             activation(act),
             nn.Conv2d(2 * width, 4 * width, 3, padding=1),
+            activation(act),
+            nn.Flatten(),
+            nn.Linear(4 * width * side**2, classes),
         )
-        # A convolution of constant maps is constant but for the border, so the label is a bias of each map.
-        self.label = nn.Linear(classes, 4 * width, bias=False)
-        side = (size + 1) // 2 // 2
-        self.top = nn.Sequential(activation(act), nn.Flatten(), nn.Linear(4 * width * side**2, 1), nn.Flatten(0))
 
     def forward(self, x: Float[Tensor, "b c h w"], c: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
-        return self.top(self.image(x) + self.label(one_hot(c, self.classes, x))[:, :, None, None])
+        return (self.net(x) * one_hot(c, self.classes, x)).sum(1)
 
     def by_label(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b classes"]:
-        """f(x, c) of every label c: its argmax reads the label of x, since log Z(c) is about the same for all."""
-        labels = torch.arange(self.classes, device=x.device)
-        return torch.stack([self(x, c.expand(len(x))) for c in labels], 1)
+        """f(x, c) of every label c: its argmax reads the label of x, as far as log Z(c) is alike for all."""
+        return self.net(x)
 
 
 def strided_f(channels: int, size: int, width: int, act: Activation = "silu") -> nn.Sequential:
@@ -167,3 +167,31 @@ class PictureGenerator(nn.Module):
         for layer in self.up:
             h = self.act(layer(torch.cat([h, seen.pop()], 1)))
         return self.image(torch.cat([h, seen.pop()], 1)).tanh()
+
+
+def filled(x: Float[Tensor, "b n s s"], c: Float[Tensor, "b m s s"]) -> Float[Tensor, "b n s s"]:
+    """x in the hole and what was seen around it: c holds the picture, 0 in the hole, and then the hole, 1 inside."""
+    seen, hole = c[:, :-1], c[:, -1:]
+    return seen + hole * x
+
+
+class HoleF(nn.Module):
+    """f of what is in a hole, given what is around it: f(filled(x, c), c). Chains move freely outside the hole."""
+
+    def __init__(self, f: nn.Module) -> None:
+        super().__init__()
+        self.f = f
+
+    def forward(self, x: Float[Tensor, "b n s s"], c: Float[Tensor, "b m s s"]) -> Float[Tensor, "b"]:
+        return self.f(filled(x, c), c)
+
+
+class HoleGenerator(nn.Module):
+    """The network's picture in the hole, what was seen outside it."""
+
+    def __init__(self, net: nn.Module) -> None:
+        super().__init__()
+        self.net = net
+
+    def forward(self, z: Float[Tensor, "b d"], c: Float[Tensor, "b m s s"]) -> Float[Tensor, "b n s s"]:
+        return filled(self.net(z, c), c)

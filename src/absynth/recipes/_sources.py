@@ -1,0 +1,70 @@
+"""What recipes share whose condition is a picture: a photo's labels, the rest of a picture with a hole."""
+
+from __future__ import annotations
+
+import math
+from abc import abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+
+from absynth.algorithms.conditional_cooperative import ConditionalCooperative
+from absynth.data.images import Split
+from absynth.density import EBM
+from absynth.distributions import GaussianGenerator, Uniform
+from absynth.networks.conditional import PictureF, PictureGenerator
+from absynth.recipes._teaching import TeachingImages
+
+
+@dataclass(frozen=True, kw_only=True)
+class SourceRecipe(TeachingImages):
+    """Conditional cooperative learning, picture to picture (Xie et al. 2021)."""
+
+    latent: int = 16
+    truth: float = 0.0
+    """γ, how much of what the initializer learns is the truth itself, by its L1 distance."""
+    chain_steps: int = 15
+    step_size: float = math.sqrt(2)
+    temperature: float = 5e-5
+    ebm_lr: float = 3e-4
+    generator_lr: float = 3e-4
+    decay: float = 0.2
+    """Share of the updates, at the end, in which the rates fall to 0."""
+
+    @property
+    @abstractmethod
+    def source_channels(self) -> int:
+        """Channels of the condition."""
+
+    @abstractmethod
+    def sources(self, split: Split) -> Tensor:
+        """The condition of every picture of a split ``[n, m, s, s]``, in the pictures' order."""
+
+    @abstractmethod
+    def source(self, x: Tensor) -> Tensor:
+        """The condition that a user's picture gives, ``[n, channels, s, s] -> [n, m, s, s]``."""
+
+    def f(self) -> nn.Module:
+        """f(x, c), freshly initialized."""
+        return PictureF(self.source_channels, self.channels, self.size, self.ebm_width, self.ebm_activation)
+
+    def net(self) -> nn.Module:
+        """g(z, c), freshly initialized."""
+        return PictureGenerator(self.source_channels, self.channels, self.size, self.latent, self.generator_width)
+
+    def algorithm(self) -> ConditionalCooperative:
+        return ConditionalCooperative(
+            EBM(self.f().to(memory_format=torch.channels_last), Uniform(*self.shape)),  # type: ignore[call-overload]
+            GaussianGenerator(self.net(), self.std),
+            self.latent_law(),
+            sampler=self.sampler(),
+            truth=self.truth,
+        )
+
+    def schedule(self, step: int) -> float:
+        return min(1.0, (self.steps - step) / max(self.decay * self.steps, 1.0))
+
+    def conditions(self, n: int) -> Tensor | None:
+        held = self.sources("test")
+        return held[torch.arange(n) % len(held)]
