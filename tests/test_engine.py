@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
@@ -15,6 +16,7 @@ import torch.nn.functional as F
 from laws import normal_law
 from torch import Tensor, nn
 
+import absynth
 from absynth import density
 from absynth.data.toy import EightGaussians
 from absynth.density import EBM, observe, product, restrict
@@ -24,6 +26,7 @@ from absynth.errors import InputError
 from absynth.networks.convnet import conv_f
 from absynth.networks.deconvnet import deconv_generator, deconv_generator_cifar10
 from absynth.networks.mlp import mlp, mlp_f, mlp_generator
+from absynth.recipes.latent_prior_digits import LatentPriorDigits
 from absynth.samplers import HMC, MALA, AnnealedLangevin, Langevin, engine
 from absynth.seeding import Streams, noise_like, stream
 from absynth.types import LogDensity, Sampler
@@ -532,9 +535,20 @@ def test_engines_nest_and_end() -> None:
             assert engine._current.get().name == "eager"
         assert engine._current.get().name == "planned"
     assert engine._current.get().name == "eager"
-    for wrong in ({"name": "fast"}, {"name": "planned", "drift": "fp8"}):
-        with pytest.raises(Exception, match=r"must be|Type-check"), engine.use(**wrong):
+    for wrong in ({"name": "fast"}, {"name": "planned", "drift": "fp8"}, {"name": "eager", "drift": "bf16"}):
+        with pytest.raises(Exception, match=r"must be|Type-check|drift bf16 is of"), engine.use(**wrong):
             pass
+
+
+@pytest.mark.skipif(not scores.has_bf16(), reason="no bfloat16 arithmetic")
+def test_a_run_says_in_its_journal_that_its_drift_is_bf16(tmp_path: Path) -> None:
+    recipe = LatentPriorDigits().tiny()
+    plain = absynth.fit(recipe, tmp_path / "plain", chains="planned")
+    rounded = absynth.fit(recipe, tmp_path / "rounded", chains="planned", drift="bf16")
+    said = [(tmp_path / name / "journal.jsonl").read_text() for name in ("plain", "rounded")]
+    assert ["the drift of its chains in bf16" in text for text in said] == [False, True]
+    ours, theirs = (torch.cat([p.flatten() for p in a.parameters()]) for a in (plain, rounded))
+    assert 0 < (ours - theirs).norm() < 0.01 * ours.norm()
 
 
 def test_graph_without_a_gpu_says_so(capsys: pytest.CaptureFixture[str]) -> None:

@@ -123,6 +123,10 @@ def _run(argv: list[str]) -> None:
 # Training ------------------------------------------------------------------------------------------------------------
 
 
+_OWN = ("out", "tiny", "dry_run", "device", "engine", "drift", "tensorboard", "config")
+"""Flags of ``train`` itself; all others are the recipe's."""
+
+
 def train(argv: list[str]) -> None:
     """``absynth train RECIPE --out RUN [flags]``."""
     from absynth import recipes
@@ -142,11 +146,12 @@ def train(argv: list[str]) -> None:
     parser.add_argument("--dry_run", action="store_true", help="print the recipe, its cost and its size; train nothing")
     parser.add_argument("--device", default="auto", help="auto, cpu, cuda ...")
     parser.add_argument("--engine", default="auto", help="of the chains: auto, eager, planned, compiled, graph")
+    parser.add_argument("--drift", choices=("same", "bf16"), default="same", help="bf16: chains of rounded layers")
     parser.add_argument("--tensorboard", action="store_true", help="also write logs for TensorBoard")
     parser.add_argument("--config", action="config", help="YAML file of flags")
     parser.add_class_arguments(cls)
     given = parser.read(argv[1:])
-    own = {key: given.pop(key) for key in ("out", "tiny", "dry_run", "device", "engine", "tensorboard", "config")}
+    own = {key: given.pop(key) for key in _OWN}
     recipe = cls(**given)
     recipe = recipe.tiny() if own["tiny"] else recipe
     if own["out"] is None and not own["dry_run"]:
@@ -164,7 +169,7 @@ def _train(recipe, own: dict) -> None:
     device = choose_device(own["device"])
     recipe = recipe.resolve()
     if own["dry_run"]:
-        with engine.use(own["engine"], updates=recipe.steps):
+        with engine.use(own["engine"], drift=own["drift"], updates=recipe.steps):
             _dry_run(recipe, device, console)
         return
     run: Path = own["out"]
@@ -172,7 +177,7 @@ def _train(recipe, own: dict) -> None:
     watchers: list = [ProgressBar(console)]
     if own["tensorboard"]:
         watchers.append(TensorBoard(run))
-    training.fit(recipe, run, device=device, chains=own["engine"], watchers=watchers)
+    training.fit(recipe, run, device=device, chains=own["engine"], drift=own["drift"], watchers=watchers)
     console.print(f"trained; the run is {run}. Next: absynth sample {run}   absynth report {run}")
 
 

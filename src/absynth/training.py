@@ -206,6 +206,7 @@ def fit(
     *,
     device: str | torch.device = "cpu",
     chains: engine.Name = "auto",
+    drift: engine.Drift = "same",
     watchers: Sequence[Watcher] = (),
 ) -> Algorithm:
     """Train a recipe into a run directory; go on where it stopped if the directory holds the same recipe.
@@ -216,6 +217,8 @@ def fit(
         device: where to train.
         chains: the engine that runs them (absynth.samplers.engine); all give the same to rounding, so a run that is
             to be equal bit for bit goes on with the one it began with.
+        drift: "bf16" computes the layers that chains go through in bfloat16, which changes the score by a percent or
+            more; the journal says so.
         watchers: told how it goes.
 
     Returns:
@@ -247,7 +250,8 @@ def fit(
         state = _latest(run, device, journal)
         if state is not None:
             training.load_state_dict(state)
-        journal.write("start" if state is None else "resume", training.step, f"{recipe.name()} on {device}")
+        also = "" if drift == "same" else f", the drift of its chains in {drift}"
+        journal.write("start" if state is None else "resume", training.step, f"{recipe.name()} on {device}{also}")
         metrics = MetricsFile(run, training.step)
 
         def say(text: str) -> None:
@@ -256,7 +260,7 @@ def fit(
         for watcher in watchers:
             watcher.begin(recipe, training.step)
         try:
-            with _stop_signal() as stopped, engine.use(chains, updates=recipe.steps, say=say):
+            with _stop_signal() as stopped, engine.use(chains, drift=drift, updates=recipe.steps, say=say):
                 _train(training, run, journal, metrics, watchers, stopped)
         finally:
             for watcher in watchers:

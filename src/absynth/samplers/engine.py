@@ -32,6 +32,8 @@ from absynth.engine.scores import NAMES, Engine, Name, Scores, has_bf16, to_stde
 from absynth.errors import InputError
 from absynth.types import LogDensity, Rng
 
+Drift = Literal["same", "bf16"]
+
 _EAGER = Engine("eager")
 _current: ContextVar[Engine] = ContextVar("engine", default=_EAGER)
 
@@ -40,7 +42,7 @@ _current: ContextVar[Engine] = ContextVar("engine", default=_EAGER)
 def use(
     name: Name,
     *,
-    drift: Literal["same", "bf16"] = "same",
+    drift: Drift = "same",
     fused: bool = True,
     updates: int | None = None,
     say: Callable[[str], None] = to_stderr,
@@ -56,12 +58,14 @@ def use(
         say: where the one plain line goes when something falls back; standard error by default.
 
     Raises:
-        InputError: there is no engine, or no drift, of that name.
+        InputError: there is no engine, or no drift, of that name, or that engine has no drift of its own.
     """
     if name not in NAMES:
         raise InputError(f"engine must be one of {', '.join(NAMES)}, got {name}")
     if drift not in ("same", "bf16"):
         raise InputError(f"drift must be same or bf16, got {drift}")
+    if drift == "bf16" and name in ("eager", "compiled"):
+        raise InputError(f"drift bf16 is of the engines planned, graph and auto, got {name}: choose one of them")
     engine = Engine(name, drift == "bf16", fused, updates, say)
     if engine.bf16 and not has_bf16():
         engine.tell("there is no fast bfloat16 arithmetic here: the drift keeps the type of the state")
