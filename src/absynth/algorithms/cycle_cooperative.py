@@ -27,9 +27,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from absynth.algorithms.algorithm import Algorithm
-from absynth.density import EBM
+from absynth.density import EBM, Density
 from absynth.errors import InputError
-from absynth.types import Batch, Rng, Sampler
+from absynth.types import Batch, LogDensity, Rng, Sampler
 
 Domain = Literal["x", "y"]
 
@@ -60,24 +60,27 @@ class CycleCooperative(Algorithm):
     def extra_repr(self) -> str:
         return f"sampler={self.sampler}\nteach={self.teach:g}, cycle={self.cycle:g}"
 
-    def revise(self, draft: Tensor, domain: Domain, *, rng: Rng) -> Tensor:
-        """``[b, *event]``: K steps on the domain's density from a draft. Its EBM learns from this chain."""
-        ebm: EBM = self.get_submodule(f"ebm_{domain}")  # type: ignore[assignment]
-        return self.run_chain(f"ebm_{domain}", "sampler", ebm().log_density, draft.detach(), rng=rng)
+    def density(self, domain: Domain) -> Density:
+        """p_X or p_Y."""
+        return self.get_submodule(f"ebm_{domain}")()
 
-    def contrast(self, x: Tensor, revised: Tensor, domain: Domain) -> Float[Tensor, ""]:
-        """f(x̃) − f(x), what the domain's EBM descends."""
-        f = self.get_submodule(f"ebm_{domain}")().f
-        return f(revised).mean() - f(x).mean()
+    def log_density(self, domain: Domain) -> LogDensity:
+        """What chains of the domain move on."""
+        return self.density(domain).log_density
+
+    def revise(self, draft: Tensor, domain: Domain, *, rng: Rng) -> Tensor:
+        """x̃ or ỹ: K steps on the domain's density from a draft. Its EBM learns from this chain."""
+        return self.run_chain(f"ebm_{domain}", "sampler", self.log_density(domain), draft.detach(), rng=rng)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x, y = unpaired(batch)
         x_draft, y_draft = self.to_x(y), self.to_y(x)
         x_revised, y_revised = self.revise(x_draft, "x", rng=rng), self.revise(y_draft, "y", rng=rng)
+        f_x, f_y = self.density("x").f, self.density("y").f
         cycle = mean_absolute(x, self.to_x(y_draft)) + mean_absolute(y, self.to_y(x_draft))  # (2)
         return {
-            "ebm_x": self.contrast(x, x_revised, "x"),
-            "ebm_y": self.contrast(y, y_revised, "y"),
+            "ebm_x": f_x(x_revised).mean() - f_x(x).mean(),
+            "ebm_y": f_y(y_revised).mean() - f_y(y).mean(),
             "to_x": self.teach * mean_square(x_revised, x_draft) + self.cycle * cycle,  # (1), the term of to_x
             "to_y": self.teach * mean_square(y_revised, y_draft) + self.cycle * cycle,  # (1), the term of to_y
         }

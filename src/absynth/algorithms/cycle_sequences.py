@@ -15,12 +15,13 @@ Batches are unpaired: ``Batch.x [b, T, *event]`` are sequences of X, ``Batch.c``
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
 from absynth.algorithms.cycle_cooperative import CycleCooperative, Domain, mean_absolute, mean_square, unpaired
 from absynth.density import EBM
-from absynth.types import Batch, Rng, Sampler
+from absynth.types import Batch, LogDensity, Rng, Sampler
 
 
 class CycleSequences(CycleCooperative):
@@ -60,28 +61,34 @@ class CycleSequences(CycleCooperative):
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}, spatio_temporal={self.spatio_temporal:g}"
 
+    def log_density(self, domain: Domain) -> LogDensity:
+        """Σ_t log p of frame t, of sequences: frames are revised each on its own."""
+        frame = self.density(domain).log_density
+        return lambda x: frame(x.flatten(0, 1)).unflatten(0, x.shape[:2]).sum(1)
+
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x, y = unpaired(batch)
         x_draft, y_draft = framewise(self.to_x, y), framewise(self.to_y, x)
-        x_revised = self.revise(x_draft.flatten(0, 1), "x", rng=rng)
-        y_revised = self.revise(y_draft.flatten(0, 1), "y", rng=rng)
+        x_revised, y_revised = self.revise(x_draft, "x", rng=rng), self.revise(y_draft, "y", rng=rng)
+        f_x, f_y = self.density("x").f, self.density("y").f
         plain = mean_absolute(x, framewise(self.to_x, y_draft)) + mean_absolute(y, framewise(self.to_y, x_draft))
         ahead_x, ahead_y = framewise(self.to_x, self.rec_y(y_draft)), framewise(self.to_y, self.rec_x(x_draft))
         through = next_frame(x, ahead_x) + next_frame(y, ahead_y)  # (2)
         shared = self.cycle * plain + self.spatio_temporal * through
         return {
-            "ebm_x": self.contrast(x.flatten(0, 1), x_revised, "x"),
-            "ebm_y": self.contrast(y.flatten(0, 1), y_revised, "y"),
-            "to_x": self.teach * mean_square(x_revised, x_draft.flatten(0, 1)) + shared,
-            "to_y": self.teach * mean_square(y_revised, y_draft.flatten(0, 1)) + shared,
+            "ebm_x": f_x(x_revised.flatten(0, 1)).mean() - f_x(x.flatten(0, 1)).mean(),
+            "ebm_y": f_y(y_revised.flatten(0, 1)).mean() - f_y(y.flatten(0, 1)).mean(),
+            "to_x": self.teach * mean_square(x_revised, x_draft) + shared,
+            "to_y": self.teach * mean_square(y_revised, y_draft) + shared,
             "rec_x": next_frame(x, self.rec_x(x)) + shared,  # (1)
             "rec_y": next_frame(y, self.rec_y(y)) + shared,  # (1)
         }
 
     def translate(self, x: Tensor, domain: Domain, *, rng: Rng) -> tuple[Tensor, Tensor]:
         """``(draft, revised)`` of sequences ``[b, T, *event]``, frame by frame."""
-        draft, revised = super().translate(x.flatten(0, 1), domain, rng=rng)
-        return draft.unflatten(0, x.shape[:2]), revised.unflatten(0, x.shape[:2])
+        with torch.no_grad():
+            draft = framewise(self.get_submodule(f"to_{domain}"), x)
+        return draft, self.revise(draft, domain, rng=rng)
 
 
 def framewise(net: nn.Module, x: Tensor) -> Tensor:
