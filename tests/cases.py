@@ -13,18 +13,23 @@ from absynth.algorithms.amortized_latent_prior import AmortizedLatentPrior
 from absynth.algorithms.coarse_to_fine import CoarseToFine
 from absynth.algorithms.cooperative import Cooperative
 from absynth.algorithms.diffusion_recovery import DiffusionRecovery
+from absynth.algorithms.divergence_triangle import DivergenceTriangle
 from absynth.algorithms.dual_teaching import DualTeaching
 from absynth.algorithms.improved_contrastive_divergence import ImprovedContrastiveDivergence
 from absynth.algorithms.information_bottleneck import InformationBottleneck
+from absynth.algorithms.joint_vae import JointVAE
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.algorithms.multigrid import MultiGrid
 from absynth.algorithms.symbol_vector import SymbolF, SymbolVector
+from absynth.algorithms.vae import VAE
+from absynth.algorithms.variational_teaching import VariationalTeaching
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, GaussianInference, StandardNormal, Uniform
 from absynth.networks.flow import CouplingFlow
 from absynth.networks.growing import GrowingConv
 from absynth.networks.mlp import mlp, mlp_f
 from absynth.networks.time_embedding import LevelMLP
+from absynth.networks.towers import mlp_towers
 from absynth.samplers import FromData, FromNoise, Langevin, Persistent
 from absynth.seeding import noise_like, stream
 from absynth.types import Batch
@@ -125,6 +130,26 @@ def dual_teaching() -> DualTeaching:
     return DualTeaching(data_ebm(), generator(), inference, latent, sampler=SHORT, posterior_sampler=SHORT)
 
 
+def inference() -> GaussianInference:
+    return GaussianInference(mlp([5, 8, 4], "silu")).double()
+
+
+def vae() -> VAE:
+    return VAE(generator(), inference(), StandardNormal(2).double())
+
+
+def variational_teaching() -> VariationalTeaching:
+    return VariationalTeaching(data_ebm(), generator(), inference(), StandardNormal(2).double(), sampler=SHORT)
+
+
+def divergence_triangle() -> DivergenceTriangle:
+    return DivergenceTriangle(data_ebm(), generator(), inference(), StandardNormal(2).double(), sampler=SHORT)
+
+
+def joint_vae() -> JointVAE:
+    return JointVAE(mlp_towers((5,), 2, 8).double(), generator(), inference(), StandardNormal(2).double())
+
+
 # --- batches of n examples ------------------------------------------------------------------------------------------
 
 
@@ -178,5 +203,9 @@ CASES = {
     "Cooperative fast": Case(cooperative, vectors, ("ebm", "generator")),
     "Cooperative full": Case(cooperative_full, vectors, ("ebm", "generator")),
     "DualTeaching": Case(dual_teaching, vectors, ("ebm", "generator", "inference")),
+    "VAE": Case(vae, vectors, ("generator", "inference")),
+    "VariationalTeaching": Case(variational_teaching, vectors, ("ebm", "generator", "inference")),
+    "DivergenceTriangle": Case(divergence_triangle, vectors, ("ebm", "generator", "inference")),
+    "JointVAE": Case(joint_vae, vectors, ("ebm", "generator", "inference")),
     "CoarseToFine": Case(coarse_to_fine, squares, ("ebm",)),
 }

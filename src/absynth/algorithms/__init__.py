@@ -6,15 +6,20 @@ from absynth.algorithms.amortized_latent_prior import AmortizedLatentPrior
 from absynth.algorithms.coarse_to_fine import CoarseToFine
 from absynth.algorithms.cooperative import Cooperative
 from absynth.algorithms.diffusion_recovery import DiffusionRecovery
+from absynth.algorithms.divergence_triangle import DivergenceTriangle
 from absynth.algorithms.dual_teaching import DualTeaching
 from absynth.algorithms.improved_contrastive_divergence import ImprovedContrastiveDivergence
 from absynth.algorithms.information_bottleneck import InformationBottleneck
+from absynth.algorithms.joint_vae import JointVAE
 from absynth.algorithms.latent_prior import LatentPrior
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.algorithms.multigrid import MultiGrid
 from absynth.algorithms.symbol_vector import SymbolVector
+from absynth.algorithms.vae import VAE
+from absynth.algorithms.variational_teaching import VariationalTeaching
 
 __all__ = [
+    "VAE",
     "Algorithm",
     "AlternatingBackprop",
     "AmortizedLatentPrior",
@@ -22,11 +27,14 @@ __all__ = [
     "CoarseToFine",
     "Cooperative",
     "DiffusionRecovery",
+    "DivergenceTriangle",
     "DualTeaching",
     "ImprovedContrastiveDivergence",
     "InformationBottleneck",
+    "JointVAE",
     "LatentPrior",
     "MaximumLikelihood",
     "MultiGrid",
     "SymbolVector",
+    "VariationalTeaching",
 ]

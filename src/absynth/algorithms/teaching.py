@@ -10,14 +10,12 @@ Each method, a file of its own, says what the generator learns from the revised 
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
-from absynth.algorithms.algorithm import Algorithm
-from absynth.density import EBM, observe
-from absynth.distributions import observed_log_prob
+from absynth.algorithms.generator_model import GeneratorModel
+from absynth.density import EBM
 from absynth.errors import InputError
-from absynth.types import Conditional, LogDensity, Reference, Rng, Sampler
+from absynth.types import Conditional, Reference, Rng, Sampler
 
 
 class Drafts:
@@ -36,21 +34,28 @@ class Drafts:
         return self.model.draft(n, rng=rng)[1]
 
 
-class Teaching(Algorithm):
-    """Players: ``ebm`` and ``generator``; a method may add more.
+class Teaching(GeneratorModel):
+    """Players: ``ebm`` and ``generator``, and ``inference`` where there is one.
 
     Args:
         ebm: p_θ(x|c).
         generator: p_α(x|z, c).
         latent: p_0(z).
         sampler: K steps on p_θ, from a draft.
+        inference: q_φ(z|x, c).
     """
 
-    def __init__(self, ebm: EBM, generator: Conditional, latent: Reference, *, sampler: Sampler) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        ebm: EBM,
+        generator: Conditional,
+        latent: Reference,
+        *,
+        sampler: Sampler,
+        inference: Conditional | None = None,
+    ) -> None:
+        super().__init__(generator, latent, inference)
         self.ebm = ebm
-        self.generator = generator
-        self.latent = latent
         self.sampler = sampler
 
     def extra_repr(self) -> str:
@@ -61,31 +66,13 @@ class Teaching(Algorithm):
         """Where a chain on x begins that has no data beside it."""
         return Drafts(self)
 
-    def draft(self, n: int, c: Tensor | None = None, *, rng: Rng) -> tuple[Tensor, Tensor]:
-        """``(z [n, *latent], x̂ [n, *event])``: z ~ p_0 and the generator's mode there, without a graph."""
-        z = self.latent.sample(n, rng)
-        return z, self.decode(z, c)
-
-    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """The generator's mode at z, without a graph."""
-        with torch.no_grad():
-            return self.generator(z, c).mode
-
     def revise(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """x̃ ``[b, *event]``: K steps on p_θ from x. The ebm learns from this chain."""
         return self.run_chain("ebm", "sampler", self.ebm(c).log_density, x, rng=rng)
 
-    def log_joint(self, x: Tensor, c: Tensor | None = None, mask: Tensor | None = None) -> LogDensity:
-        """z ↦ log p_α(x, z) = log p_0(z) + log p_α(x|z); entries of x where ``mask`` is 0 are left out."""
-        return observe(self.latent.log_prob, lambda z: observed_log_prob(self.generator(z, c), x, mask))
-
     def revise_latent(self, x: Tensor, z: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """z̃ ``[b, *latent]``: the steps of ``posterior_sampler`` on p_α(z|x) from z."""
         return self.run_chain("posterior", "posterior_sampler", self.log_joint(x, c), z, rng=rng)
-
-    def infer(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
-        """Where a chain on z given x begins: p_0, or what a method's inference model says."""
-        return self.latent.sample(len(x), rng)
 
     def sample_posterior(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """z̃ ``[b, *latent]`` ~ p_α(z|x): ``posterior_sampler`` from ``infer``."""

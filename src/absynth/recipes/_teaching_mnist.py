@@ -1,0 +1,47 @@
+"""Numbers of the teaching methods on MNIST and Fashion-MNIST, alike for all, so that methods can be compared.
+
+Fully connected generator (16-400-400-784) and inference model, as in ``latent_prior_mnist``, and an f of four
+convolutions that is cheap enough for chains on a CPU. The chain on x is cold, as in every published image EBM.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Literal
+
+from absynth.data.images import Images
+from absynth.recipes import latent_prior_fashion_mnist, latent_prior_mnist
+from absynth.recipes._teaching import TeachingImages
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeachingMNIST(TeachingImages):
+    """MNIST, small networks."""
+
+    steps: int = 700
+    threads: int = 1
+    checkpoint_every: int = 350
+    limit: int = 20_000
+    latent: int = 16
+    networks: Literal["conv", "mlp"] = "mlp"
+    generator_width: int = 400
+    inference_width: int = 400
+    ebm_width: int = 8
+    chain_steps: int = 15
+    step_size: float = math.sqrt(2)
+    temperature: float = 5e-5
+    ebm_lr: float = 3e-4
+    generator_lr: float = 1e-3
+    inference_lr: float = 1e-3
+
+    def read(self, split: Literal["train", "test"]) -> Images:
+        return latent_prior_mnist.read(self.data, split)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TeachingFashionMNIST(TeachingMNIST):
+    """Fashion-MNIST, small networks."""
+
+    def read(self, split: Literal["train", "test"]) -> Images:
+        return latent_prior_fashion_mnist.read(self.data, split)

@@ -1,0 +1,18 @@
+"""Variational MCMC teaching on eight Gaussians in the plane (Xie et al. 2021)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from absynth.algorithms.variational_teaching import VariationalTeaching
+from absynth.recipes._teaching import TeachingRing
+
+
+@dataclass(frozen=True, kw_only=True)
+class VariationalTeachingRing(TeachingRing):
+    """Variational MCMC teaching on eight Gaussians in the plane."""
+
+    def algorithm(self) -> VariationalTeaching:
+        return VariationalTeaching(
+            self.ebm(), self.generator(), self.inference(), self.latent_law(), sampler=self.sampler()
+        )
