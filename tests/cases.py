@@ -11,7 +11,10 @@ from torch import nn
 from absynth.algorithms import Algorithm, AlternatingBackprop, LatentPrior
 from absynth.algorithms.amortized_latent_prior import AmortizedLatentPrior
 from absynth.algorithms.coarse_to_fine import CoarseToFine
+from absynth.algorithms.conditional_cooperative import ConditionalCooperative
 from absynth.algorithms.cooperative import Cooperative
+from absynth.algorithms.cycle_cooperative import CycleCooperative
+from absynth.algorithms.cycle_sequences import CycleSequences
 from absynth.algorithms.diffusion_recovery import DiffusionRecovery
 from absynth.algorithms.divergence_triangle import DivergenceTriangle
 from absynth.algorithms.dual_teaching import DualTeaching
@@ -25,11 +28,13 @@ from absynth.algorithms.vae import VAE
 from absynth.algorithms.variational_teaching import VariationalTeaching
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, GaussianInference, StandardNormal, Uniform
+from absynth.networks.conditional import WithLabel
 from absynth.networks.flow import CouplingFlow
 from absynth.networks.growing import GrowingConv
 from absynth.networks.mlp import mlp, mlp_f
 from absynth.networks.time_embedding import LevelMLP
 from absynth.networks.towers import mlp_towers
+from absynth.networks.translator import FramePredictor
 from absynth.samplers import FromData, FromNoise, Langevin, Persistent
 from absynth.seeding import noise_like, stream
 from absynth.types import Batch
@@ -150,6 +155,25 @@ def joint_vae() -> JointVAE:
     return JointVAE(mlp_towers((5,), 2, 8).double(), generator(), inference(), StandardNormal(2).double())
 
 
+def conditional_cooperative() -> ConditionalCooperative:
+    f, g = (WithLabel(net, 3) for net in (mlp_f(5 + 3, 8, "silu"), mlp([2 + 3, 8, 5], "silu")))
+    ebm, generator = EBM(f, StandardNormal(5)), GaussianGenerator(g, 0.3)
+    return ConditionalCooperative(ebm, generator, StandardNormal(2), sampler=SHORT, truth=0.2).double()
+
+
+def cycle_cooperative() -> CycleCooperative:
+    maps = (mlp([5, 8, 5], "silu") for _ in range(2))
+    return CycleCooperative(data_ebm(), data_ebm(), *maps, sampler=SHORT, teach=1.0, cycle=10.0).double()
+
+
+def cycle_sequences() -> CycleSequences:
+    maps = (mlp([5, 8, 5], "silu") for _ in range(2))
+    predictors = (FramePredictor(5, 4) for _ in range(2))
+    return CycleSequences(
+        data_ebm(), data_ebm(), *maps, *predictors, sampler=SHORT, teach=1.0, cycle=1.0, spatio_temporal=10.0
+    ).double()
+
+
 # --- batches of n examples ------------------------------------------------------------------------------------------
 
 
@@ -166,6 +190,21 @@ def squares(n: int) -> Batch:
 def half_labelled(n: int) -> Batch:
     """x [n, 5]; c one of three symbols for every other example, −1 (unknown) for the rest."""
     return vectors(n)._replace(c=torch.tensor([0, -1, 1, -1, 2, -1])[torch.arange(n) % 6])
+
+
+def labelled(n: int) -> Batch:
+    """x [n, 5], c [n]: labels 0, 1, 2."""
+    return Batch(vectors(n).x, torch.arange(n) % 3)
+
+
+def unpaired(n: int) -> Batch:
+    """x [n, 5] of one domain, c [n, 5] of the other."""
+    return Batch(vectors(n).x, 2 + noise_like(torch.empty(n, 5, dtype=F64), stream(9)))
+
+
+def unpaired_sequences(n: int) -> Batch:
+    """x [n, 4, 5] of one domain, c [n, 4, 5] of the other."""
+    return Batch(*(noise_like(torch.empty(n, 4, 5, dtype=F64), stream(seed)) for seed in (10, 11)))
 
 
 @dataclass(frozen=True)
@@ -208,4 +247,7 @@ CASES = {
     "DivergenceTriangle": Case(divergence_triangle, vectors, ("ebm", "generator", "inference")),
     "JointVAE": Case(joint_vae, vectors, ("ebm", "generator", "inference")),
     "CoarseToFine": Case(coarse_to_fine, squares, ("ebm",)),
+    "ConditionalCooperative": Case(conditional_cooperative, labelled, ("ebm", "generator")),
+    "CycleCooperative": Case(cycle_cooperative, unpaired, ("ebm_x", "ebm_y", "to_x", "to_y")),
+    "CycleSequences": Case(cycle_sequences, unpaired_sequences, ("ebm_x", "ebm_y", "to_x", "to_y", "rec_x", "rec_y")),
 }

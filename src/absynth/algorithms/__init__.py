@@ -4,7 +4,10 @@ from absynth.algorithms.algorithm import Algorithm, Chain
 from absynth.algorithms.alternating_backprop import AlternatingBackprop
 from absynth.algorithms.amortized_latent_prior import AmortizedLatentPrior
 from absynth.algorithms.coarse_to_fine import CoarseToFine
+from absynth.algorithms.conditional_cooperative import ConditionalCooperative
 from absynth.algorithms.cooperative import Cooperative
+from absynth.algorithms.cycle_cooperative import CycleCooperative
+from absynth.algorithms.cycle_sequences import CycleSequences
 from absynth.algorithms.diffusion_recovery import DiffusionRecovery
 from absynth.algorithms.divergence_triangle import DivergenceTriangle
 from absynth.algorithms.dual_teaching import DualTeaching
@@ -25,7 +28,10 @@ __all__ = [
     "AmortizedLatentPrior",
     "Chain",
     "CoarseToFine",
+    "ConditionalCooperative",
     "Cooperative",
+    "CycleCooperative",
+    "CycleSequences",
     "DiffusionRecovery",
     "DivergenceTriangle",
     "DualTeaching",
