@@ -1,0 +1,82 @@
+"""Networks on a latent feature map: z is ``[b, maps, side, side]``, each site answering for a patch of the image.
+
+Xu: "Generative modeling with energy-based models in a convolutional latent space", thesis, 2021: z of 4×4×100, f a
+network on the map, a deconvolutional generator that begins at it. No layer here but convolutions, so a site of z acts
+on its own neighbourhood alone.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+from torch import nn
+
+from absynth.errors import InputError
+from absynth.networks.mlp import Activation, activation
+
+
+def map_f(maps: int, side: int, width: int, act: Activation = "leaky_relu", leak: float = 0.2) -> nn.Sequential:
+    """f of a feature map, ``[b, maps, side, side] -> [b]``.
+
+    Two 3×3 convolutions, and a 1×1 one whose output is summed over all sites: so f is a sum of local terms, and its
+    gradient at a site does not shrink as the map grows.
+
+    >>> import torch
+    >>> map_f(4, 4, 8)(torch.zeros(3, 4, 4, 4)).shape
+    torch.Size([3])
+    """
+    layers = [nn.Conv2d(maps, width, 3, padding=1), activation(act, leak), nn.Conv2d(width, width, 3, padding=1)]
+    return nn.Sequential(*layers, activation(act, leak), nn.Conv2d(width, 1, 1), nn.Flatten(1), SumOut())
+
+
+class SumOut(nn.Module):
+    """Sum over all but the first dimension."""
+
+    def forward(self, x):
+        return x.flatten(1).sum(1)
+
+
+def map_generator(maps: int, side: int, size: int, channels: int, width: int, leak: float = 0.1) -> nn.Sequential:
+    """``[b, maps, side, side] -> [b, channels, size, size]`` in [-1, 1].
+
+    Every layer doubles the side, the last one makes the image. Where the size is not ``side`` times a power of two, the
+    first layer makes ``2·side − 1`` of ``side``: 4 to 7 to 14 to 28. The first layer has ``width`` maps, each further
+    one half as many, but never under 8.
+
+    Raises:
+        InputError: the size cannot be reached from the side by doubling.
+    """
+    odd, doublings = 2 * side - 1, 0
+    for first in (side, odd):
+        while first << doublings < size:
+            doublings += 1
+        if first << doublings == size:
+            break
+        doublings = 0
+    else:
+        raise InputError(
+            f"a generator from a {side}x{side} map makes {side} or {odd} times a power of two, got size {size}: "
+            "give another --map_side or --size"
+        )
+    steps = doublings + (first == odd)
+    widths = [maps, *(max(width >> k, 8) for k in range(steps - 1)), channels]
+    layers: list[nn.Module] = []
+    for k, (n_in, n_out) in enumerate(pairwise(widths)):
+        kernel = 3 if k == 0 and first == odd else 4
+        layers += [nn.ConvTranspose2d(n_in, n_out, kernel, stride=2, padding=1), nn.LeakyReLU(leak)]
+    return nn.Sequential(*layers[:-1], nn.Tanh())
+
+
+def vector_generator(latent: int, side: int, size: int, channels: int, width: int, like: int) -> nn.Sequential:
+    """The same from a vector ``[b, latent]``: a dense layer in place of the first convolution, otherwise alike.
+
+    The dense layer has as many maps as make the whole nearest to ``like`` parameters: the ablation of a feature map.
+    """
+    tail = list(map_generator(1, side, size, channels, width))[1:]
+    after = [layer for layer in tail if isinstance(layer, nn.ConvTranspose2d)]
+    base = size >> len(after)
+    n_next, rest = after[0].out_channels, sum(p.numel() for layer in after[1:] for p in layer.parameters())
+    a_map = base * base * (latent + 1) + 16 * n_next
+    maps = max(1, round((like - rest - n_next) / a_map))
+    head = [nn.Linear(latent, maps * base * base), nn.Unflatten(1, (maps, base, base)), tail[0]]
+    return nn.Sequential(*head, nn.ConvTranspose2d(maps, n_next, 4, stride=2, padding=1), *tail[2:])
