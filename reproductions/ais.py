@@ -32,15 +32,15 @@ from absynth.seeding import noise_like, stream
 from absynth.training import update
 from absynth.types import Batch
 
-TEMPERATURES = (10, 40, 160, 640)
-CHAINS = 256
+TEMPERATURES = (50, 200, 800)
+CHAINS = 128
 LEVELS = 17
 STD = 0.8
 """Of the reference: the pictures' own."""
 STEPS, STEP_SIZE = 20, 0.03
 """A grey value's cell is 1/8 wide, of standard deviation 0.036: longer steps would not resolve it."""
-RATE = 1e-3
-WIDTH = 256
+RATE = 2e-3
+WIDTH = 128
 
 
 def curved(x: Tensor) -> Tensor:
@@ -114,7 +114,7 @@ def gaussian_bits(seed: int) -> float:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--updates", type=int, default=1500)
+    parser.add_argument("--updates", type=int, default=2500)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results" / "ais.json")
     arguments = parser.parse_args()
     torch.set_num_threads(1)
