@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import tempfile
 from dataclasses import replace
+from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from laws import mean_is, normal_law
@@ -16,6 +19,7 @@ from absynth.errors import InputError
 from absynth.networks.growing import GrowingConv
 from absynth.recipes.coarse_to_fine_cifar10 import CoarseToFineCIFAR10
 from absynth.recipes.coarse_to_fine_mnist import CoarseToFineMNIST
+from absynth.recipes.multigrid_images import MultiGridImages
 from absynth.recipes.multigrid_mnist import MultiGridMNIST
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin
@@ -238,6 +242,16 @@ def test_a_growing_model_cannot_be_given_other_updates(tmp_path, data_root):
     fit(tiny, tmp_path)
     with pytest.raises(InputError, match="steps"):
         fit(replace(tiny, steps=12), tmp_path)
+
+
+def test_a_pyramid_needs_a_side_that_halves():
+    pictures = np.arange(3600, dtype=np.uint16).astype(np.uint8).reshape(4, 1, 30, 30)
+    with tempfile.TemporaryDirectory() as folder:
+        np.save(Path(folder) / "x.npy", pictures)
+        for grids in (3, 5):
+            with pytest.raises(InputError, match=f"--grids {grids} needs a side"):
+                MultiGridImages(data=f"{folder}/x.npy", grids=grids).resolve()
+        assert MultiGridImages(data=f"{folder}/x.npy", grids=2).resolve().sizes == (15, 30)
 
 
 @pytest.mark.parametrize("recipe", [CoarseToFineMNIST(), CoarseToFineCIFAR10(), MultiGridMNIST()])

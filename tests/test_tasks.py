@@ -305,6 +305,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
         "ring": ["ebm_ring"],
         "ring2": ["ebm_ring", "--seed", 1],
         "ladder": ["diffusion_recovery_ring"],
+        "growing": ["coarse_to_fine_images", "--data", photos],
     }
     for name, argv in wanted.items():
         made[name] = root / name
@@ -334,6 +335,13 @@ def runs(tmp_path_factory) -> dict[str, Path]:
         ),
         ("sample", "bank", "--n", 3, "--steps", 4),
         ("sample", "ladder", "--n", 3, "--steps", 4),
+        ("chain", "ladder", "--n", 10, "--long", 9),
+        ("likelihood", "ladder", "--n", 6, "--chains", 6, "--temperatures", 5),
+        ("compose", "ladder", "--others", "[{ring}]", "--n", 20, "--steps", 5),
+        ("inpaint", "growing", "--n", 2, "--samples", 2),
+        ("super_resolve", "growing", "--n", 2, "--samples", 1),
+        ("detect", "growing"),
+        ("translate", "growing", "--images", "{photos}", "--n", 2),
     ],
     ids=lambda argv: f"{argv[0]}-{argv[1]}",
 )
@@ -356,7 +364,7 @@ def test_tasks_answer_on_every_model_that_can(argv, runs):
     ("argv", "says"),
     [
         (("inpaint", "ring"), "needs pictures"),
-        (("inpaint", "ladder"), "one density and one chain"),
+        (("inpaint", "ladder"), "needs pictures"),
         (("inpaint", "latent", "--box", "[0,0,9,9]"), "must lie within pictures of 8x8"),
         (("inpaint", "latent", "--box", "[0,0,2,2]", "--mask", "a.png"), "leave one out"),
         (("inpaint", "latent", "--samples", 0), "at least 1"),
@@ -371,12 +379,11 @@ def test_tasks_answer_on_every_model_that_can(argv, runs):
         (("compose", "ring", "--others", "[{latent}]"), "needs a density of the data"),
         (("compose", "ring", "--others", "[{ring2}]", "--weights", "[1,2,3]"), "2 numbers"),
         (("compose", "ring", "--others", "[{ring2}]", "--weights", "[-1,-2]"), "one of them positive"),
-        (("likelihood", "ladder"), "one density and one chain"),
         (("likelihood", "ring", "--chains", 0), "positive"),
         (("reconstruct", "pictures"), "latent variable"),
         (("evaluate", "ring"), "needs pictures"),
         (("detect", "ring"), "needs pictures"),
-        (("chain", "ladder"), "one density and one chain"),
+        (("likelihood", "growing"), "without noise"),
     ],
     ids=lambda value: "-".join(map(str, value[:2])) if isinstance(value, tuple) else "",
 )

@@ -22,7 +22,7 @@ y = (s_t / b) u, Langevin on u of step b is (4) to the letter, and the sampler's
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float, Int
@@ -32,23 +32,13 @@ from absynth.algorithms.algorithm import Algorithm
 from absynth.density import EBM, observe
 from absynth.distributions import sum_event
 from absynth.errors import InputError
+from absynth.networks.time_embedding import Tempered
 from absynth.samplers import Langevin
 from absynth.seeding import noise_like, uniform_like
 from absynth.types import Batch, LogDensity, Reference, Rng
 
-
-class Tempered(nn.Module):
-    """F(y, t) = f(y, t) / s_t²: the network in units of its chain's step, so that (4) moves by half its gradient."""
-
-    steps: Tensor
-
-    def __init__(self, net: nn.Module, steps: Float[Tensor, "levels"]) -> None:
-        super().__init__()
-        self.net = net
-        self.register_buffer("steps", steps)
-
-    def forward(self, y: Float[Tensor, "b *event"], t: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
-        return self.net(y, t) / self.steps[t].square()
+Fill = Callable[[Tensor], Tensor]
+"""``y [b, *event]`` to the nearest point that agrees with what was observed of each row."""
 
 
 class DiffusionRecovery(Algorithm):
@@ -113,13 +103,14 @@ class DiffusionRecovery(Algorithm):
         precision = self.precision[t]
         return observe(self.ebm(t).log_density, lambda y: -0.5 * precision * sum_event((x_next - y) ** 2))
 
-    def synthesize(self, x_next: Tensor, t: Int[Tensor, "b"], *, rng: Rng) -> Tensor:
-        """y⁻ ~ p(y_t | x_{t+1}), by (4)."""
+    def synthesize(self, x_next: Tensor, t: Int[Tensor, "b"], fill: Fill | None = None, *, rng: Rng) -> Tensor:
+        """y⁻ ~ p(y_t | x_{t+1}), by (4); given an observation of y_t too, where ``fill`` tells one."""
         with torch.inference_mode(False), torch.no_grad():  # what the log density holds must serve autograd
             x_next, t = x_next.clone(), t.clone()
             recovery, unit = self.recovery(x_next, t), _rows(self.unit[t], x_next)
-            u = self.run_chain("ebm", "sampler", lambda u: recovery(unit * u), x_next / unit, rng=rng)
-            return unit * u
+            given = recovery if fill is None else lambda y: recovery(fill(y))
+            u = self.run_chain("ebm", "sampler", lambda u: given(unit * u), x_next / unit, rng=rng)
+            return unit * u if fill is None else fill(unit * u)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x = batch.x
@@ -136,11 +127,15 @@ class DiffusionRecovery(Algorithm):
 
         Every level runs the sampler as it stands, so a sampler of more steps gives long-run conditional chains.
         """
+        return self.descend(n, rng=rng) / self.signal[0]
+
+    def descend(self, n: int, level: int = 0, fills: Sequence[Fill] = (), *, rng: Rng) -> Tensor:
+        """x_t of a level ``[n, *event]``, from N(0, I) down the ladder; ``fills`` tell what was observed of a y_t."""
         x = self.ebm.reference.sample(n, rng)
-        for level in reversed(range(self.levels)):
-            t = torch.full((n,), level, device=x.device)
-            x = self.synthesize(x, t, rng=rng) / self.shrink[level]
-        return x / self.signal[0]
+        for t in reversed(range(level, self.levels)):
+            at = torch.full((n,), t, device=x.device)
+            x = self.synthesize(x, at, fills[t] if fills else None, rng=rng) / self.shrink[t]
+        return x
 
 
 def _rows(values: Float[Tensor, "b"], like: Tensor) -> Tensor:

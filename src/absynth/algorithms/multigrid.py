@@ -107,10 +107,10 @@ class MultiGrid(Algorithm):
         samplers = "\n".join(f"{size}x{size}: {getattr(self, f'sampler_{s}')}" for s, size in enumerate(self.sizes))
         return f"{samplers}\nstart_noise={self.start_noise:g}, data_noise={self.data_noise:g}"
 
-    def synthesize(self, colours: Float[Tensor, "b c 1 1"], *, rng: Rng) -> list[Tensor]:
-        """x⁻ of every grid, by (2) from mean colours; clamped to [−1, 1] on the way to the next grid only."""
+    def synthesize(self, colours: Float[Tensor, "b c 1 1"], grids: int | None = None, *, rng: Rng) -> list[Tensor]:
+        """x⁻ of every grid, or of the first few, by (2) from mean colours; clamped to [−1, 1] between grids only."""
         x, pyramid = colours, []
-        for s, size in enumerate(self.sizes):
+        for s, size in enumerate(self.sizes[:grids]):
             x = refine(x.clamp(-1, 1), size)
             if s == 0 and self.start_noise:
                 x = x + self.start_noise * noise_like(x, rng)

@@ -32,6 +32,25 @@ class LevelEmbedding(nn.Module):
         return torch.cat([angles.sin(), angles.cos()], 1)
 
 
+class Tempered(nn.Module):
+    """F(y, t) = f(y, t) / s_t²: a network in units of its chain's step, so that a step moves by half its gradient.
+
+    Args:
+        net: f.
+        steps: s_t of each level.
+    """
+
+    steps: Tensor
+
+    def __init__(self, net: nn.Module, steps: Float[Tensor, "levels"]) -> None:
+        super().__init__()
+        self.net = net
+        self.register_buffer("steps", steps)
+
+    def forward(self, y: Float[Tensor, "b *event"], t: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
+        return self.net(y, t) / self.steps[t].square()
+
+
 class LevelMLP(nn.Module):
     """f of a vector and its level, ``([b, dim], [b]) -> [b]``.
 

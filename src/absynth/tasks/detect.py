@@ -52,9 +52,13 @@ def anomaly_scores(
 def density_scores(
     chain: Chain, x: Float[Tensor, "n *event"], *, batch: int, device: torch.device | str
 ) -> Float[Tensor, "n"]:
-    """−log p(x) / T up to a constant, T the temperature that was sampled at; higher is more anomalous."""
+    """−log p(x) / T up to a constant, T the temperature that was sampled at; higher is more anomalous.
+
+    Where the chain ends without noise T is 0 and the score is −f: its order alone has a meaning.
+    """
+    score = chain.tempered if chain.temperature else chain.density.log_density
     with torch.no_grad():
-        return torch.cat([-chain.tempered(part.to(device)).cpu() for _, part in in_chunks(x, batch)])
+        return torch.cat([-score(part.to(device)).cpu() for _, part in in_chunks(x, batch)])
 
 
 def command(

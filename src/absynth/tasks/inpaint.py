@@ -14,7 +14,8 @@ from absynth import pictures
 from absynth.density import restrict
 from absynth.errors import InputError
 from absynth.report import TaskResult
-from absynth.tasks.observed import Fill, completions, nearest, psnr
+from absynth.tasks.levels import Fill
+from absynth.tasks.observed import completions, nearest, psnr
 from absynth.tasks.opened import Opened, open_run, result
 
 

@@ -62,6 +62,7 @@ def command(
     if opened.is_latent:
         found = _latent(opened, x, chains, temperatures, seed, text, rng)
     else:
+        chain.tempered(x[:1])  # a chain that samples no density says so before any annealing
         found = result("likelihood", "Likelihood", seed, text)
         std = reference_std or float(x.square().mean().sqrt())
         reference = StandardNormal(*x.shape[1:], std=std).to(opened.device)

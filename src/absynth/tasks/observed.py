@@ -5,6 +5,7 @@ known ones back (:class:`absynth.density.restrict`); for a coarse picture it cor
 orthogonal projection on an affine space, and serves both kinds of model:
 
     data-space EBM:  log p(x|y) = log p(fill(x)) + const, which any sampler can climb                  (1)
+    several levels:  (1) on each of them in turn, see :mod:`absynth.tasks.levels`
     latent variable: p(y|z) ∝ exp(−‖g(z) − fill(g(z))‖² / 2σ²), where x = g(z) + σε                    (2)
 
 (2) is exact: y = Px sees the part Pε of the noise, which is N(0, σ² I) on the range of P. Given z too, x has its
@@ -23,11 +24,10 @@ from torch import Tensor
 from absynth.density import observe
 from absynth.distributions import Normal
 from absynth.errors import InputError
+from absynth.tasks import levels
+from absynth.tasks.levels import Fill
 from absynth.tasks.opened import Chain, Opened, row_streams
 from absynth.types import LogDensity, Rng
-
-Fill = Callable[[Tensor], Tensor]
-"""``x [b, *event]`` to the nearest point that agrees with what was observed of each row."""
 
 PEAK = 2.0
 """Range of a picture's values, for PSNR."""
@@ -87,7 +87,7 @@ def completions(
         fill: the observation of some of the pictures.
         n: pictures.
         samples: draws of each.
-        steps: length of the chains; 0 is as in the run.
+        steps: length of the chains (of several levels, of the last one); 0 is as in the run.
         seed: of the noise.
         batch: chains at once.
     """
@@ -102,6 +102,10 @@ def completions(
             rows = range(start, min(start + batch, n))
             rng = row_streams(seed, rows, draw, device=opened.device)
             part = fill(slice(rows.start, rows.stop))
+            through = levels.complete(opened.model, part, len(rows), steps, rng=rng)
+            if through is not None:
+                parts.append(through.cpu())
+                continue
             first = chain.origin.sample(len(rows), rng)
             if opened.is_latent:
                 parts.append(complete_latent(chain, opened.latent().generator, part, first, rng=rng).cpu())

@@ -27,6 +27,7 @@ from absynth.recipes.recipe import Recipe
 from absynth.report import TaskResult
 from absynth.samplers import altered
 from absynth.seeding import Streams
+from absynth.tasks.levels import Origin, finest
 from absynth.types import LogDensity, Reference, Rng, Sampler
 
 
@@ -35,7 +36,7 @@ class Chain:
     """What draws from a model: a density, where chains on it begin, and the sampler that moves them."""
 
     density: Density
-    origin: Reference
+    origin: Reference | Origin
     sampler: Sampler
     decode: Callable[[Tensor], Tensor]
     """What a state of the chain is shown as: the generator's picture of z, or the state itself."""
@@ -93,11 +94,13 @@ class Opened:
     def chain(self, steps: int = 0) -> Chain:
         """The chain that draws from the model, in latent space or among the data.
 
+        Of a model of several levels, the chain on the density of the finest, from where the coarser ones end.
+
         Args:
             steps: its length; 0 is as in the run.
 
         Raises:
-            InputError: the model draws in another way (several chains down a ladder, or none).
+            InputError: the model draws in another way.
         """
         m: Any = self.model
         if self.is_latent:
@@ -105,6 +108,8 @@ class Opened:
             found = Chain(prior, prior.reference, m.prior_sampler, m.decode)
         elif all(hasattr(m, part) for part in ("ebm", "sampler", "origin")):
             found = Chain(m.ebm(), m.origin, m.sampler, lambda x: x, getattr(m, "sample_rounds", 1))
+        elif levels := finest(m):
+            found = Chain(*levels, lambda x: x)
         else:
             raise InputError(
                 f"this task needs a model with one density and one chain on it, {self.path} is {self.recipe.name()}"

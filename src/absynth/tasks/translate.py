@@ -17,6 +17,7 @@ from absynth import pictures
 from absynth.errors import InputError
 from absynth.report import TaskResult
 from absynth.tasks.opened import Chain, in_chunks, open_run, result, row_streams
+from absynth.tasks.translators import learned, ways
 from absynth.types import Rng
 
 
@@ -34,18 +35,20 @@ def command(
     run: Path,
     images: str = "",
     label: int = -1,
+    direction: str = "",
     n: int = 100,
     steps: int = 0,
     seed: int = 0,
     batch: int = 250,
     device: str = "auto",
 ) -> TaskResult:
-    """Translate pictures into what the run was trained on, by chains that begin at them.
+    """Translate pictures: as the run has learned to, or into what it was trained on, by chains that begin at them.
 
     Args:
         run: directory of a trained run, of the target.
-        images: the source pictures (folder, .npz, .npy); empty: the recipe's test split, with --label.
-        label: only the source pictures of this label; -1: all.
+        images: the source pictures (folder, .npz, .npy); empty: the recipe's test split (by chains: with --label).
+        label: by chains, only the source pictures of this label; -1: all.
+        direction: of a run that learned both ways: x_to_y (also what is left out) or y_to_x.
         n: how many pictures (the first 10 are shown).
         steps: length of the chains; 0 is as in the run. Fewer keep more of the source.
         seed: of the noise.
@@ -53,6 +56,12 @@ def command(
         device: auto, cpu, cuda.
     """
     opened = open_run(run, device)
+    if ways(opened):
+        if steps or label >= 0:
+            raise InputError(f"{opened.recipe.name()} has learned to translate: leave out --steps and --label")
+        return learned(opened, images, direction, n, seed=seed, batch=batch)
+    if direction:
+        raise InputError(f"--direction needs a run that learned to translate, {run} is {opened.recipe.name()}")
     chain = opened.data_chain(steps)
     if not images and label < 0:
         raise InputError("expected source pictures, got none: give --images FOLDER, or --label L of the run's own data")
@@ -73,7 +82,8 @@ def command(
     some = target.batch(torch.linspace(0, len(target) - 1, min(500, len(target))).long())
     moved, apart = float((there - x).flatten(1).norm(dim=1).mean()), mean_distance(x, some)
     with torch.no_grad():
-        before, after = (chain.tempered(v.to(opened.device)).mean() for v in (x[:batch], there[:batch]))
+        score = chain.tempered if chain.temperature else chain.density.log_density
+        before, after = (score(v.to(opened.device)).mean() for v in (x[:batch], there[:batch]))
     folder = opened.folder("translate")
     pictures.rows_with_labels({"source": x[:10], "translation": there[:10]}, folder / "translations.png")
     text = (
