@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from absynth.algorithms.conditional_cooperative import ConditionalCooperative
-from absynth.data.images import Split
+from absynth.data.images import Images, Split
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, Uniform
 from absynth.networks.conditional import PictureF, PictureGenerator
@@ -38,12 +38,12 @@ class SourceRecipe(TeachingImages):
         """Channels of the condition."""
 
     @abstractmethod
-    def sources(self, split: Split) -> Tensor:
-        """The condition of every picture of a split ``[n, m, s, s]``, in the pictures' order."""
+    def inputs(self, split: Split) -> Images:
+        """The pictures that conditions are made of, in the order of :meth:`images`."""
 
     @abstractmethod
     def source(self, x: Tensor) -> Tensor:
-        """The condition that a user's picture gives, ``[n, channels, s, s] -> [n, m, s, s]``."""
+        """The condition that such pictures give, ``[n, channels, s, s] -> [n, m, s, s]``."""
 
     def f(self) -> nn.Module:
         """f(x, c), freshly initialized."""
@@ -66,5 +66,5 @@ class SourceRecipe(TeachingImages):
         return min(1.0, (self.steps - step) / max(self.decay * self.steps, 1.0))
 
     def conditions(self, n: int) -> Tensor | None:
-        held = self.sources("test")
-        return held[torch.arange(n) % len(held)]
+        held = self.inputs("test")
+        return self.source(held.batch(torch.arange(n) % len(held)))

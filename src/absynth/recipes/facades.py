@@ -61,8 +61,8 @@ class Facades(SourceRecipe):
     def source(self, x: Tensor) -> Tensor:
         return x
 
-    def sources(self, split: Split) -> Tensor:
-        return self.pairs(split).source.all()
+    def inputs(self, split: Split) -> Images:
+        return self.pairs(split).source
 
     def batches(self, start: int = 0) -> Iterator[Batch]:
         found = self.pairs("train")

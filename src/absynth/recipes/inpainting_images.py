@@ -12,7 +12,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
-from absynth.data.images import Split
+from absynth.data.images import Images, Split
 from absynth.data.order import minibatches
 from absynth.networks.conditional import HoleF, HoleGenerator
 from absynth.recipes._sources import SourceRecipe
@@ -46,8 +46,8 @@ class InpaintingImages(SourceRecipe):
         hole = self.hole().expand(len(x), -1, -1, -1)
         return torch.cat([x * (1 - hole), hole], 1)
 
-    def sources(self, split: Split) -> Tensor:
-        return self.source(self.images(split).all())
+    def inputs(self, split: Split) -> Images:
+        return self.images(split)
 
     def batches(self, start: int = 0) -> Iterator[Batch]:
         images = self.images("train")
