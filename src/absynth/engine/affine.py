@@ -176,14 +176,55 @@ class Convolution(Affine):
             return lambda x: F.conv_transpose2d(
                 x, weight, bias, self.stride, self.padding, over, self.groups, self.dilation
             )  # type: ignore[arg-type]
+        if self._scatters(weight, over):
+            return self._scattered(weight, bias, after)
         how = self.padding, over, self.stride, self.dilation, self.groups
         name, numbers = after or ("none", [])
         size = list(self.inputs[0].shape if self.transposed else self.shape)
         blocked = onednn._reorder_convolution_transpose_weight(weight, *how, size)
         return lambda x: onednn._convolution_transpose_pointwise.default(x, blocked, bias, *how, name, numbers, "")
 
+    def _scatters(self, weight: Tensor, over: list[int]) -> bool:
+        """Whether one matrix product and sums of its parts beat oneDNN's transposed convolution: they do where there
+        are few rows of a map to share a kernel's weights, or few channels to fill a register with."""
+        plain = self.groups == 1 and self.dilation == [1, 1] and over == [0, 0] and self.dtype == torch.float32
+        rows = self.inputs[0].shape[2:].numel() if self.transposed else self.shape[2:].numel()
+        return plain and min(self.stride) > 1 and (rows <= _FEW_ROWS or weight.shape[1] <= _FEW_CHANNELS)
+
+    def _scattered(self, weight: Tensor, bias: Tensor | None, after: tuple[str, list[Any]] | None) -> Run:
+        """A transposed convolution as a product with the whole kernel, whose parts are then added where they belong.
+
+        Row s·i + k − p of the output receives tap k of row i. With rows counted from −p and taken s at a time, tap k
+        of all i goes to rows i + k // s, place k % s: a slice.
+        """
+        n_in, n_out, height, width = weight.shape
+        (b, _, h, w), (_, _, h_out, w_out) = (self.inputs[0].shape, self.shape) if self.transposed else (
+            self.shape, self.inputs[0].shape
+        )  # fmt: skip
+        (s, t), (p, q) = self.stride, self.padding
+        matrix = _matmul(weight.permute(2, 3, 1, 0).reshape(-1, n_in), None, None, True, b * h * w)
+        padded = b, h + -(-height // s), s, w + -(-width // t), t, n_out
+        begin = weight.new_zeros(n_out) if bias is None else bias
+        act = _ACTIVATIONS[after[0]] if after else None
+
+        def run(x: Tensor) -> Tensor:
+            parts = matrix(x.permute(0, 2, 3, 1).reshape(-1, n_in)).view(b, h, w, height, width, n_out)
+            out = begin.expand(padded).contiguous()
+            for i in range(height):
+                for j in range(width):
+                    out[:, i // s : i // s + h, i % s, j // t : j // t + w, j % t] += parts[:, :, :, i, j]
+            out = out.view(b, padded[1] * s, padded[3] * t, n_out)[:, p : p + h_out, q : q + w_out].permute(0, 3, 1, 2)
+            return out.contiguous(memory_format=torch.channels_last) if act is None else act(out, *after[1])  # type: ignore[index]
+
+        return run
+
     def _ordered(self, weight: Tensor) -> Tensor:
         return weight.contiguous(memory_format=torch.channels_last) if self.channels_last else weight
+
+
+_FEW_ROWS, _FEW_CHANNELS = 16, 4
+_ACTIVATIONS: dict[str, Callable[..., Tensor]] = {"relu": F.relu, "leaky_relu": F.leaky_relu}
+"""The functions that oneDNN can apply after a layer, by its names."""
 
 
 @dataclass

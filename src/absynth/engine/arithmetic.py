@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
@@ -89,11 +89,23 @@ class Add(Op):
     a: Any
     b: Any
     factor: float
+    constant: Any = field(init=False, default=None)
+    """The operand that is not traced, where there is one, as it is laid out."""
+
+    def lay_out(self, *, channels_last: bool) -> None:
+        self.constant = self.b if isinstance(self.a, Ref) else self.a
+        if (
+            channels_last
+            and isinstance(self.constant, Tensor)
+            and self.constant.shape == self.shape
+            and len(self.shape) == 4
+        ):
+            self.constant = self.constant.contiguous(memory_format=torch.channels_last)
 
     def forward(self, *inputs: Tensor) -> Tensor:
         rest = iter(inputs)
-        a = next(rest) if isinstance(self.a, Ref) else self.a
-        b = next(rest) if isinstance(self.b, Ref) else self.b
+        a = next(rest) if isinstance(self.a, Ref) else self.constant
+        b = next(rest) if isinstance(self.b, Ref) else self.constant
         if self.factor == 1.0:
             return a + b
         return a - b if self.factor == -1.0 else a + self.factor * b

@@ -38,6 +38,9 @@ class Op(ABC):
     keeps_output: ClassVar[bool] = False
     """The backward pass reads what came out."""
 
+    def lay_out(self, *, channels_last: bool) -> None:  # noqa: B027
+        """Bring constant maps into the memory order of the maps that meet them, once a chain."""
+
     def forward(self, *inputs: Tensor) -> Tensor:
         """The function."""
         raise NotImplementedError

@@ -5,7 +5,7 @@ Whatever the score does not need is left out of the forward pass: the scalar its
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -16,8 +16,7 @@ from absynth.engine.pointwise import Pointwise
 from absynth.engine.trace import Ref, Trace
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """An op at its place in the plan."""
 
     op: Op
@@ -44,6 +43,8 @@ class Plan:
         self.x, self.out = record.x, record.out
         self.ops = [(op_of(call), call.out) for call in record.calls]
         self.device, self.bf16 = device, bf16
+        maps = any(isinstance(op, affine.Convolution | affine.FromPoint) for op, _ in self.ops)
+        self.channels_last = maps and self.x.dtype != torch.float64
         self.steps: list[Step] = []
 
     def prepare(self) -> None:
@@ -58,7 +59,7 @@ class Plan:
         self.steps = [
             Step(op, out.index, tuple(r.index for r in op.inputs), out.index in fused) for op, out in self.ops
         ]
-        self.backward_steps = self.steps[::-1]
+        self.backward_steps, self.gradients = self._folded(self.steps[::-1])
         kept = {r.index for op, _ in self.ops if op.keeps_inputs for r in op.inputs}
         kept |= {out.index for op, out in self.ops if op.keeps_output}
         self.score_steps = self._needed(kept)
@@ -71,6 +72,7 @@ class Plan:
                 users.setdefault(r.index, []).append((op, out))
         fused: set[int] = set()
         for op, out in self.ops:
+            op.lay_out(channels_last=self.channels_last)
             if not isinstance(op, affine.Affine):
                 continue
             low = self.bf16 and op.weight.numel() >= _BF16_FROM
@@ -81,6 +83,32 @@ class Plan:
                 fused.add(result.index)  # type: ignore[union-attr]
             op.prepare(torch.bfloat16 if low else dtype, after, packed)
         return fused
+
+    def _folded(self, steps: list[Step]) -> tuple[list[Step], list[Gradient | None]]:
+        """The steps back whose gradient changes with x, and the gradients that they begin with.
+
+        Until something is read that depends on x, gradients are the same at every x: they are computed once a chain.
+        """
+        gradients: list[Gradient | None] = [None] * (len(steps) + 1 + max(step.out for step in steps))
+        gradients[self.out.index] = 1.0
+        changing: set[int] = set()
+        left = []
+        for step in steps:
+            op, g = step.op, gradients[step.out]
+            if step.out not in changing and g is None:
+                continue
+            if step.out in changing or op.keeps_inputs or op.keeps_output:
+                changing |= set(step.ins)
+                left.append(step)
+                if isinstance(g, Tensor):
+                    gradients[step.out] = g.expand(op.shape)
+                continue
+            with torch.no_grad():
+                parts = op.backward(g, (None,) * len(step.ins), None)  # type: ignore[arg-type]
+            for i, part in zip(step.ins, parts):
+                old = gradients[i]
+                gradients[i] = part if old is None else old + part
+        return left, gradients[: self.steps[-1].out + 1]
 
     def _needed(self, kept: set[int]) -> list[Step]:
         """The steps that lead to something the backward pass reads."""
@@ -111,32 +139,28 @@ class Plan:
     def _forward(self, x: Tensor, steps: list[Step]) -> list[Tensor | None]:
         results: list[Tensor | None] = [None] * (self.steps[-1].out + 1)
         results[0] = x
-        for step in steps:
-            ins = step.ins
-            if step.passes:
-                results[step.out] = results[ins[0]]
+        for op, out, ins, passes in steps:
+            if passes:
+                results[out] = results[ins[0]]
             elif len(ins) == 1:
-                results[step.out] = step.op.forward(results[ins[0]])  # type: ignore[arg-type]
+                results[out] = op.forward(results[ins[0]])  # type: ignore[arg-type]
             else:
-                results[step.out] = step.op.forward(*[results[i] for i in ins])  # type: ignore[misc]
+                results[out] = op.forward(*[results[i] for i in ins])  # type: ignore[misc]
         return results
 
     def _backward(self, x: Tensor, results: list[Tensor | None]) -> Tensor:
-        gradients: list[Gradient | None] = [None] * len(results)
-        gradients[self.out.index] = 1.0
-        for step in self.backward_steps:
-            g = gradients[step.out]
-            if g is None:
-                continue
-            inputs = tuple([results[i] for i in step.ins])
-            for i, part in zip(step.ins, step.op.backward(g, inputs, results[step.out])):  # type: ignore[arg-type]
+        gradients = self.gradients.copy()
+        for op, out, ins, _ in self.backward_steps:
+            inputs = tuple([results[i] for i in ins])
+            for i, part in zip(ins, op.backward(gradients[out], inputs, results[out])):  # type: ignore[arg-type]
                 old = gradients[i]
                 gradients[i] = part if old is None else old + part
-            gradients[step.out] = results[step.out] = None  # memory goes back as soon as it can
+            gradients[out] = results[out] = None  # memory goes back as soon as it can
         g = gradients[0]
         if g is None:
             return torch.zeros_like(x)
-        g = full(g, x.shape, x).to(x.dtype)
+        if not isinstance(g, Tensor) or g.shape != x.shape or g.dtype != x.dtype:
+            g = full(g, x.shape, x).to(x.dtype)
         return g if g.stride() == x.stride() else torch.empty_like(x).copy_(g)
 
 

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from absynth.samplers import engine
@@ -53,7 +54,7 @@ class Langevin:
         x = x.detach()
         yield State(x)
         for _ in range(self.steps):
-            x = x + drift * score(x)
+            x = torch.add(x, score(x), alpha=drift)
             if noise_scale > 0:
                 x = x.add_(noise_like(x, rng), alpha=noise_scale)
             yield State(x)
