@@ -5,6 +5,7 @@ A method's recipe is one of these with the method's ``algorithm`` and its own nu
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -56,6 +57,10 @@ class TeachingRecipe(Recipe):
     """Adam's rate for the inference model, where a method has one."""
     beta1: float = 0.5
     """Adam's first β, for every player."""
+    beta2: float = 0.999
+    """Adam's second β, for every player."""
+    weight_decay: float = 0.0
+    """Pull of the generator's and the inference model's weights towards 0, as a gradient."""
 
     def sampler(self) -> Langevin:
         """The chain on x."""
@@ -72,8 +77,13 @@ class TeachingRecipe(Recipe):
 
     def optimizers(self, algorithm: nn.Module) -> dict[str, Optimizer]:
         rates = {"ebm": self.ebm_lr, "generator": self.generator_lr, "inference": self.inference_lr}
-        betas = (self.beta1, 0.999)
-        return {k: Adam(m.parameters(), rates[k], betas) for k, m in algorithm.named_children() if k in rates}
+        decays = {"ebm": 0.0, "generator": self.weight_decay, "inference": self.weight_decay}
+        betas = (self.beta1, self.beta2)
+        return {
+            name: Adam(player.parameters(), rates[name], betas, weight_decay=decays[name])
+            for name, player in algorithm.named_children()
+            if name in rates
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,9 +126,18 @@ class TeachingRing(TeachingRecipe):
 
 @dataclass(frozen=True, kw_only=True)
 class TeachingImages(TeachingRecipe, PictureRecipe):
-    """Pictures: a user's own, or a published set's."""
+    """Pictures: a user's own, or a published set's. The chain is the short-run recipes' (x + ∇f + 0.01·ε), but from
+    drafts and so shorter.
+    """
 
+    steps: int = 20_000
     latent: int = 100
+    chain_steps: int = 15
+    step_size: float = math.sqrt(2)
+    temperature: float = 5e-5
+    ebm_lr: float = 1e-4
+    generator_lr: float = 3e-4
+    inference_lr: float = 3e-4
     ebm_width: int = 64
     """Maps of f's first convolution."""
     ebm_activation: Activation = "silu"
