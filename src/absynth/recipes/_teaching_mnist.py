@@ -35,13 +35,16 @@ class TeachingMNIST(TeachingImages):
     generator_lr: float = 1e-3
     inference_lr: float = 1e-3
 
+    source: Literal["mnist", "fashion_mnist"] = "mnist"
+    """Which set of 28×28 pictures."""
+
     def read(self, split: Literal["train", "test"]) -> Images:
-        return latent_prior_mnist.read(self.data, split)
+        module = latent_prior_mnist if self.source == "mnist" else latent_prior_fashion_mnist
+        return module.read(self.data, split)
 
 
 @dataclass(frozen=True, kw_only=True)
 class TeachingFashionMNIST(TeachingMNIST):
     """Fashion-MNIST, small networks."""
 
-    def read(self, split: Literal["train", "test"]) -> Images:
-        return latent_prior_fashion_mnist.read(self.data, split)
+    source: Literal["mnist", "fashion_mnist"] = "fashion_mnist"
