@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from math import prod
 from typing import Literal
 
 import torch
@@ -138,8 +139,10 @@ class TeachingImages(TeachingRecipe, PictureRecipe):
     ebm_lr: float = 1e-4
     generator_lr: float = 3e-4
     inference_lr: float = 3e-4
+    ebm_network: Literal["conv", "mlp"] = "conv"
+    """f: convolutional, or fully connected, which is far cheaper for chains on a CPU."""
     ebm_width: int = 64
-    """Maps of f's first convolution."""
+    """Maps of f's first convolution, or hidden units of the fully connected one."""
     ebm_activation: Activation = "silu"
     """Activation of f; smooth ones are steadier."""
     networks: Literal["conv", "mlp"] = "conv"
@@ -165,6 +168,10 @@ class TeachingImages(TeachingRecipe, PictureRecipe):
     def ebm(self) -> EBM:
         """p(x), freshly initialized."""
         reference = StandardNormal(*self.shape, std=self.reference_std) if self.reference_std else Uniform(*self.shape)
+        if self.ebm_network == "mlp":
+            return EBM(
+                nn.Sequential(nn.Flatten(), *mlp_f(prod(self.shape), self.ebm_width, self.ebm_activation)), reference
+            )
         f = conv_f(self.channels, self.size, self.ebm_width, self.ebm_activation)
         # Channels last: convolutions of few channels run half as long on a CPU.
         return EBM(f.to(memory_format=torch.channels_last), reference)  # type: ignore[call-overload]

@@ -20,6 +20,7 @@ class JointVAEMNIST(TeachingMNIST):
     """A VAE and a joint energy on MNIST, small networks."""
 
     steps: int = 2000
+    ebm_width: int = 8
     checkpoint_every: int = 500
     ebm_lr: float = 1e-4
     generator_lr: float = 3e-4
