@@ -29,9 +29,11 @@ from absynth.algorithms.variational_teaching import VariationalTeaching
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, GaussianInference, StandardNormal, Uniform
 from absynth.networks.conditional import WithLabel
+from absynth.networks.feature_maps import map_f, map_generator
 from absynth.networks.flow import CouplingFlow
 from absynth.networks.growing import GrowingConv
 from absynth.networks.mlp import mlp, mlp_f
+from absynth.networks.recurrent import RecurrentGenerator
 from absynth.networks.time_embedding import LevelMLP
 from absynth.networks.towers import mlp_towers
 from absynth.networks.translator import FramePredictor
@@ -174,6 +176,21 @@ def cycle_sequences() -> CycleSequences:
     ).double()
 
 
+def sentences_prior() -> LatentPrior:
+    """z in front of an LSTM: x are whole numbers."""
+    net = RecurrentGenerator(9, latent=2, embedding=4, hidden=6, length=5).double()
+    for p in net.parameters():  # far from uniform, so that z decides which tokens are the most probable
+        nn.init.normal_(p, std=1.0)
+    return LatentPrior(prior(), net, prior_sampler=SHORT, posterior_sampler=SHORT)
+
+
+def feature_map_prior() -> LatentPrior:
+    """z of 2 maps, 2×2."""
+    p = EBM(map_f(2, 2, 4, "silu"), StandardNormal(2, 2, 2)).double()
+    net = GaussianGenerator(map_generator(2, 2, 4, 1, 8), 0.3).double()
+    return LatentPrior(p, net, prior_sampler=SHORT, posterior_sampler=SHORT)
+
+
 # --- batches of n examples ------------------------------------------------------------------------------------------
 
 
@@ -207,6 +224,11 @@ def unpaired_sequences(n: int) -> Batch:
     return Batch(*(noise_like(torch.empty(n, 4, 5, dtype=F64), stream(seed)) for seed in (10, 11)))
 
 
+def sentences(n: int) -> Batch:
+    """x [n, 5], tokens of a vocabulary of 9, padded after their end."""
+    return Batch(torch.tensor([[3, 4, 1, 0, 0], [8, 2, 5, 1, 0], [7, 7, 6, 4, 3], [1, 0, 0, 0, 0]]).repeat(n, 1)[:n])
+
+
 @dataclass(frozen=True)
 class Case:
     """One line of the table.
@@ -233,6 +255,8 @@ CASES = {
     "AmortizedLatentPrior": Case(amortized_latent_prior, vectors, ("prior", "generator", "inference", "flow")),
     "SymbolVector": Case(symbol_vector, half_labelled, ("prior", "generator", "inference")),
     "InformationBottleneck": Case(information_bottleneck, half_labelled, ("prior", "generator", "inference")),
+    "LatentPrior of sentences": Case(sentences_prior, sentences, ("prior", "generator")),
+    "LatentPrior with a feature map": Case(feature_map_prior, squares, ("prior", "generator")),
     "MaximumLikelihood from noise": Case(short_run, vectors, ("ebm",)),
     "MaximumLikelihood persistent": Case(persistent, vectors, ("ebm",)),
     "MaximumLikelihood from data": Case(contrastive_divergence, vectors, ("ebm",)),

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import gzip
 import itertools
+import math
+from dataclasses import replace
 
 import pytest
 import torch
 
+from absynth import fit, load
 from absynth.data import text
 from absynth.data.vocabulary import CHARACTERS, END, PAD, UNKNOWN, Vocabulary, byte_pairs, most_frequent
 from absynth.errors import InputError
+from absynth.metrics.text import KneserNey, forward_perplexity, reverse_perplexity
 from absynth.networks.recurrent import RecurrentGenerator
+from absynth.recipes.latent_prior_text import LatentPriorText
 from absynth.seeding import Streams, noise_like, stream
+from absynth.tasks import chain, interpolate, perplexity, reconstruct, sample
 
 F64 = torch.float64
 LINES = ["the cat sat on the mat", "the dog sat", "a cat  and a dog", "on the mat the cat sat"]
@@ -234,3 +240,174 @@ def test_gradients_reach_z_and_every_parameter():
     net(zs).log_prob(all_sequences()[:4]).sum().backward()
     assert (zs.grad.abs().sum(1) > 0).all()
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
+
+
+# --- perplexity -----------------------------------------------------------------------------------------------------
+
+
+def markov_rows(n: int, length: int, seed: int) -> tuple[torch.Tensor, float]:
+    """Sequences of a Markov chain on three tokens that ends with probability 0.1, and its entropy a token in nats."""
+    p = torch.tensor([[0.1, 0.7, 0.1, 0.1], [0.1, 0.05, 0.8, 0.05], [0.1, 0.2, 0.1, 0.6]], dtype=F64)  # END, 3, 4, 5
+    start = torch.tensor([0.2, 0.3, 0.5], dtype=F64)
+    rng = stream(seed)
+    rows = torch.full((n, length), PAD)
+    state = torch.multinomial(start, n, replacement=True, generator=rng)
+    rows[:, 0] = state + 3
+    going = torch.ones(n, dtype=torch.bool)
+    for t in range(1, length):
+        step = torch.multinomial(p[state], 1, generator=rng)[:, 0]
+        rows[going, t] = torch.where(step == 0, END, step + 2)[going]
+        going = going & (step != 0)
+        state = torch.where(going, step - 1, 0)
+    # Over the sequences drawn, −log p of each token, by the truth.
+    found = -start[rows[:, 0] - 3].log().sum()
+    count = n
+    for t in range(1, length):
+        there = rows[:, t] != PAD
+        before, after = rows[there, t - 1] - 3, torch.where(rows[there, t] == END, 0, rows[there, t] - 2)
+        found, count = found - p[before, after].log().sum(), count + int(there.sum())
+    return rows, float(found) / count
+
+
+def test_perplexity_of_a_markov_chain_is_its_entropy():
+    train, _ = markov_rows(20_000, 30, 1)
+    test, entropy = markov_rows(4000, 30, 2)
+    for order in (2, 3):
+        perplexity = KneserNey(train, 6, order=order).perplexity(test)
+        assert math.exp(entropy) * 0.999 < perplexity < math.exp(entropy) * 1.005
+    unigram = KneserNey(train, 6, order=1).perplexity(test)
+    assert unigram > 1.2 * math.exp(entropy), "the floor must not know the order of tokens"
+    renamed = torch.where(test > 2, 3 + (test - 2) % 3, test)
+    assert KneserNey(train, 6).perplexity(renamed) > 1.05 * math.exp(entropy), "text of another chain must be worse"
+
+
+def test_evaluator_is_a_distribution_in_every_context_seen_or_not():
+    train, _ = markov_rows(50, 8, 3)
+    size = 8  # tokens 2, 6 and 7 never occur
+    model = KneserNey(train, size)
+    for context in ([3, 4], [5, 3], [6, 7], [3, 7], []):
+        rows = torch.tensor([[*context, token] for token in range(1, size)])
+        p = torch.from_numpy(model.log_probs(rows)).exp().view(size - 1, -1)[:, -1]
+        assert float(p.sum()) == pytest.approx(1, abs=1e-12)
+        assert (p > 0).all()
+
+
+def test_kneser_ney_by_hand():
+    """Two sequences "a b": bigrams (a, b) twice, (PAD, a) twice, (b, END) twice; each follows one context."""
+    rows = torch.tensor([[3, 4, END], [3, 4, END]])
+    found = KneserNey(rows, 5, order=2).log_probs(torch.tensor([[3, 4, END]]))
+    # No bigram occurs once, so D = 0.5. A token's lower order: one context of three for each of a, b and END, all of
+    # them once, so D = 1 and all goes to the uniform law on four tokens.
+    lower = 1 / 4
+    torch.testing.assert_close(torch.from_numpy(found).exp(), torch.full((3,), (2 - 0.5 + 0.5 * lower) / 2, dtype=F64))
+
+
+def test_forward_sees_nonsense_and_reverse_sees_a_model_that_repeats_itself():
+    real, _ = markov_rows(5000, 20, 4)
+    other, _ = markov_rows(5000, 20, 5)
+    nonsense = torch.where(other > 2, torch.randint(3, 6, other.shape, generator=stream(6)), other)
+    assert forward_perplexity(nonsense, real, 6) > 1.2 * forward_perplexity(other, real, 6)
+    repeated = other[(other != PAD).sum(1) == 8][:1].expand(5000, -1)
+    assert reverse_perplexity(repeated, real, 6) > 1.5 * reverse_perplexity(other, real, 6)
+    assert forward_perplexity(repeated, real, 6) < 1.5 * forward_perplexity(other, real, 6), "forward alone is fooled"
+
+
+def test_bad_perplexities_are_one_line():
+    for do, match in (
+        (lambda: KneserNey(torch.zeros(3, 4, dtype=torch.int64), 5), "rows of padding"),
+        (lambda: KneserNey(torch.ones(3, 4, dtype=torch.int64), 5, order=0), "order of 1 or more"),
+        (lambda: KneserNey(torch.ones(3, 4, dtype=torch.int64), 5).perplexity(torch.zeros(2, 4).long()), "samples"),
+    ):
+        with pytest.raises(InputError, match=match) as error:
+            do()
+        assert "\n" not in str(error.value)
+
+
+# --- a recipe, from a file to its tasks -----------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """A tiny run on a user's own text; its file is gone before anything is asked of it."""
+    folder = tmp_path_factory.mktemp("text")
+    path = folder / "mine.txt"
+    path.write_text("\n".join(LINES * 10))
+    recipe = LatentPriorText(
+        data=str(path), steps=3, batch=4, vocabulary_size=12, length=9, latent=2, embedding=4, hidden=6, nef=4,
+        prior_steps=2, posterior_steps=2, threads=1,
+    )  # fmt: skip
+    fit(recipe, folder / "run")
+    return folder / "run"
+
+
+def test_a_run_carries_its_vocabulary(run):
+    recipe = load(run).recipe
+    assert recipe.words().tokens[3] == "the"
+    assert recipe.resolve() == recipe
+    assert recipe.examples("train").shape[1] == 9
+    (run.parent / "moved").mkdir()
+    (run.parent / "mine.txt").rename(run.parent / "moved" / "mine.txt")
+    try:
+        found = sample.command(run, n=3, device="cpu")
+        assert len((run / "sample" / "samples.txt").read_text().splitlines()) == 3
+        assert found.tables[0]["columns"] == ["sequence"]
+    finally:
+        (run.parent / "moved" / "mine.txt").rename(run.parent / "mine.txt")
+
+
+def test_samples_are_greedy_or_drawn_and_each_follows_from_its_row(run):
+    model = load(run)
+    few, many = (sample.samples(model, n, seed=1, decoding="draw") for n in (2, 5))
+    assert torch.equal(few, many[:2])
+    assert not torch.equal(many, sample.samples(model, 5, seed=1, decoding="mode"))
+
+
+def test_tasks_tell_in_sentences(run, tmp_path):
+    own = tmp_path / "own.txt"
+    own.write_text("the cat sat\nthe dog sat on the mat and a zebra and a cat and more\n")
+    back = reconstruct.command(run, text=str(own), device="cpu")
+    assert next(row[2] for row in back.tables[0]["rows"] if row[1] == "example") == "the cat sat"
+    assert back.figures["−log p(x|z), nats"] > 0
+    between = interpolate.command(run, n=2, steps=3, device="cpu")
+    assert [row[1] for row in between.tables[0]["rows"]][:5] == ["first", "0.00", "0.50", "1.00", "second"]
+    along = chain.command(run, n=6, long=20, at=[0, 10, 20], device="cpu")
+    assert [row[1] for row in along.tables[0]["rows"]][:3] == ["step 0", "step 10", "step 20"]
+    measured = perplexity.command(run, n=40, device="cpu")
+    assert set(measured.figures) == {"forward perplexity", "reverse perplexity"}
+    assert measured.baselines["forward perplexity"]["real text"] > 1
+    with pytest.raises(InputError, match="--images is for a model of pictures"):
+        reconstruct.command(run, images="x.npy", device="cpu")
+    with pytest.raises(InputError, match="--at must hold steps from 0 to 20"):
+        chain.command(run, long=20, at=[0, 30], device="cpu")
+
+
+def test_going_on_with_another_text_is_refused_in_one_short_line(run, tmp_path):
+    other = tmp_path / "other.txt"
+    other.write_text("\n".join(f"quite another line {i}" for i in range(40)))
+    recipe = load(run).recipe
+    with pytest.raises(InputError, match="begun with other numbers") as error:
+        fit(replace(recipe, data=str(other), vocabulary=()), run)
+    assert len(str(error.value)) < 600
+
+
+def test_every_kind_of_token_and_start_trains(tmp_path):
+    pytest.importorskip("tokenizers")
+    path = tmp_path / "mine.txt"
+    path.write_text("\n".join(LINES * 10))
+    base = LatentPriorText(
+        data=str(path), steps=2, batch=4, length=60, latent=2, embedding=4, hidden=6, nef=4, prior_steps=2,
+        posterior_steps=2, threads=1,
+    )  # fmt: skip
+    for changes in (
+        {"unit": "character", "vocabulary_size": 30, "posterior_start": "last"},
+        {"unit": "bpe", "vocabulary_size": 40, "prior": "gaussian"},
+    ):
+        model = fit(replace(base, **changes), tmp_path / changes["unit"])
+        words = load(tmp_path / changes["unit"]).recipe.words()
+        assert words.decode(words.encode("the cat sat")) == "the cat sat"
+        assert model.sample(2, rng=stream(0)).shape == (2, 60)
+
+
+def test_a_recipe_without_text_says_what_it_needs():
+    with pytest.raises(InputError, match="expected --data FILE of text"):
+        LatentPriorText().resolve()

@@ -33,6 +33,10 @@ _SECTIONS = {
     "translate": "Translation",
     "compose": "Composition",
     "likelihood": "Likelihood",
+    "predict": "Prediction",
+    "guide": "Guided sampling",
+    "edit": "Editing",
+    "perplexity": "Perplexity",
 }
 _TYPES = {".png": "png", ".jpg": "jpeg", ".jpeg": "jpeg", ".gif": "gif", ".webp": "webp"}
 # What a loss says, where recipe.json has no word on it: the players that most algorithms have.

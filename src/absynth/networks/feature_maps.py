@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from itertools import pairwise
 
-from torch import nn
+from jaxtyping import Float
+from torch import Tensor, nn
 
 from absynth.errors import InputError
 from absynth.networks.mlp import Activation, activation
@@ -32,7 +33,7 @@ def map_f(maps: int, side: int, width: int, act: Activation = "leaky_relu", leak
 class SumOut(nn.Module):
     """Sum over all but the first dimension."""
 
-    def forward(self, x):
+    def forward(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b"]:
         return x.flatten(1).sum(1)
 
 
@@ -64,19 +65,40 @@ def map_generator(maps: int, side: int, size: int, channels: int, width: int, le
     for k, (n_in, n_out) in enumerate(pairwise(widths)):
         kernel = 3 if k == 0 and first == odd else 4
         layers += [nn.ConvTranspose2d(n_in, n_out, kernel, stride=2, padding=1), nn.LeakyReLU(leak)]
-    return nn.Sequential(*layers[:-1], nn.Tanh())
+    return carry_variance(nn.Sequential(*layers[:-1], nn.Tanh()), leak)
 
 
-def vector_generator(latent: int, side: int, size: int, channels: int, width: int, like: int) -> nn.Sequential:
+def carry_variance(net: nn.Sequential, leak: float) -> nn.Sequential:
+    """Weights under which every layer hands on the variance it is given (He et al. 2015), in place.
+
+    torch's own rule counts a transposed convolution's outputs for its inputs: behind a z of few maps the signal shrinks
+    tenfold in the first layer alone, and with it the gradient by which z is inferred.
+    """
+    for module in net:
+        if isinstance(module, (nn.ConvTranspose2d, nn.Linear)):
+            seen = module.weight[0].numel()
+            if isinstance(module, nn.ConvTranspose2d):  # each output sees a 1/stride² of the kernel
+                kernel, stride = module.kernel_size[0], module.stride[0]
+                seen = module.in_channels * kernel**2 // stride**2
+            nn.init.normal_(module.weight, std=(2 / (1 + leak**2) / seen) ** 0.5)
+            assert module.bias is not None
+            nn.init.zeros_(module.bias)
+    return net
+
+
+def vector_generator(
+    latent: int, side: int, size: int, channels: int, width: int, like: int, leak: float = 0.1
+) -> nn.Sequential:
     """The same from a vector ``[b, latent]``: a dense layer in place of the first convolution, otherwise alike.
 
     The dense layer has as many maps as make the whole nearest to ``like`` parameters: the ablation of a feature map.
     """
-    tail = list(map_generator(1, side, size, channels, width))[1:]
+    tail = list(map_generator(1, side, size, channels, width, leak))[1:]
     after = [layer for layer in tail if isinstance(layer, nn.ConvTranspose2d)]
     base = size >> len(after)
     n_next, rest = after[0].out_channels, sum(p.numel() for layer in after[1:] for p in layer.parameters())
     a_map = base * base * (latent + 1) + 16 * n_next
     maps = max(1, round((like - rest - n_next) / a_map))
     head = [nn.Linear(latent, maps * base * base), nn.Unflatten(1, (maps, base, base)), tail[0]]
-    return nn.Sequential(*head, nn.ConvTranspose2d(maps, n_next, 4, stride=2, padding=1), *tail[2:])
+    net = nn.Sequential(*head, nn.ConvTranspose2d(maps, n_next, 4, stride=2, padding=1), *tail[2:])
+    return carry_variance(net, leak)

@@ -66,6 +66,8 @@ class LatentPriorText(SequenceRecipe):
     """Adam's rate for f."""
     generator_lr: float = 1e-3
     """Adam's rate for the generator."""
+    last_lr: float = 1.0
+    """Factor on both rates at the last update, reached linearly; small networks in few updates gain by 0."""
 
     def resolve(self) -> Recipe:
         found = super().resolve()
@@ -104,6 +106,9 @@ class LatentPriorText(SequenceRecipe):
             for p in net.parameters():
                 nn.init.uniform_(p, -self.init_range, self.init_range)
         return net
+
+    def schedule(self, step: int) -> float:
+        return 1 - (1 - self.last_lr) * min(step / self.steps, 1)
 
     def optimizers(self, algorithm: nn.Module) -> dict[str, Optimizer]:
         rates = {"prior": self.prior_lr, "generator": self.generator_lr}

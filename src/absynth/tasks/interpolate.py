@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from absynth import pictures
@@ -30,9 +30,9 @@ def slerp(a: Float[Tensor, "n *latent"], b: Float[Tensor, "n *latent"], t: float
 
 
 def interpolate(
-    model: LatentPrior, a: Float[Tensor, "n *event"], b: Float[Tensor, "n *event"], steps: int, *, rng: Rng
-) -> Float[Tensor, "steps n *event"]:
-    """Pictures along the arc between the posterior draws of a and of b, ends included."""
+    model: LatentPrior, a: Shaped[Tensor, "n *event"], b: Shaped[Tensor, "n *event"], steps: int, *, rng: Rng
+) -> Shaped[Tensor, "steps n *event"]:
+    """Examples along the arc between the posterior draws of a and of b, ends included."""
     z_a, z_b = model.sample_posterior(a, rng=rng), model.sample_posterior(b, rng=rng)
     return torch.stack([model.decode(slerp(z_a, z_b, k / (steps - 1))) for k in range(steps)])
 

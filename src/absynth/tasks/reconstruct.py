@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor
 
 from absynth.algorithms import LatentPrior
@@ -17,7 +17,7 @@ from absynth.tasks.opened import Opened, in_chunks, open_run, result
 from absynth.types import Rng
 
 
-def reconstruct(model: LatentPrior, x: Float[Tensor, "n *event"], *, rng: Rng) -> Float[Tensor, "n *event"]:
+def reconstruct(model: LatentPrior, x: Shaped[Tensor, "n *event"], *, rng: Rng) -> Shaped[Tensor, "n *event"]:
     """The generator's mode at one draw of the posterior, for each x."""
     return model.decode(model.sample_posterior(x, rng=rng))
 
