@@ -27,6 +27,7 @@ from absynth.algorithms.cooperative import Cooperative
 from absynth.density import EBM
 from absynth.distributions import sum_event
 from absynth.errors import InputError
+from absynth.seeding import noise_like
 from absynth.types import Batch, Conditional, Reference, Rng, Sampler
 
 
@@ -40,9 +41,11 @@ class ConditionalCooperative(Cooperative):
         sampler: K steps on p_θ(·|c) from a draft.
         posterior_sampler: steps on p_α(z|x̃, c), for full teaching; None is fast teaching.
         truth: γ, how much of what the initializer learns is the truth itself; 0 where one c has many x.
+        data_noise: standard deviation of noise added to the data: without it f learns to tell revised pictures by the
+            noise of their chains.
 
     Raises:
-        InputError: ``truth`` is not between 0 and 1.
+        InputError: ``truth`` is not between 0 and 1, or ``data_noise`` is negative.
     """
 
     def __init__(
@@ -54,19 +57,25 @@ class ConditionalCooperative(Cooperative):
         sampler: Sampler,
         posterior_sampler: Sampler | None = None,
         truth: float = 0.0,
+        data_noise: float = 0.0,
     ) -> None:
         super().__init__(ebm, generator, latent, sampler=sampler, posterior_sampler=posterior_sampler)
-        if not 0 <= truth < 1:
-            raise InputError(f"truth must be at least 0 and less than 1, got {truth:g}: 0 leaves the truth to the ebm")
+        if not 0 <= truth < 1 or data_noise < 0:
+            raise InputError(
+                f"expected truth of at least 0 and less than 1, and data_noise of at least 0, got {truth:g} and "
+                f"{data_noise:g}: 0 leaves either out"
+            )
         self.truth = truth
+        self.data_noise = data_noise
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}\ntruth={self.truth:g}"
+        return f"{super().extra_repr()}\ntruth={self.truth:g}, data_noise={self.data_noise:g}"
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        losses = super().losses(batch, rng=rng)  # γ = 0: both losses are those of cooperative networks, given c
+        x, c = batch.x, batch.c
+        noisy = x + self.data_noise * noise_like(x, rng) if self.data_noise else x
+        losses = super().losses(Batch(noisy, c), rng=rng)  # those of cooperative networks, given c
         if self.truth:
-            z = self.latent.sample(len(batch.x), rng)
-            to_truth = sum_event((batch.x - self.generator(z, batch.c).mode).abs()).mean()
+            to_truth = sum_event((x - self.generator(self.latent.sample(len(x), rng), c).mode).abs()).mean()
             losses["generator"] = (1 - self.truth) * losses["generator"] + self.truth * to_truth  # (2)
         return losses

@@ -48,12 +48,37 @@ class WithLabel(nn.Module):
         return self.net(torch.cat([z, one_hot(c, self.classes, z)], 1))
 
 
+def strided_f(channels: int, size: int, width: int, act: Activation = "silu", outputs: int = 1) -> nn.Sequential:
+    """f of an image, ``[b, channels, size, size] -> [b, outputs]``, by strided convolutions.
+
+    A 5×5 convolution and then 4×4 ones halve the side until it is 4 to 7, a 3×3 convolution and a linear layer follow:
+    the authors' layout for labels. It has no layer at full size, so it costs a third of
+    :func:`absynth.networks.convnet.conv_f`.
+
+    Args:
+        channels: of the image.
+        size: its side in pixels, 8 or more.
+        width: maps of the first layer; they double where the side halves, and once more.
+        act: the activation; smooth ones are steadier.
+        outputs: how many numbers an image.
+    """
+    if size < 8:
+        raise InputError(f"a convolutional f needs images of 8x8 pixels or more, got {size}x{size}")
+    layers: list[nn.Module] = [nn.Conv2d(channels, width, 5, stride=2, padding=2), activation(act)]
+    side = (size + 1) // 2
+    while side >= 8:
+        layers += [nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), activation(act)]
+        side, width = side // 2, 2 * width
+    layers += [nn.Conv2d(width, 2 * width, 3, padding=1), activation(act)]
+    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(2 * width * side**2, outputs))
+
+
 class LabelF(nn.Module):
     """f of an image and its label, ``([b, channels, size, size], c [b]) -> [b]``: one output of a network a label.
 
-    f(x, c) is the inner product of one hot c with what the network says of x, as in symbol-vector coupling (Pang and Wu
-    2021). The authors' f takes the label as constant maps before its last convolution (with widths 64, 128, 256); at
-    small widths such an f, 30,000 parameters, learned digits and not a word of their labels in 500 updates.
+    f(x, c) is the inner product of one hot c with what :func:`strided_f` says of x, as in symbol-vector coupling (Pang
+    and Wu 2021). The authors' f takes the label as constant maps before its last convolution (with widths 64, 128,
+    256); at a quarter of these widths such an f learned digits and not a word of their labels in 500 updates.
 
     Args:
         channels: of the image.
@@ -65,20 +90,8 @@ class LabelF(nn.Module):
 
     def __init__(self, channels: int, size: int, classes: int, width: int, act: Activation = "silu") -> None:
         super().__init__()
-        if size < 8:
-            raise InputError(f"a convolutional f needs images of 8x8 pixels or more, got {size}x{size}")
         self.classes = classes
-        side = (size + 1) // 2 // 2
-        self.net = nn.Sequential(
-            nn.Conv2d(channels, width, 5, stride=2, padding=2),
-            activation(act),
-            nn.Conv2d(width, 2 * width, 4, stride=2, padding=1),
-            activation(act),
-            nn.Conv2d(2 * width, 4 * width, 3, padding=1),
-            activation(act),
-            nn.Flatten(),
-            nn.Linear(4 * width * side**2, classes),
-        )
+        self.net = strided_f(channels, size, width, act, outputs=classes)
 
     def forward(self, x: Float[Tensor, "b c h w"], c: Int[Tensor, "b"]) -> Float[Tensor, "b"]:
         return (self.net(x) * one_hot(c, self.classes, x)).sum(1)
@@ -88,27 +101,11 @@ class LabelF(nn.Module):
         return self.net(x)
 
 
-def strided_f(channels: int, size: int, width: int, act: Activation = "silu") -> nn.Sequential:
-    """f of an image, ``[b, channels, size, size] -> [b]``, by 4×4 convolutions that halve the side until it is 4 to 7.
-
-    A third of the cost of :func:`absynth.networks.convnet.conv_f`, which has one more at full size. ``width`` is the
-    maps of the first; they double where the side halves.
-    """
-    if size < 8:
-        raise InputError(f"a convolutional f needs images of 8x8 pixels or more, got {size}x{size}")
-    layers: list[nn.Module] = [nn.Conv2d(channels, width, 4, stride=2, padding=1), activation(act)]
-    side = size // 2
-    while side >= 8:
-        layers += [nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), activation(act)]
-        side, width = side // 2, 2 * width
-    return nn.Sequential(*layers, nn.Conv2d(width, 1, side), nn.Flatten(0))
-
-
 class PictureF(nn.Module):
     """f of an image and a source picture of the same size, ``([b, n, s, s], c [b, m, s, s]) -> [b]``.
 
     Source and image are the channels of one picture (the authors' image-to-image f, whose widths are 64, 128, 256,
-    512); 4×4 convolutions halve the side until it is 4 to 7.
+    512), and :func:`strided_f` looks at it.
 
     Args:
         source: m, channels of the source picture.
@@ -122,15 +119,18 @@ class PictureF(nn.Module):
         super().__init__()
         # Two convolutions that are added are one of both pictures' channels, and only one moves with a chain.
         self.image, *rest = strided_f(channels, size, width, act)
-        self.source = nn.Conv2d(source, width, 4, stride=2, padding=1, bias=False)
-        self.top = nn.Sequential(*rest)
+        self.source = nn.Conv2d(source, width, 5, stride=2, padding=2, bias=False)
+        self.top = nn.Sequential(*rest, nn.Flatten(0))
 
     def forward(self, x: Float[Tensor, "b n s s"], c: Float[Tensor, "b m s s"]) -> Float[Tensor, "b"]:
         return self.top(self.image(x) + self.source(c))
 
 
 class PictureGenerator(nn.Module):
-    """``(z [b, d], source c [b, m, s, s]) -> [b, n, s, s]`` in [-1, 1]: down, z, up again with skips (a small U-Net).
+    """``(z [b, d], source c [b, m, s, s]) -> [b, n, s, s]`` in [-1, 1]: down and up again with skips (a small U-Net).
+
+    z enters twice: as constant maps beside the source, which the skips carry to every scale, and as a map of its own in
+    the middle. Where it entered in the middle alone the skips went past it and every z drew the same picture.
 
     Args:
         source: m, channels of the source picture.
@@ -148,25 +148,26 @@ class PictureGenerator(nn.Module):
             raise InputError(f"a picture-to-picture generator needs pictures of 8x8 pixels or more, got {size}x{size}")
         widths = [width * 2**i for i in range(doublings)]
         self.down = nn.ModuleList(
-            nn.Conv2d(n_in, n_out, 4, stride=2, padding=1) for n_in, n_out in pairwise([source, *widths])
+            nn.Conv2d(n_in, n_out, 4, stride=2, padding=1) for n_in, n_out in pairwise([source + latent, *widths])
         )
         self.latent = nn.Linear(latent, widths[-1] * base**2)
         self.middle = nn.Conv2d(2 * widths[-1], widths[-1], 3, padding=1)
-        ups = [(2 * n_out, n_in) for n_in, n_out in reversed(list(pairwise(widths)))]
-        self.up = nn.ModuleList(nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1) for n_in, n_out in ups)
-        self.image = nn.ConvTranspose2d(2 * widths[0], channels, 4, stride=2, padding=1)
+        ups = [(2 * n_out, n_in) for n_in, n_out in reversed(list(pairwise([channels, *widths])))]
+        self.up = nn.ModuleList(
+            nn.Sequential(nn.Upsample(scale_factor=2), nn.Conv2d(n_in, n_out, 3, padding=1)) for n_in, n_out in ups
+        )
         self.act = nn.LeakyReLU(leak)
 
     def forward(self, z: Float[Tensor, "b d"], c: Float[Tensor, "b m s s"]) -> Float[Tensor, "b n s s"]:
-        h, seen = c, []
+        h, seen = torch.cat([c, z[:, :, None, None].expand(-1, -1, *c.shape[2:])], 1), []
         for layer in self.down:
             h = self.act(layer(h))
             seen.append(h)
         noise = self.latent(z).view(len(z), *h.shape[1:])
-        h = self.act(self.middle(torch.cat([h, noise], 1)))
+        h = self.middle(torch.cat([h, noise], 1))
         for layer in self.up:
-            h = self.act(layer(torch.cat([h, seen.pop()], 1)))
-        return self.image(torch.cat([h, seen.pop()], 1)).tanh()
+            h = layer(torch.cat([self.act(h), seen.pop()], 1))
+        return h.tanh()
 
 
 def filled(x: Float[Tensor, "b n s s"], c: Float[Tensor, "b m s s"]) -> Float[Tensor, "b n s s"]:

@@ -27,6 +27,8 @@ class SourceRecipe(TeachingImages):
     chain_steps: int = 15
     step_size: float = math.sqrt(2)
     temperature: float = 5e-5
+    data_noise: float = 0.03
+    """Standard deviation of noise added to the data, about that of the chains; less is sharper, and less stable."""
     ebm_lr: float = 3e-4
     generator_lr: float = 3e-4
     decay: float = 0.2
@@ -60,6 +62,7 @@ class SourceRecipe(TeachingImages):
             self.latent_law(),
             sampler=self.sampler(),
             truth=self.truth,
+            data_noise=self.data_noise,
         )
 
     def schedule(self, step: int) -> float:

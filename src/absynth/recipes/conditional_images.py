@@ -42,6 +42,8 @@ class ConditionalImages(TeachingImages):
     chain_steps: int = 15
     step_size: float = math.sqrt(2)
     temperature: float = 5e-5
+    data_noise: float = 0.03
+    """Standard deviation of noise added to the data, about that of the chains; less is sharper, and less stable."""
     ebm_lr: float = 3e-4
     generator_lr: float = 3e-4
     decay: float = 0.2
@@ -65,6 +67,7 @@ class ConditionalImages(TeachingImages):
             self.latent_law(),
             sampler=self.sampler(),
             posterior_sampler=self.posterior_sampler() if self.teaching == "full" else None,
+            data_noise=self.data_noise,
         )
 
     def schedule(self, step: int) -> float:

@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from absynth.algorithms.cycle_cooperative import CycleCooperative, Domain
 from absynth.data.images import Images
@@ -88,7 +88,7 @@ class CycleImages(CycleRecipe, PictureRecipe):
 
     def algorithm(self) -> CycleCooperative:
         def ebm(channels: int) -> EBM:
-            f = strided_f(channels, self.size, self.ebm_width, self.ebm_activation)
+            f = nn.Sequential(*strided_f(channels, self.size, self.ebm_width, self.ebm_activation), nn.Flatten(0))
             return EBM(f.to(memory_format=torch.channels_last), Uniform(channels, self.size, self.size))  # type: ignore[call-overload]
 
         x, y = self.channels, self.channels_y
