@@ -76,6 +76,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--limit", type=int, default=10_000)
+    parser.add_argument("--steps", type=int, default=600)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results" / "missing_pixels.json")
     parser.add_argument("--picture", type=Path, default=None, help="where to draw ten recoveries")
     arguments = parser.parse_args()
@@ -83,9 +84,7 @@ def main() -> None:
     rank = 16
     values: dict[str, list[float]] = {}
     for seed in arguments.seeds:
-        recipe = replace(
-            ABPMNIST(seed=seed, limit=arguments.limit, missing=0.5, latent=(rank,)), checkpoint_every=10_000
-        )
+        recipe = replace(ABPMNIST(seed=seed, limit=arguments.limit, missing=0.5, latent=(rank,)), steps=arguments.steps)
         with tempfile.TemporaryDirectory() as folder:
             model = fit(recipe, Path(folder) / "run", chains="planned")
         assert isinstance(model, AlternatingBackprop)
@@ -118,10 +117,10 @@ def main() -> None:
         command="python reproductions/missing_pixels.py --seeds " + " ".join(map(str, arguments.seeds)),
         data=f"MNIST, the first {arguments.limit} training pictures with half the pixels of each missing at random, "
         f"and the first {TEST} test pictures with others missing",
-        protocol=f"recipe abp_mnist with --missing 0.5, z of {rank}; mean squared error of the missing pixels on the "
-        f"[-1, 1] scale, at one draw of z by {POSTERIOR.steps} steps from noise given the observed pixels; the mean "
-        f"and PCA-{rank} are learned from the same incomplete pictures ({ROUNDS} rounds of filling in and fitting, "
-        "then least squares on the observed pixels)",
+        protocol=f"recipe abp_mnist with --missing 0.5 --steps {arguments.steps}, z of {rank}; mean squared error of "
+        f"the missing pixels on the [-1, 1] scale, at one draw of z by {POSTERIOR.steps} steps from noise given the "
+        f"observed pixels; the mean and PCA-{rank} are learned from the same incomplete pictures ({ROUNDS} rounds of "
+        "filling in and fitting, then least squares on the observed pixels)",
         seeds=arguments.seeds,
         figures={k: v for k, v in values.items() if "/" not in k},
         baselines={k: v for k, v in values.items() if "/" in k},

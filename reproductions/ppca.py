@@ -20,8 +20,8 @@ from absynth.recipes.abp_linear import ABPLinear
 from absynth.results import record
 from absynth.samplers import Langevin
 
-PICKED, CHAINS = 8, 4000
-LONG = Langevin(2000, 0.02)
+PICKED, CHAINS = 6, 3000
+LONG = Langevin(2500, 0.03)
 
 
 def log_likelihood(w: Tensor, b: Tensor, std: float, x: Tensor) -> float:

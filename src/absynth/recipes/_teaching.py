@@ -91,10 +91,11 @@ class TeachingRecipe(Recipe):
 class TeachingRing(TeachingRecipe):
     """Eight Gaussians on a circle in the plane, fresh ones for ever."""
 
-    steps: int = 2500
-    batch: int = 200
+    steps: int = 1000
+    batch: int = 100
     threads: int = 1
-    width: int = 128
+    ebm_lr: float = 1e-3
+    width: int = 64
     """Hidden units of each network's two hidden layers."""
     activation: Activation = "silu"
     """Activation of every network."""
