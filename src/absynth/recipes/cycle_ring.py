@@ -44,7 +44,7 @@ def sample_y(n: int, rng: Rng) -> Tensor:
 class CycleRing(CycleRecipe):
     """Cycle-consistent cooperative networks between two rings in the plane, unpaired."""
 
-    steps: int = 2000
+    steps: int = 800
     batch: int = 200
     threads: int = 1
     width: int = 128
