@@ -14,6 +14,7 @@ from absynth.algorithms.dual_teaching import DualTeaching
 from absynth.algorithms.improved_contrastive_divergence import ImprovedContrastiveDivergence
 from absynth.algorithms.information_bottleneck import InformationBottleneck
 from absynth.algorithms.joint_vae import JointVAE
+from absynth.algorithms.latent_belief import LatentBelief
 from absynth.algorithms.latent_prior import LatentPrior
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.algorithms.multigrid import MultiGrid
@@ -38,6 +39,7 @@ __all__ = [
     "ImprovedContrastiveDivergence",
     "InformationBottleneck",
     "JointVAE",
+    "LatentBelief",
     "LatentPrior",
     "MaximumLikelihood",
     "MultiGrid",

@@ -56,6 +56,12 @@ class Tracks:
         steps = self.frame.diff()[self.agent.diff() == 0]
         return int(steps.mode().values) if len(steps) else 1
 
+    def split(self, share: float) -> tuple[Tracks, Tracks]:
+        """Before and after this share of the recording's time."""
+        early = self.frame < self.frame.min() + share * (self.frame.max() - self.frame.min())
+        first, second = (Tracks(self.agent[r], self.frame[r], self.xy[r], self.name) for r in (early, ~early))
+        return first, second
+
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Windows:

@@ -70,6 +70,8 @@ class PlannedPath:
 class PlanGenerator(nn.Module):
     """p(x|z, c): a history encoder, a plan decoder and a predictor, all fully connected.
 
+    The predictor tells how the path departs from straight lines between its sub-goals.
+
     Args:
         latent: d, the dimension of z.
         condition: numbers in c.
@@ -81,6 +83,8 @@ class PlanGenerator(nn.Module):
         rest_std: of another position's coordinate given the plan.
         act: activation.
     """
+
+    between: Tensor
 
     def __init__(
         self,
@@ -105,6 +109,7 @@ class PlanGenerator(nn.Module):
         self.encoder = nn.Sequential(*mlp([condition, width, features], act), activation(act))
         self.plan = mlp([latent + features, width, width, 2 * goals], act)
         self.rest = mlp([2 * goals + features, width, 2 * (steps - goals)], act)
+        self.register_buffer("between", _between(self.goals, steps), persistent=False)
 
     def extra_repr(self) -> str:
         return f"goals={self.goals}, std={self.std:g}, rest_std={self.rest_std:g}"
@@ -115,10 +120,24 @@ class PlanGenerator(nn.Module):
         past = self.encoder(c)
 
         def rest(plan: Tensor) -> Tensor:
-            return self.rest(torch.cat([plan.flatten(1), past], 1)).unflatten(1, (-1, 2))
+            bent = self.rest(torch.cat([plan.flatten(1), past], 1)).unflatten(1, (-1, 2))
+            return self.between @ plan + bent
 
         plan = self.plan(torch.cat([z, past], 1)).unflatten(1, (-1, 2))
         return PlannedPath(plan, rest, self.goals, self.steps, self.std, self.rest_std)
+
+
+def _between(goals: Sequence[int], steps: int) -> Float[Tensor, "others goals"]:
+    """The matrix from sub-goals to the positions between them, by straight lines that begin at 0."""
+    known = torch.tensor([-1, *goals])
+    out = torch.zeros(steps - len(goals), len(goals))
+    for row, t in enumerate(t for t in range(steps) if t not in set(goals)):
+        after = int((known < t).sum()) - 1  # the sub-goal that comes next
+        share = (t - int(known[after])) / int(known[after + 1] - known[after])
+        out[row, after] = share
+        if after:
+            out[row, after - 1] = 1 - share
+    return out
 
 
 class ConditionalMLP(nn.Module):
