@@ -8,6 +8,7 @@ a sum over a grid that holds the reference's tails too; a method that has no ene
 from __future__ import annotations
 
 import argparse
+import math
 import tempfile
 import time
 from collections.abc import Mapping
@@ -76,7 +77,8 @@ def measure(name: str, seed: int, numbers: Mapping[str, Any]) -> dict[str, float
         revised = torch.full_like(data, 1e3)  # far from everything
     found |= {"MMD of revised": mmd(revised, data), "modes": modes_hit(revised, centres)}
     if isinstance(getattr(model, "ebm", None), EBM):  # not an energy of x and z
-        found["KL"] = min(GRID.kl(RING.log_prob, model.ebm().log_density), 1e3)
+        kl = GRID.kl(RING.log_prob, model.ebm().log_density)
+        found["KL"] = min(kl, 1e3) if math.isfinite(kl) else 1e3
     return found
 
 
