@@ -38,11 +38,12 @@ NOISE = 0.05
 class CycleSequencesRecipe(CycleRecipe):
     """Cycle-consistent cooperative networks for sequences: points that go round at different speeds."""
 
-    steps: int = 1500
+    steps: int = 1000
     batch: int = 32
     threads: int = 1
     frames: int = 8
     """Frames of a sequence."""
+    step_size: float = 0.05
     speed: float = 0.6
     """Radians a frame of X; Y has minus that."""
     cycle: float = 0.0
