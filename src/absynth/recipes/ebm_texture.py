@@ -47,7 +47,7 @@ CONTRAST = 1 / 3
 class EBMTexture(Recipe):
     """Energy-based model of the texture in one picture (FRAME, or the generative ConvNet)."""
 
-    steps: int = 600
+    steps: int = 800
     batch: int = 4
     checkpoint_every: int = 100
     side: int = 256
@@ -62,7 +62,7 @@ class EBMTexture(Recipe):
     """Standard deviation of each filter's response; found from the picture."""
     width: int = 32
     """Filters of the network's first layer."""
-    chain_steps: int = 20
+    chain_steps: int = 15
     """K, Langevin steps an update."""
     step_size: float = 0.05
     """δ of x + (δ²/2)·score + δ·noise, in standard deviations of the picture."""
