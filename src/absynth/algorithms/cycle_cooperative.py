@@ -29,6 +29,7 @@ from torch import Tensor, nn
 from absynth.algorithms.algorithm import Algorithm
 from absynth.density import EBM, Density
 from absynth.errors import InputError
+from absynth.seeding import noise_like
 from absynth.types import Batch, LogDensity, Rng, Sampler
 
 Domain = Literal["x", "y"]
@@ -45,10 +46,21 @@ class CycleCooperative(Algorithm):
         sampler: K steps on either density, from a draft.
         teach: weight of (1); 0 leaves cycle consistency alone, which the identity satisfies.
         cycle: weight of (2).
+        data_noise: standard deviation of noise added to what the EBMs see of the data: without it they learn to tell
+            revised pictures by the noise of their chains.
     """
 
     def __init__(
-        self, ebm_x: EBM, ebm_y: EBM, to_x: nn.Module, to_y: nn.Module, *, sampler: Sampler, teach: float, cycle: float
+        self,
+        ebm_x: EBM,
+        ebm_y: EBM,
+        to_x: nn.Module,
+        to_y: nn.Module,
+        *,
+        sampler: Sampler,
+        teach: float,
+        cycle: float,
+        data_noise: float = 0.0,
     ) -> None:
         super().__init__()
         self.ebm_x, self.ebm_y = ebm_x, ebm_y
@@ -56,9 +68,10 @@ class CycleCooperative(Algorithm):
         self.sampler = sampler
         self.teach = teach
         self.cycle = cycle
+        self.data_noise = data_noise
 
     def extra_repr(self) -> str:
-        return f"sampler={self.sampler}\nteach={self.teach:g}, cycle={self.cycle:g}"
+        return f"sampler={self.sampler}\nteach={self.teach:g}, cycle={self.cycle:g}, data_noise={self.data_noise:g}"
 
     def density(self, domain: Domain) -> Density:
         """p_X or p_Y."""
@@ -77,10 +90,11 @@ class CycleCooperative(Algorithm):
         x_draft, y_draft = self.to_x(y), self.to_y(x)
         x_revised, y_revised = self.revise(x_draft, "x", rng=rng), self.revise(y_draft, "y", rng=rng)
         f_x, f_y = self.density("x").f, self.density("y").f
+        x_seen, y_seen = (v + self.data_noise * noise_like(v, rng) if self.data_noise else v for v in (x, y))
         cycle = mean_absolute(x, self.to_x(y_draft)) + mean_absolute(y, self.to_y(x_draft))  # (2)
         return {
-            "ebm_x": f_x(x_revised).mean() - f_x(x).mean(),
-            "ebm_y": f_y(y_revised).mean() - f_y(y).mean(),
+            "ebm_x": f_x(x_revised).mean() - f_x(x_seen).mean(),
+            "ebm_y": f_y(y_revised).mean() - f_y(y_seen).mean(),
             "to_x": self.teach * mean_square(x_revised, x_draft) + self.cycle * cycle,  # (1), the term of to_x
             "to_y": self.teach * mean_square(y_revised, y_draft) + self.cycle * cycle,  # (1), the term of to_y
         }

@@ -53,7 +53,10 @@ class CycleImages(CycleRecipe, PictureRecipe):
     chain_steps: int = 15
     step_size: float = math.sqrt(2)
     temperature: float = 5e-5
-    ebm_lr: float = 3e-4
+    data_noise: float = 0.03
+    """Standard deviation of noise added to what the EBMs see, about that of the chains; less is less stable."""
+    cycle: float = 1.0
+    ebm_lr: float = 1.5e-4
     translator_lr: float = 5e-4
     decay: float = 0.2
     guard_step_size: float = 1.0
@@ -94,7 +97,7 @@ class CycleImages(CycleRecipe, PictureRecipe):
         x, y = self.channels, self.channels_y
         return CycleCooperative(
             ebm(x), ebm(y), Translator(y, x, self.translator_width), Translator(x, y, self.translator_width),
-            sampler=self.sampler(), teach=self.teach, cycle=self.cycle,
+            sampler=self.sampler(), teach=self.teach, cycle=self.cycle, data_noise=self.data_noise,
         )  # fmt: skip
 
     def batches(self, start: int = 0) -> Iterator[Batch]:

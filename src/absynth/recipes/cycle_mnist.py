@@ -15,6 +15,8 @@ class CycleMNIST(CycleImages):
     """Cycle-consistent cooperative networks between MNIST and other digits of it in negative."""
 
     steps: int = 500
+    batch: int = 32
+    chain_steps: int = 10
     threads: int = 1
     checkpoint_every: int = 100
     ebm_width: int = 16
