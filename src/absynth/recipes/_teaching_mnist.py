@@ -33,7 +33,7 @@ class TeachingMNIST(TeachingImages):
     chain_steps: int = 15
     step_size: float = math.sqrt(2)
     temperature: float = 5e-5
-    ebm_lr: float = 3e-4
+    ebm_lr: float = 2e-3
     generator_lr: float = 1e-3
     inference_lr: float = 1e-3
 

@@ -1,4 +1,7 @@
-"""The divergence triangle on MNIST, small networks."""
+"""The divergence triangle on MNIST, small networks.
+
+f is a log density at temperature 1 here, so drafts are revised by true Langevin, in small steps.
+"""
 
 from __future__ import annotations
 
@@ -13,4 +16,7 @@ class DivergenceTriangleMNIST(TeachingMNIST, DivergenceTriangleImages):
     """The divergence triangle on MNIST, small networks."""
 
     steps: int = 4000
+    ebm_lr: float = 1e-4
+    step_size: float = 0.01
+    temperature: float = 1.0
     checkpoint_every: int = 1000
