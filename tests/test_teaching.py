@@ -216,7 +216,7 @@ def test_a_linear_generator_taught_by_data_alone_learns_their_mean():
     optimizers = {
         name: torch.optim.Adam(m.parameters(), 0.05) for name, m in model.named_children() if name != "latent"
     }
-    for step in range(200):
+    for step in range(150):
         x = noise_like(torch.empty(100, 2, dtype=F64), stream(0, 0, step, 1)) + torch.tensor([2.0, -1.0], dtype=F64)
         update(model, optimizers, Batch(x), rng=stream(0, 0, step))
     mean = model.decode(model.latent.sample(4000, stream(5))).mean(0)

@@ -4,9 +4,14 @@ Han, Lu, Zhu, Wu: "Alternating Back-Propagation for Generator Network", AAAI 201
 
     z ~ p_0(z),  x = g_β(z) + σ ε
 
-Inferential back-propagation runs Langevin on z; learning back-propagation regresses x on the inferred z. Here the
-chains restart from p_0 in every update (short-run inference, Nijkamp et al. 2020): it is the latent-space EBM
-prior with f ≡ 0, and so the baseline beside which a learned prior has to show its worth.
+Inferential back-propagation runs Langevin on z; learning back-propagation regresses x on the inferred z. The paper goes
+on from each example's last z (``posterior_start=FromLast``), so a few steps a visit add up to a chain that follows
+p_β(z|x). Chains from p_0 are the default: short-run inference (Nijkamp et al. 2020, arXiv:1912.01909), whose learned
+generator is one that K steps can invert. There z may be one vector a layer (:mod:`absynth.networks.layered`).
+
+Entries of x that were never observed (``Batch.mask``) are left out of the likelihood in both steps, and what is
+generated at the inferred z is their recovery. It is the latent-space EBM prior with f ≡ 0, and so the baseline beside
+which a learned prior has to show its worth.
 """
 
 from __future__ import annotations

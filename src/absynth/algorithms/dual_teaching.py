@@ -18,7 +18,6 @@ the others. The two x̂ differ by one step of Adam, and one chain of K steps an 
 
 from __future__ import annotations
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
@@ -57,13 +56,12 @@ class DualTeaching(Teaching):
         generator_teaching: float = 1.0,
         inference_teaching: float = 0.1,
     ) -> None:
-        super().__init__(ebm, generator, latent, sampler=sampler)
+        super().__init__(ebm, generator, latent, sampler=sampler, inference=inference)
         if min(generator_teaching, inference_teaching) < 0:
             raise InputError(
                 f"expected weights of at least 0, got generator_teaching {generator_teaching:g} and "
                 f"inference_teaching {inference_teaching:g}: 0 leaves a teacher out"
             )
-        self.inference = inference
         self.posterior_sampler = posterior_sampler
         self.generator_teaching = generator_teaching
         self.inference_teaching = inference_teaching
@@ -72,13 +70,9 @@ class DualTeaching(Teaching):
         weights = f"generator_teaching={self.generator_teaching:g}, inference_teaching={self.inference_teaching:g}"
         return f"{super().extra_repr()}\n{weights}"
 
-    def infer(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
-        """ẑ ~ q_φ(z|x)."""
-        with torch.no_grad():
-            return self.inference(x, c).sample(rng)
-
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x, c = batch.x, batch.c
+        assert self.inference is not None
         z, drafts = self.draft(len(x), c, rng=rng)
         x_revised = self.revise(drafts, c, rng=rng)  # x̃ = T^x x̂
         z_revised = self.sample_posterior(x, c, rng=rng)  # z̃ = T^z ẑ

@@ -15,6 +15,7 @@ class CooperativeRing(TeachingRing):
 
     teaching: Literal["fast", "full"] = "fast"
     """Fast: the generator learns x̃ at the z it came from; full: at a z inferred from x̃ by a chain."""
+    generator_lr: float = 5e-4
 
     def algorithm(self) -> Cooperative:
         return Cooperative(
