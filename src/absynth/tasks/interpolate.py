@@ -15,6 +15,7 @@ from absynth.report import TaskResult
 from absynth.seeding import stream
 from absynth.tasks.opened import open_run, result
 from absynth.tasks.reconstruct import examples
+from absynth.tasks.short_run import interpolated, short_run
 from absynth.types import Rng
 
 
@@ -40,7 +41,7 @@ def interpolate(
 def command(
     run: Path, n: int = 8, steps: int = 8, images: str = "", text: str = "", seed: int = 0, device: str = "auto"
 ) -> TaskResult:
-    """Interpolate between pairs of examples through the latent space.
+    """Interpolate between pairs of examples through the latent space; of a short run, between pairs of its starts.
 
     Args:
         run: directory of a trained run.
@@ -52,6 +53,13 @@ def command(
         device: auto, cpu, cuda.
     """
     opened = open_run(run, device)
+    generate = short_run(opened)
+    if generate is not None:
+        if images or text:
+            raise InputError(
+                f"{opened.path} is a short run, whose starts are interpolated: leave out --images and --text"
+            )
+        return interpolated(opened, generate, n, max(steps, 2), seed)
     model, data = opened.latent(), examples(opened, 10_000, images, text)
     n, steps = min(n, len(data) // 2), max(steps, 2)
     if n < 1:

@@ -14,6 +14,7 @@ from absynth.metrics.ranking import pca_reconstruction_error
 from absynth.report import TaskResult
 from absynth.seeding import stream
 from absynth.tasks.opened import Opened, in_chunks, open_run, result
+from absynth.tasks.short_run import reconstructed, short_run
 from absynth.types import Rng
 
 
@@ -66,7 +67,7 @@ def examples(opened: Opened, n: int, images: str, text: str) -> Tensor:
 
 def command(
     run: Path,
-    n: int = 1000,
+    n: int = 0,
     images: str = "",
     text: str = "",
     seed: int = 0,
@@ -77,7 +78,7 @@ def command(
 
     Args:
         run: directory of a trained run.
-        n: how many examples to measure on (the first 10 are shown).
+        n: how many examples to measure on (the first 10 are shown); 0: 1,000, or 16 of a short run, which descends.
         images: your own pictures (folder, .npz, .npy); empty: the recipe's test split.
         text: your own file, one sentence a line, for a model of text; empty: the recipe's test split.
         seed: of the noise.
@@ -85,7 +86,10 @@ def command(
         device: auto, cpu, cuda.
     """
     opened = open_run(run, device)
-    model, x = opened.latent(), examples(opened, n, images, text)
+    generate = short_run(opened)
+    if generate is not None:
+        return reconstructed(opened, generate, examples(opened, n or 16, images, text), seed)
+    model, x = opened.latent(), examples(opened, n or 1000, images, text)
     found = result("reconstruct", "Reconstruction", seed, f"z inferred by the posterior chain from {len(x)} examples "
                    "that were not trained on, then generated back.")  # fmt: skip
     shown = x[:10].to(opened.device)
