@@ -1,0 +1,66 @@
+"""What every recipe of symbol-vector coupling shares: F on z, the prior's chain, the weights of its terms."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+from torch.optim import Adam, Optimizer
+
+from absynth.algorithms.information_bottleneck import InformationBottleneck
+from absynth.algorithms.symbol_vector import SymbolF
+from absynth.density import EBM
+from absynth.distributions import GaussianInference, StandardNormal
+from absynth.networks.mlp import Activation, mlp
+from absynth.recipes.recipe import Recipe
+from absynth.samplers import Langevin
+from absynth.types import Conditional
+
+
+@dataclass(frozen=True, kw_only=True)
+class SymbolRecipe(Recipe):
+    """Symbol-vector coupling (Pang and Wu 2021)."""
+
+    threads: int = 1
+    information_weight: float = 100.0
+    """Weight of the information I(z, y) of a batch; 0: the coupling without a bottleneck."""
+    label_weight: float = 1.0
+    """λ of a labelled example's log p(y|z), beside a log p(x|z) that is a sum over all of x."""
+    free_nats: float = 0.0
+    """A coordinate of z whose KL is below this, on average, is not pulled towards N(0, 1)."""
+    latent: int = 16
+    """Dimension of z."""
+    nef: int = 100
+    """Hidden units of F, whose softmax is p(y|z)."""
+    ebm_activation: Activation = "silu"
+    """Activation of F."""
+    prior_steps: int = 40
+    """K_0, Langevin steps on the prior."""
+    prior_step_size: float = 0.4
+    """δ of the prior's chain."""
+    posterior_steps: int = 20
+    """K_1, of a task that asks for the posterior's chain; learning infers by the network."""
+    posterior_step_size: float = 0.1
+    """δ of the posterior's chain."""
+    prior_lr: float = 1e-3
+    """Adam's rate for F."""
+    generator_lr: float = 1e-3
+    """Adam's rate for the generator and the inference network."""
+
+    def coupling(self, generator: Conditional, encoder: nn.Module, symbols: int) -> InformationBottleneck:
+        """The algorithm, of a generator, the net of q(z|x) and a number of symbols."""
+        net = mlp([self.latent, self.nef, self.nef, symbols], self.ebm_activation)
+        return InformationBottleneck(
+            EBM(SymbolF(net), StandardNormal(self.latent)),
+            generator,
+            GaussianInference(encoder),
+            prior_sampler=Langevin(self.prior_steps, self.prior_step_size),
+            posterior_sampler=Langevin(self.posterior_steps, self.posterior_step_size),
+            free_nats=self.free_nats,
+            label_weight=self.label_weight,
+            information_weight=self.information_weight,
+        )
+
+    def optimizers(self, algorithm: nn.Module) -> dict[str, Optimizer]:
+        rates = {"prior": self.prior_lr, "generator": self.generator_lr, "inference": self.generator_lr}
+        return {k: Adam(algorithm.get_submodule(k).parameters(), lr, (0.5, 0.999)) for k, lr in rates.items()}
