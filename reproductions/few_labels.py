@@ -63,8 +63,8 @@ def measure(
         Path(f"results/{name}.json"),
         command=f"python reproductions/{name}.py --seeds {' '.join(map(str, arguments.seeds))}",
         data=data,
-        protocol=f"{protocol} Labels are chosen by the seed, equally many a class. Baselines: the same labels; k nearest "
-        f"neighbours with the best k of 1, 3 and 5 on the test examples; labels alone: {ALONE} updates.",
+        protocol=f"{protocol} Labels are chosen by the seed, equally many a class. Baselines: the same labels; k "
+        f"nearest neighbours with the best k of 1, 3 and 5 on the test examples; labels alone: {ALONE} updates.",
         seeds=arguments.seeds,
         figures=dict(figures),
         baselines=dict(beside),

@@ -18,10 +18,10 @@ def main() -> None:
             "digits": lambda seed: SymbolVectorTable(seed=seed),
             "breast cancer": lambda seed: SymbolVectorTable(seed=seed, table="breast_cancer", labels=20),
         },
-        data="scikit-learn's digits as a table of 64 columns (50 labels) and breast cancer of 30 columns (20 labels); a "
-        "fixed fifth of the rows is the test set",
-        protocol="500 updates of 50 labelled and 150 unlabelled rows; z of 8; numbers chosen on a tenth of the rows that "
-        "is set aside.",
+        data="scikit-learn's digits as a table of 64 columns (50 labels) and breast cancer of 30 columns (20 labels); "
+        "a fixed fifth of the rows is the test set",
+        protocol="500 updates of 50 labelled and 150 unlabelled rows; z of 8; numbers chosen on a tenth of the rows "
+        "that is set aside.",
         bars={"points above labels alone, digits": {"at_least": 0.0, "why": "unlabelled rows must not hurt"}},
     )
 

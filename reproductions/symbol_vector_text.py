@@ -16,8 +16,8 @@ def main() -> None:
         __doc__.splitlines()[0],
         {"": lambda seed: SymbolVectorAGNews(seed=seed)},
         data="AG's news: 5,000 training texts (of 120,000) of which 200 are labelled, all 7,600 test texts",
-        protocol="300 updates of 50 labelled and 150 unlabelled texts as bags of 3,000 words; z of 16; numbers chosen on "
-        "1,000 texts that are set aside. The paper, with 120,000 texts, has 0.845.",
+        protocol="300 updates of 50 labelled and 150 unlabelled texts as bags of 3,000 words; z of 16; numbers chosen "
+        "on 1,000 texts that are set aside. The paper, with 120,000 texts, has 0.845.",
         bars={"points above labels alone": {"at_least": 0.0, "why": "unlabelled texts must not hurt"}},
     )
 

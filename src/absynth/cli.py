@@ -26,7 +26,7 @@ set_parsing_settings(docstring_parse_attribute_docstrings=True)
 TASKS = (
     "sample", "reconstruct", "interpolate", "chain", "detect", "evaluate",
     "inpaint", "super_resolve", "translate", "compose", "likelihood", "revise",
-    "edit", "perplexity", "predict", "guide",
+    "edit", "perplexity", "predict", "guide", "classify",
 )  # fmt: skip
 """Each is a module of absynth.tasks with a function ``command``."""
 
@@ -41,6 +41,7 @@ HELP = """absynth: energy-based generative models.
   absynth likelihood RUN           log Z and log p(x)           absynth revise RUN         drafts and z, step by step
   absynth edit RUN                 patches of a map z           absynth perplexity RUN     how good its text is
   absynth predict RUN              where agents go next         absynth guide RUN          molecules to order
+  absynth classify RUN             classes, from few labels
   absynth report RUN               one page with all of it      absynth results            the recorded figures
   absynth demo                     train and show everything on data that is already here, in about a minute
   absynth doctor                   what is installed, which device, where data is looked for

@@ -28,6 +28,7 @@ _SECTIONS = {
     "chain": "The chain",
     "revise": "Revision",
     "detect": "Detection",
+    "classify": "Classification",
     "inpaint": "Inpainting",
     "super_resolve": "Super-resolution",
     "translate": "Translation",
@@ -240,6 +241,8 @@ def _curves(run: Path, metrics: Sequence[dict], dropped: int, cut: int, meanings
         meaning = meanings.get(player) or _MEANINGS.get(re.sub(r"_.*", "", player))
         if meaning:
             said.append(f"The loss of the {player} {meaning}.")
+    if energy := _series(metrics, "energy"):
+        draw("energy", "Mean energy of positive and negative examples", energy, "−f − log p_0")
     if gradient := _series(metrics, "gradient"):
         draw("gradient", "Norm of each player's gradient", gradient, "norm", log=True)
     if stability := _series(metrics, "stability"):

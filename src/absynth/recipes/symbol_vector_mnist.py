@@ -1,4 +1,4 @@
-"""Symbol-vector coupling on MNIST from 100 labels (Pang and Wu 2021), at a size that a CPU core trains in half a minute.
+"""Symbol-vector coupling on MNIST from 100 labels (Pang and Wu 2021), at a size that a CPU core trains in a minute.
 
 The last 2,000 training pictures are set aside: numbers were chosen on them and nothing learns from them.
 """
