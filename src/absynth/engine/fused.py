@@ -27,11 +27,10 @@ from torch import Tensor
 from absynth.engine.affine import Linear
 from absynth.engine.arithmetic import Add, Power, Scale, Sum
 from absynth.engine.ops import Op
-from absynth.engine.plan import Plan
+from absynth.engine.plan import Plan, noises
 from absynth.engine.pointwise import Pointwise
 from absynth.engine.shapes import Reshape
 from absynth.engine.trace import Ref, Refused
-from absynth.seeding import noise_like
 from absynth.types import Rng
 
 FLAGS = "-O3 -march=native -std=c++17 -ffp-contract=fast -fno-math-errno -fno-trapping-math -shared -fPIC -pthread"
@@ -156,7 +155,7 @@ class Fused:
         ahead = max(1, NOISE_BYTES // max(x.numel() * x.element_size(), 1))
         for first in range(0, len(noise_scales), ahead):
             scales = noise_scales[first : first + ahead]
-            noise = [noise_like(x, rng) if scale > 0 else None for scale in scales]
+            noise = list(noises(x, scales, rng))
             chain = _Chain(
                 ctypes.addressof(terms), len(terms), len(x), x[0].numel(), len(scales), threads, self.quadratic, drift,
                 ctypes.addressof(scale_array := (ctypes.c_double * len(scales))(*scales)),

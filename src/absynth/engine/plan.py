@@ -5,15 +5,18 @@ Whatever the score does not need is left out of the forward pass: the scalar its
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 from absynth.engine import affine, arithmetic, shapes  # noqa: F401  (each registers its rules)
 from absynth.engine.ops import Gradient, Op, full, op_of
 from absynth.engine.pointwise import Pointwise
 from absynth.engine.trace import Ref, Trace
+from absynth.seeding import noise_like
+from absynth.types import Rng
 
 
 class Step(NamedTuple):
@@ -136,6 +139,17 @@ class Plan:
             assert value is not None
             return value.to(x.dtype), self._backward(x, results)
 
+    def langevin(self, x: Tensor, drift: float, noise_scales: Sequence[float], rng: Rng) -> Tensor:
+        """x moved by as many Langevin steps as there are noise scales."""
+        with torch.no_grad():
+            if not self.steps:
+                self.prepare()
+            for scale, noise in zip(noise_scales, noises(x, noise_scales, rng)):
+                x = torch.add(x, self._backward(x, self._forward(x, self.score_steps)), alpha=drift)
+                if noise is not None:
+                    x.add_(noise, alpha=scale)
+        return x
+
     def _forward(self, x: Tensor, steps: list[Step]) -> list[Tensor | None]:
         results: list[Tensor | None] = [None] * (self.steps[-1].out + 1)
         results[0] = x
@@ -163,6 +177,24 @@ class Plan:
             g = full(g, x.shape, x).to(x.dtype)
         return g if g.stride() == x.stride() else torch.empty_like(x).copy_(g)
 
+
+def noises(x: Tensor, noise_scales: Sequence[float], rng: Rng) -> Iterator[Tensor | None]:
+    """The noise of every step of a chain, as ``noise_like(x)`` would draw it step by step; None where there is none.
+
+    On a CPU torch's generator gives the same numbers in one large draw as in several whose sizes are multiples of 16,
+    and one is quicker. Never more than NOISE_BYTES are drawn ahead.
+    """
+    ahead = NOISE_BYTES // max(x.numel() * x.element_size(), 1)
+    together = isinstance(rng, Generator) and x.device.type == "cpu" and x.numel() % 16 == 0 and x.is_contiguous()
+    for first in range(0, len(noise_scales), max(ahead, 1)):
+        scales = noise_scales[first : first + max(ahead, 1)]
+        if together and all(scale > 0 for scale in scales):
+            yield from noise_like(x.new_empty(len(scales), *x.shape), rng)
+        else:
+            yield from (noise_like(x, rng) if scale > 0 else None for scale in scales)
+
+
+NOISE_BYTES = 1 << 18
 
 _BF16_FROM = 1
 """Weights of a layer from which it is worth computing in bfloat16."""

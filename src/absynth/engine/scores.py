@@ -95,12 +95,22 @@ class Scores:
                 engine.tell(f"no graph: {' '.join(str(why).split())[:120]}; chains run step by step")
                 return None
             return chain(plan, x, rng)
-        if self._name(x) != "planned" or not engine.fused or engine.bf16 or x.device.type != "cpu":
-            return None
-        if engine.name == "auto" and (engine.updates or 0) < BUILD_FROM:
+        if self._name(x) != "planned":
             return None
         plan = self._form(x)
         if not isinstance(plan, Plan):
+            return None
+        fused = self._fused(plan, x, rng)
+        return (
+            plan.langevin(x, drift, noise_scales, rng) if fused is None else fused.langevin(x, drift, noise_scales, rng)
+        )
+
+    def _fused(self, plan: Plan, x: Tensor, rng: Rng) -> Fused | None:
+        """The plan as a chain in C++, where it can be one and the engine builds one."""
+        engine = self.engine
+        if not engine.fused or engine.bf16 or x.device.type != "cpu":
+            return None
+        if engine.name == "auto" and (engine.updates or 0) < BUILD_FROM:
             return None
         try:
             fused = Fused(plan)
@@ -111,9 +121,8 @@ class Scores:
         except Refused as why:
             engine.tell(f"{why}: chains run step by step")
             return None
-        if not self._agrees("fused", plan.record, x, lambda x: fused.langevin(x, 1.0, [0.0], rng) - x):
-            return None
-        return fused.langevin(x, drift, noise_scales, rng)
+        agrees = self._agrees("fused", plan.record, x, lambda x: fused.langevin(x, 1.0, [0.0], rng) - x)
+        return fused if agrees else None
 
     def _name(self, x: Tensor) -> Name:
         if self.engine.name != "auto":
