@@ -38,7 +38,7 @@ class CycleImages(CycleRecipe, PictureRecipe):
     """Cycle-consistent cooperative networks between your own two folders of pictures, unpaired."""
 
     data_y: str = ""
-    """Folder of the second domain's pictures; empty: half of --data, in negative."""
+    """Folder of the second domain's pictures, brought to the first one's size; empty: half of --data, in negative."""
     channels_y: int = 0
     """Of the second domain; 0: as found."""
     steps: int = 20_000
@@ -79,14 +79,11 @@ class CycleImages(CycleRecipe, PictureRecipe):
     def resolve(self) -> Recipe:
         found = super().resolve()
         assert isinstance(found, CycleImages)
-        channels, *sides = found.domain("y", "train").x.shape[1:]
-        if sides != [found.size, found.size]:
-            raise InputError(
-                f"both domains must have pictures of one size, got {found.size}x{found.size} and "
-                f"{sides[1]}x{sides[0]}: --size {min(found.size, *sides)} brings both to it"
-            )
+        channels = found.domain("y", "train").x.shape[1]
         if self.channels_y not in (0, channels):
-            raise InputError(f"the second domain has channels {channels}, got --channels_y {self.channels_y}")
+            raise InputError(
+                f"the second domain has {channels} channels, got --channels_y {self.channels_y}: leave it out"
+            )
         return replace(found, channels_y=channels)
 
     def algorithm(self) -> CycleCooperative:
