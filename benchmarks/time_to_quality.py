@@ -4,10 +4,11 @@
 
 The level was stated before any run was timed: 140, what the paper's own setting reaches after the recipe's 900 updates
 (results/latent_prior_mnist.json: 139.5 on three seeds). Every way of training has the same networks, initial weights,
-order of pictures, learning rates and batch. The ways take turns of 25 updates in one process on one thread, and after
-each turn from the 350th update on all are evaluated alike, off the clock: 5,000 samples by 60 steps of the paper's prior chain (δ = .4) from
-p_0, clamped, against the last 10,000 training pictures, which no way trains on; features are the penultimate units of a
-classifier of the training split. A way has arrived when the mean of its last three evaluations is at most the level.
+order of pictures, learning rates and batch. The ways take turns of 25 updates in one process on one thread, and from
+the 350th update on all are evaluated alike after each turn, off the clock: 5,000 samples by 60 steps of the paper's
+prior chain (δ = .4) from p_0, clamped, against the last 10,000 training pictures, which no way trains on; features are
+the penultimate units of a classifier of the training split. A way has arrived when the mean of its last three
+evaluations is at most the level.
 Options were chosen on seed 9, and are recorded on others.
 """
 
