@@ -149,7 +149,7 @@ class Training:
 
         Returns:
             ``loss`` and ``gradient`` (its norm) of each player, ``reach`` (largest coordinate) of each chain and of
-            its start.
+            its start, mean ``energy`` of positive and negative examples where the algorithm tells it.
         """
         recipe, world, rank = self.recipe, distributed.world(), distributed.rank()
         for optimizer in self.optimizers.values():
@@ -157,6 +157,7 @@ class Training:
         totals = {name: torch.zeros((), device=self.device) for name in self.players}
         retry = (RETRY_STREAM, self.remedies.stream) if self.remedies.stream else ()
         reach: dict[str, Tensor] = {}
+        energy: dict[str, Tensor] = {}
         for shard in range(rank, recipe.shards, world):
             rng = stream(recipe.seed, shard, self.step, *retry, device=self.device)
             part = Batch(*(None if t is None else t[shard :: recipe.shards].to(self.device) for t in batch))  # type: ignore[arg-type]
@@ -164,14 +165,16 @@ class Training:
             backward(losses, self.players, world / recipe.shards)
             for name in totals:
                 totals[name] += losses[name].detach() * (world / recipe.shards)
+            for name, mean in self.algorithm.energies.items():
+                energy[name] = energy.get(name, 0) + mean * (world / recipe.shards)
             for name, chain in self.algorithm.chains.items():
                 for key, x in ((name, chain.end), (f"{name} start", chain.start)):
                     far = x.detach().abs().amax()
                     reach[key] = torch.maximum(reach[key], far) if key in reach else far  # keeps NaN
         parameters = {name: [p for p in m.parameters() if p.grad is not None] for name, m in self.players.items()}
-        distributed.average([p.grad for ps in parameters.values() for p in ps] + list(totals.values()))  # type: ignore[misc]
+        distributed.average([p.grad for ps in parameters.values() for p in ps] + [*totals.values(), *energy.values()])  # type: ignore[misc]
         norms = {name: torch.nn.utils.get_total_norm([p.grad for p in ps]) for name, ps in parameters.items()}  # type: ignore[misc]
-        groups = {"loss": totals, "gradient": norms, "reach": reach}
+        groups = {"loss": totals, "gradient": norms, "reach": reach, "energy": energy}
         numbers = iter(torch.stack([v.float() for g in groups.values() for v in g.values()]).tolist())  # one transfer
         return {group: {name: next(numbers) for name in values} for group, values in groups.items()}
 

@@ -31,6 +31,8 @@ class Algorithm(nn.Module, ABC):
     def __init__(self) -> None:
         super().__init__()
         self.chains: dict[str, Chain] = {}
+        self.energies: dict[str, Tensor] = {}
+        """Mean energies of the last update's positive and negative examples, for the learning curves."""
 
     @abstractmethod
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:

@@ -107,9 +107,12 @@ class LatentPrior(Algorithm):
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x, c, mask, _ = batch
         z_neg, z_pos = self.synthesize(batch, rng=rng)  # z⁻ ~ p̃_α(z), z⁺ ~ p̃_θ(z|x)
-        f = self.prior(c).f
+        prior = self.prior(c)
+        f_neg, f_pos = prior.f(z_neg), prior.f(z_pos)
+        for name, f, z in (("positive", f_pos, z_pos), ("negative", f_neg, z_neg)):
+            self.energies[name] = -(f.detach() + prior.reference.log_prob(z)).mean()
         losses = {
-            "prior": f(z_neg).mean() - f(z_pos).mean(),  # −δ̃_α(x), eq. (10)
+            "prior": f_neg.mean() - f_pos.mean(),  # −δ̃_α(x), eq. (10)
             "generator": -observed_log_prob(self.generator(z_pos, c), x, mask).mean(),  # −δ̃_β(x), eq. (11)
         }
         if self.inference is not None:

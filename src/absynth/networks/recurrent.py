@@ -113,3 +113,25 @@ class RecurrentGenerator(nn.Module):
 
     def forward(self, z: Float[Tensor, "b _"], c: Tensor | None = None) -> Autoregressive:
         return Autoregressive(self, z if c is None else torch.cat([z, c.to(z.dtype)], 1))
+
+
+class RecurrentEncoder(nn.Module):
+    """A sequence of tokens to ``[b, out]``: one GRU layer read at the last token, for an inference model.
+
+    Args:
+        size: tokens in the vocabulary, the special ones included.
+        embedding: width of a token's embedding.
+        hidden: width of the GRU.
+        out: numbers that come out.
+    """
+
+    def __init__(self, size: int, *, embedding: int, hidden: int, out: int) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(size, embedding)
+        self.gru = nn.GRU(embedding, hidden, batch_first=True)
+        self.output = nn.Linear(hidden, out)
+
+    def forward(self, x: Int64[Tensor, "b T"]) -> Float[Tensor, "b out"]:
+        tokens = (x != PAD).sum(1).clamp(min=1)
+        h, _ = self.gru(self.embedding(x[:, : int(tokens.max())]))
+        return self.output(h[torch.arange(len(x), device=x.device), tokens - 1])

@@ -15,10 +15,11 @@ from torch import nn
 from torch.optim import Adam, Optimizer
 
 from absynth.algorithms import AlternatingBackprop, LatentPrior
+from absynth.algorithms.alternating_backprop import Flat
 from absynth.density import EBM
-from absynth.distributions import StandardNormal
+from absynth.distributions import GaussianInference, StandardNormal
 from absynth.networks.mlp import Activation, mlp_f
-from absynth.networks.recurrent import RecurrentGenerator
+from absynth.networks.recurrent import RecurrentEncoder, RecurrentGenerator
 from absynth.recipes._sequences import SequenceRecipe
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import FromLast, Langevin
@@ -57,11 +58,13 @@ class LatentPriorText(SequenceRecipe):
     posterior_step_size: float = 0.5
     """δ of the posterior chain."""
     posterior_noise: float = 0.0
-    """τ, the noise that a posterior step adds; δ would sample, 0 climbs."""
-    posterior_start: Literal["noise", "last"] = "noise"
-    """Where posterior chains begin: p_0 as in the paper, or the sentence's last z."""
+    """τ, the noise that a posterior step adds: δ samples, 0 climbs."""
+    posterior_start: Literal["noise", "last", "inference"] = "noise"
+    """Where posterior chains begin: p_0 as in the paper, the sentence's last z, or a learned inference model."""
     examples_kept: int = 0
     """Sentences whose last z is kept, with --posterior_start last; 0: found from the text."""
+    inference_lr: float = 1e-3
+    """Adam's rate for the inference model, with --posterior_start inference."""
     prior_lr: float = 1e-4
     """Adam's rate for f."""
     generator_lr: float = 1e-3
@@ -82,16 +85,24 @@ class LatentPriorText(SequenceRecipe):
         last = None
         if self.posterior_start == "last":
             last = FromLast(self.examples_kept, reference, rng=stream(self.seed, 0, 0, BANK))
+        inference = self.inference() if self.posterior_start == "inference" else None
         generator = self.generator()
-        if self.prior == "gaussian":
+        if self.prior == "gaussian" and inference is None:
             return AlternatingBackprop(reference, generator, posterior_sampler=posterior_sampler, posterior_start=last)
+        f = Flat() if self.prior == "gaussian" else mlp_f(self.latent, self.nef, self.ebm_activation)
         return LatentPrior(
-            EBM(mlp_f(self.latent, self.nef, self.ebm_activation), reference),
+            EBM(f, reference),
             generator,
             prior_sampler=Langevin(self.prior_steps, self.prior_step_size),
             posterior_sampler=posterior_sampler,
             posterior_start=last,
+            inference=inference,
         )
+
+    def inference(self) -> GaussianInference:
+        """q(z|x), freshly initialized."""
+        net = RecurrentEncoder(len(self.words()), embedding=self.embedding, hidden=self.hidden, out=2 * self.latent)
+        return GaussianInference(net)
 
     def generator(self) -> RecurrentGenerator:
         """p(x|z), freshly initialized."""
@@ -114,6 +125,8 @@ class LatentPriorText(SequenceRecipe):
         rates = {"prior": self.prior_lr, "generator": self.generator_lr}
         if self.prior == "gaussian":
             del rates["prior"]
+        if self.posterior_start == "inference":
+            rates["inference"] = self.inference_lr
         return {k: Adam(algorithm.get_submodule(k).parameters(), lr) for k, lr in rates.items()}
 
     def tiny(self) -> Recipe:
