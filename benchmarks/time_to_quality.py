@@ -80,7 +80,7 @@ class Way:
 def naive_way(recipe: LatentPriorMNIST) -> Way:
     """The loop of the paper's listing, corrected, with torch's own Adam."""
     torch.manual_seed(recipe.seed)
-    algorithm = recipe.algorithm()
+    algorithm = recipe.resolve().algorithm()
     f, g = algorithm.prior.f, algorithm.generator.net  # type: ignore[attr-defined]
     optimizers = (
         Adam(f.parameters(), recipe.prior_lr, (recipe.beta1, 0.999)),
