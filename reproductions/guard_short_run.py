@@ -47,7 +47,7 @@ def small(data: str, split: Literal["train", "test"]) -> Images:
 class ShortRunMNIST16(ShortRunMNIST):
     """Short-run EBM on MNIST at 16×16."""
 
-    steps: int = 450
+    steps: int = 350
     checkpoint_every: int = 25
     keep: int = 6
 
@@ -92,15 +92,20 @@ def main() -> None:
             found[f"{name} rolls"].append(kinds.count("guard"))
             pictures.grid(x[:100].nan_to_num(), arguments.runs / f"guard_short_run_{name}_{seed}.png")
             print(f"seed {seed}, {name}:", {k: v[-1] for k, v in found.items() if k.startswith(name)}, last, flush=True)
-    figure = f"fd[{features.name}]"
+        write(arguments.out, arguments.seeds[: len(found["unguarded fd"])], found, f"fd[{features.name}]")
+
+
+def write(out: Path, seeds: list[int], found: dict[str, list[float]], figure: str) -> None:
+    """Record what is known after a seed, so that a run that is cut short leaves its whole seeds."""
     ratio = [a / b for a, b in zip(found["guarded fd"], found["healthy fd"])]
     record(
-        arguments.out,
-        command="python reproductions/guard_short_run.py --seeds " + " ".join(map(str, arguments.seeds)),
+        out,
+        command="python reproductions/guard_short_run.py --seeds " + " ".join(map(str, seeds)),
         data="MNIST averaged to 16×16",
-        protocol=f"{HEALTHY.steps} updates each, 250 without the guard; {N} samples against 10,000 test pictures, clamped to [−1, 1]; wild: "
+        protocol=f"{HEALTHY.steps} updates each, 250 without the guard; {N} samples against 10,000 test pictures, "
+        "clamped to [−1, 1]; wild: "
         "rate 1e-3, leaky ReLU, data noise 0.03; healthy: rate 3e-4, SiLU, 0.05; largest |gap| over logged updates",
-        seeds=arguments.seeds,
+        seeds=seeds,
         figures={
             figure: found["guarded fd"],
             f"{figure} relative to healthy": ratio,

@@ -83,6 +83,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--budget", type=int, default=9000)
+    parser.add_argument(
+        "--width", type=int, default=16, help="maps of the finest network's first layer, of all methods"
+    )
     parser.add_argument("--samples", type=int, default=5000)
     parser.add_argument("--continued", type=int, default=20)
     parser.add_argument("--cache", type=Path, default=Path("runs/features"))
@@ -94,10 +97,10 @@ def main() -> None:
     budget, n = arguments.budget, arguments.samples
 
     recipes = {
-        ONE: ShortRunMNIST(),
-        "multi-grid": MultiGridMNIST(),
-        "coarse to fine": CoarseToFineMNIST(),
-        "diffusion recovery": DiffusionRecoveryMNIST(),
+        ONE: ShortRunMNIST(width=arguments.width),
+        "multi-grid": MultiGridMNIST(width=arguments.width),
+        "coarse to fine": CoarseToFineMNIST(width=arguments.width),
+        "diffusion recovery": DiffusionRecoveryMNIST(width=arguments.width),
     }
     recipes = {name: recipe.resolve() for name, recipe in recipes.items()}
     one = multiplications(recipes[ONE].algorithm().get_submodule("ebm.f"), torch.zeros(1, 1, 28, 28))
@@ -118,7 +121,9 @@ def main() -> None:
         for name, recipe in recipes.items():
             begun = time.process_time()
             with tempfile.TemporaryDirectory() as run:
-                model = fit(replace(recipe, seed=seed, steps=round(budget / costs[name])), Path(run) / "run")
+                model = fit(
+                    replace(recipe, seed=seed, steps=round(budget / costs[name])), Path(run) / "run", chains="planned"
+                )
             seconds[name].append(time.process_time() - begun)
             x = drawn(model, n, seed)
             distances[name].append(frechet(features(x), real))
@@ -179,8 +184,8 @@ def write(
     steps = ", ".join(f"{name} {round(budget / cost)} updates of {cost:.1f}" for name, cost in costs.items())
     record(
         arguments.out,
-        command=f"python reproductions/multiscale_mnist.py --budget {budget} --samples {n} --seeds "
-        + " ".join(map(str, seeds)),
+        command=f"python reproductions/multiscale_mnist.py --budget {budget} --width {arguments.width} --samples {n} "
+        "--seeds " + " ".join(map(str, seeds)),
         data="MNIST 28×28: 60,000 training pictures, 10,000 test pictures",
         protocol=f"{budget} gradient evaluations a training, in batches of 64 through the single-resolution f ({one} "
         f"multiplications a picture), others by their multiplications: {steps}. Fréchet distance of {n} samples "

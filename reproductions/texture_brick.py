@@ -89,6 +89,11 @@ def main() -> None:
             cut = slice(0, base.size)
             rows = {"picture": crops, "synthesis": x, "random phases": phases}
             pictures.rows_with_labels({k: v[..., cut, cut] for k, v in rows.items()}, arguments.picture, scale=2)
+        write(arguments.out, arguments.seeds[: len(found["model"])], found, base)
+
+
+def write(out: Path, seeds: list[int], found: dict[str, list[tuple[float, float]]], base: EBMTexture) -> None:
+    """Record what is known after a seed, so that a run that is cut short leaves its whole seeds."""
     first, second = "statistics error[52 filters]", "held-out kurtosis error[32 filters]"
     names = {
         "fresh": "fresh chains",
@@ -96,14 +101,14 @@ def main() -> None:
         "noise": "white noise",
         "crops": "pieces of the picture itself",
     }
-    limit = sum(e[0] for e in found["phases"]) / len(arguments.seeds) / 5
+    limit = sum(e[0] for e in found["phases"]) / len(seeds) / 5
     record(
-        arguments.out,
-        command="python reproductions/texture_brick.py --seeds " + " ".join(map(str, arguments.seeds)),
+        out,
+        command="python reproductions/texture_brick.py --seeds " + " ".join(map(str, seeds)),
         data="scikit-image's brick, 512×512 resized to 256×256",
         protocol=f"{base.steps} updates, the {base.batch} persistent chains of {base.size}×{base.size}, and {N} fresh "
         f"ones of {base.sample_rounds} K steps; mean over filters of |mean |r|/s − the picture's|",
-        seeds=arguments.seeds,
+        seeds=seeds,
         figures={first: [e[0] for e in found["model"]], second: [e[1] for e in found["model"]]},
         baselines={
             f"{figure}/{name}": [e[i] for e in found[key]]
