@@ -13,8 +13,12 @@ from absynth.density import EBM
 from absynth.distributions import GaussianInference, StandardNormal
 from absynth.networks.mlp import Activation, mlp
 from absynth.recipes.recipe import Recipe
-from absynth.samplers import Langevin
+from absynth.samplers import Langevin, Persistent
+from absynth.seeding import stream
 from absynth.types import Conditional
+
+BANK = int.from_bytes(b"bank", "big")
+"""Tells the noise of the first chains of a bank from all other noise."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +32,9 @@ class SymbolRecipe(Recipe):
     """λ of a labelled example's log p(y|z), beside a log p(x|z) that is a sum over all of x."""
     free_nats: float = 0.0
     """A coordinate of z whose KL is below this, on average, is not pulled towards N(0, 1)."""
+    least_log_variance: float = -8.0
+    """log σ² of q(z|x) stays above this. Prior and q may sharpen each other without end: what bounds a mode's curvature
+    in z bounds δ²λ of the prior's chain too."""
     latent: int = 16
     """Dimension of z."""
     nef: int = 100
@@ -38,6 +45,12 @@ class SymbolRecipe(Recipe):
     """K_0, Langevin steps on the prior."""
     prior_step_size: float = 0.4
     """δ of the prior's chain."""
+    bank: int = 0
+    """Chains on the prior that go on from update to update, as in the paper; 0: every chain begins at N(0, I)."""
+    restart: float = 0.05
+    """Probability that a chain of the bank begins anew in an update."""
+    sample_rounds: int = 1
+    """Times K_0 steps are run to draw from the prior: chains of a bank have run far longer than one round."""
     posterior_steps: int = 20
     """K_1, of a task that asks for the posterior's chain; learning infers by the network."""
     posterior_step_size: float = 0.1
@@ -49,13 +62,19 @@ class SymbolRecipe(Recipe):
 
     def coupling(self, generator: Conditional, encoder: nn.Module, symbols: int) -> InformationBottleneck:
         """The algorithm, of a generator, the net of q(z|x) and a number of symbols."""
-        net = mlp([self.latent, self.nef, self.nef, symbols], self.ebm_activation)
+        net, reference = (
+            mlp([self.latent, self.nef, self.nef, symbols], self.ebm_activation),
+            StandardNormal(self.latent),
+        )
+        first = Persistent(self.bank, reference, self.restart, rng=stream(self.seed, 0, 0, BANK)) if self.bank else None
         return InformationBottleneck(
-            EBM(SymbolF(net), StandardNormal(self.latent)),
+            EBM(SymbolF(net), reference),
             generator,
-            GaussianInference(encoder),
+            GaussianInference(encoder, (self.least_log_variance, 4.0)),
             prior_sampler=Langevin(self.prior_steps, self.prior_step_size),
             posterior_sampler=Langevin(self.posterior_steps, self.posterior_step_size),
+            prior_start=first,
+            sample_rounds=self.sample_rounds,
             free_nats=self.free_nats,
             label_weight=self.label_weight,
             information_weight=self.information_weight,
