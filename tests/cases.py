@@ -21,6 +21,7 @@ from absynth.algorithms.dual_teaching import DualTeaching
 from absynth.algorithms.improved_contrastive_divergence import ImprovedContrastiveDivergence
 from absynth.algorithms.information_bottleneck import InformationBottleneck
 from absynth.algorithms.joint_vae import JointVAE
+from absynth.algorithms.latent_belief import LatentBelief
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.algorithms.multigrid import MultiGrid
 from absynth.algorithms.symbol_vector import SymbolF, SymbolVector
@@ -36,6 +37,7 @@ from absynth.networks.mlp import mlp, mlp_f
 from absynth.networks.recurrent import RecurrentGenerator
 from absynth.networks.time_embedding import LevelMLP
 from absynth.networks.towers import mlp_towers
+from absynth.networks.trajectory import ConditionalMLP, PlanGenerator
 from absynth.networks.translator import FramePredictor
 from absynth.samplers import FromData, FromNoise, Langevin, Persistent
 from absynth.seeding import noise_like, stream
@@ -191,7 +193,24 @@ def feature_map_prior() -> LatentPrior:
     return LatentPrior(p, net, prior_sampler=SHORT, posterior_sampler=SHORT)
 
 
+def latent_belief() -> LatentBelief:
+    generator = PlanGenerator(2, 3, steps=4, goals=2, width=8, features=4)
+    return LatentBelief(
+        EBM(ConditionalMLP(2, 3, (8, 1)), StandardNormal(2)),
+        generator,
+        GaussianInference(ConditionalMLP(4, 3, (8, 4), rows=generator.goals)),
+        prior_sampler=SHORT,
+        posterior_sampler=SHORT,
+    ).double()
+
+
 # --- batches of n examples ------------------------------------------------------------------------------------------
+
+
+def paths(n: int) -> Batch:
+    """x [n, 4, 2], c [n, 3]."""
+    noise = noise_like(torch.empty(n, 11, dtype=F64), stream(11))
+    return Batch(noise[:, :8].unflatten(1, (4, 2)), noise[:, 8:])
 
 
 def vectors(n: int) -> Batch:
@@ -250,6 +269,7 @@ class Case:
 
 
 CASES = {
+    "LatentBelief": Case(latent_belief, paths, ("prior", "generator", "inference")),
     "LatentPrior": Case(latent_prior, vectors, ("prior", "generator")),
     "AlternatingBackprop": Case(alternating_backprop, vectors, ("generator",)),
     "AmortizedLatentPrior": Case(amortized_latent_prior, vectors, ("prior", "generator", "inference", "flow")),

@@ -66,7 +66,10 @@ class EBM(nn.Module):
         self.reference = reference
 
     def forward(self, c: Tensor | None = None) -> Density:
-        return Density(self.f if c is None else lambda x: self.f(x, c), self.reference)
+        if c is None:
+            return Density(self.f, self.reference)
+        given = _trackable(c)
+        return Density(lambda x: self.f(x, given), self.reference)
 
 
 def score(log_density: LogDensity, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b *event"]:

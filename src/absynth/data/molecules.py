@@ -1,0 +1,83 @@
+"""Molecules as SMILES, one a line: ZINC and a user's own .smi file. ``reader(root, split) -> Text``.
+
+A token is an atom as it is written: a letter, ``Cl`` or ``Br``, or all that stands between brackets; every bond, branch
+and ring number is one too. With ``characters`` only the two-letter atoms are kept whole.
+"""
+
+from __future__ import annotations
+
+import gzip
+import re
+import zlib
+from pathlib import Path
+from typing import Literal
+
+from absynth.data.text import HELD_OUT, Part, Text
+from absynth.errors import InputError
+
+ATOMS = r"\[[^\]]+\]|Cl|Br|(?s:.)"
+"""Pattern of tokens: bracketed atoms whole."""
+CHARACTERS = r"Cl|Br|(?s:.)"
+"""Pattern of tokens: characters, but for the two atoms of two letters."""
+Tokens = Literal["atoms", "characters"]
+PATTERNS: dict[Tokens, str] = {"atoms": ATOMS, "characters": CHARACTERS}
+
+_SMILES = re.compile(r"[A-Za-z0-9@+\-\[\]()=#$%/\\.:*~]+")
+_HEADER = ("smiles", "canonical_smiles")
+
+
+def zinc(root: Path, split: Part) -> Text:
+    """ZINC250k in the split of Jin et al. 2018, as much of it as is there.
+
+    The whole training file if it is there; else its first 10,000 molecules *and* the 24,445 of the validation file, to
+    have something to learn from. ``valid`` and ``test`` are the test file's 5,000.
+    """
+    folder = next((f for f in (root / "zinc", root) if any(f.glob("zinc250k_jtnn_*.smi*"))), None)
+    if folder is None:
+        raise InputError(f"zinc not found: expected zinc250k_jtnn_*.smi (or .gz) in {root / 'zinc'} or {root}")
+    if split != "train":
+        return Text(_read(_either(folder / "zinc250k_jtnn_test.smi")), None, "zinc test")
+    whole = folder / "zinc250k_jtnn_train.smi"
+    if _either(whole).exists():
+        return Text(_read(_either(whole)), None, "zinc train")
+    parts = [_read(_either(folder / f"zinc250k_jtnn_{name}.smi")) for name in ("train_first10k", "valid")]
+    return Text([*parts[0], *parts[1]], None, "zinc, 10k of train and the validation file")
+
+
+def smiles_file(path: Path | str, split: Part) -> Text:
+    """A user's own molecules, one SMILES a line, what follows a space is a name; every tenth is held out.
+
+    Raises:
+        InputError: no such file, a line that is no SMILES, fewer than ten molecules.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise InputError(f"expected a file of SMILES, one a line, found none at {path}: give --data FILE")
+    found = _read(path)
+    if len(found) < HELD_OUT:
+        raise InputError(f"{path}: expected at least {HELD_OUT} molecules, got {len(found)}")
+    chosen = [s for i, s in enumerate(found, 1) if (i % HELD_OUT == 0) == (split != "train")]
+    return Text(chosen, None, path.name)
+
+
+def _read(path: Path) -> list[str]:
+    """The first word of every line that has one; a first line of names is left out."""
+    try:
+        raw = path.read_bytes()
+        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
+        raise InputError(f"{path}: expected SMILES as text, got {' '.join(str(error).split())}") from None
+    found = []
+    for number, line in enumerate(text.splitlines(), 1):
+        words = re.split(r"[\s,;]+", line.strip())
+        if not words[0] or (number == 1 and words[0].lower() in _HEADER):
+            continue
+        if not _SMILES.fullmatch(words[0]):
+            raise InputError(f"{path}, line {number}: expected a SMILES, got {line.strip()[:60]!r}")
+        found.append(words[0])
+    return found
+
+
+def _either(path: Path) -> Path:
+    """The file, plain or gzipped."""
+    return path if path.exists() else path.with_name(path.name + ".gz")
