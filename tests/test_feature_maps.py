@@ -136,5 +136,5 @@ def test_edit_asks_for_a_map_and_for_sites_of_it(tmp_path):
     from dataclasses import replace
 
     fit(replace(recipe, shape="vector"), tmp_path / "vector")
-    with pytest.raises(InputError, match=r"feature map, that of .* has shape \[8\]"):
+    with pytest.raises(InputError, match=r"feature map, that of .* has shape \[100\]"):
         command(tmp_path / "vector", device="cpu")

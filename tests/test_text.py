@@ -11,12 +11,17 @@ import pytest
 import torch
 
 from absynth import fit, load
+from absynth.algorithms import LatentPrior
 from absynth.data import text
 from absynth.data.vocabulary import CHARACTERS, END, PAD, UNKNOWN, Vocabulary, byte_pairs, most_frequent
+from absynth.density import EBM, score
+from absynth.distributions import StandardNormal
 from absynth.errors import InputError
 from absynth.metrics.text import KneserNey, forward_perplexity, reverse_perplexity
-from absynth.networks.recurrent import RecurrentGenerator
+from absynth.networks.mlp import mlp_f
+from absynth.networks.recurrent import RecurrentEncoder, RecurrentGenerator
 from absynth.recipes.latent_prior_text import LatentPriorText
+from absynth.samplers import Langevin
 from absynth.seeding import Streams, noise_like, stream
 from absynth.tasks import chain, interpolate, perplexity, reconstruct, sample
 
@@ -242,6 +247,28 @@ def test_gradients_reach_z_and_every_parameter():
     assert all(p.grad is not None and p.grad.isfinite().all() for p in net.parameters())
 
 
+def test_an_encoder_reads_to_the_last_token_and_no_further():
+    torch.manual_seed(0)
+    encoder = RecurrentEncoder(SIZE, embedding=3, hidden=4, out=5).double()
+    x = torch.tensor([[3, 4, END, PAD, PAD], [3, 4, 2, 2, END]])
+    both = encoder(x)
+    torch.testing.assert_close(both[0], encoder(x[:1, :3])[0])
+    changed = torch.tensor([[3, 4, 2, 2, 4]])
+    assert not torch.allclose(encoder(changed)[0], both[1])
+
+
+def test_likelihood_weight_is_what_it_says():
+    net, zs, x = small(), z(4), all_sequences()[:4]
+    model = LatentPrior(
+        EBM(mlp_f(2, 8, "silu"), StandardNormal(2)).double(), net, prior_sampler=Langevin(1, 0.1),
+        posterior_sampler=Langevin(1, 0.1, 0.0), likelihood_weight=3.0,
+    )  # fmt: skip
+    torch.testing.assert_close(model.log_joint(x, weight=3.0)(zs) - model.log_joint(x)(zs), 2 * net(zs).log_prob(x))
+    start = model.prior.reference.sample(4, stream(1))
+    gradient = score(model.log_joint(x, weight=3.0), start)
+    torch.testing.assert_close(model.sample_posterior(x, rng=stream(1)), start + 0.005 * gradient)
+
+
 # --- perplexity -----------------------------------------------------------------------------------------------------
 
 
@@ -398,12 +425,16 @@ def test_every_kind_of_token_and_start_trains(tmp_path):
         data=str(path), steps=2, batch=4, length=60, latent=2, embedding=4, hidden=6, nef=4, prior_steps=2,
         posterior_steps=2, threads=1,
     )  # fmt: skip
-    for changes in (
-        {"unit": "character", "vocabulary_size": 30, "posterior_start": "last"},
-        {"unit": "bpe", "vocabulary_size": 40, "prior": "gaussian"},
+    for k, changes in enumerate(
+        (
+            {"unit": "character", "vocabulary_size": 30, "posterior_start": "last"},
+            {"unit": "bpe", "vocabulary_size": 40, "prior": "gaussian"},
+            {"unit": "word", "posterior_start": "inference", "likelihood_weight": 5.0},
+            {"unit": "word", "posterior_start": "inference", "prior": "gaussian", "seed": 1},
+        )
     ):
-        model = fit(replace(base, **changes), tmp_path / changes["unit"])
-        words = load(tmp_path / changes["unit"]).recipe.words()
+        model = fit(replace(base, **changes), tmp_path / str(k))
+        words = load(tmp_path / str(k)).recipe.words()
         assert words.decode(words.encode("the cat sat")) == "the cat sat"
         assert model.sample(2, rng=stream(0)).shape == (2, 60)
 

@@ -41,6 +41,7 @@ class AlternatingBackprop(LatentPrior):
         generator: p_β(x|z).
         posterior_sampler: K_1 steps on p_θ(z|x).
         posterior_start: where they begin: p_0, or, as in the paper, the example's last z (:class:`FromLast`).
+        likelihood_weight: as in :class:`LatentPrior`.
     """
 
     def __init__(
@@ -50,6 +51,7 @@ class AlternatingBackprop(LatentPrior):
         *,
         posterior_sampler: Sampler,
         posterior_start: Start | None = None,
+        likelihood_weight: float = 1.0,
     ) -> None:
         super().__init__(
             EBM(Flat(), reference),
@@ -57,6 +59,7 @@ class AlternatingBackprop(LatentPrior):
             prior_sampler=posterior_sampler,
             posterior_sampler=posterior_sampler,
             posterior_start=posterior_start,
+            likelihood_weight=likelihood_weight,
         )
 
     def sample_prior(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:

@@ -34,6 +34,8 @@ class LatentPrior(Algorithm):
         prior_start: where the prior's chains begin while it learns, instead of p_0: persistent chains.
         posterior_start: where the posterior's begin, instead of p_0: the example's last z.
         inference: q_φ(z|x), a third player: posterior chains begin at its draws, and it learns where they end.
+        likelihood_weight: w of p_α(z) p_β(x|z)^w, on which posterior chains move. Above 1 they listen more to x, which
+            keeps a strong generator from doing without z (the KL of a VAE weighted 1/w); 1 is the paper.
         sample_rounds: times the prior's sampler runs on a fresh chain in ``sample_prior``; persistent chains have run
             far longer than K_0 steps.
     """
@@ -48,6 +50,7 @@ class LatentPrior(Algorithm):
         prior_start: Start | None = None,
         posterior_start: Start | None = None,
         inference: Conditional | None = None,
+        likelihood_weight: float = 1.0,
         sample_rounds: int = 1,
     ) -> None:
         super().__init__()
@@ -59,17 +62,26 @@ class LatentPrior(Algorithm):
         self.prior_start = prior_start or FromNoise(prior.reference)
         known = FromNoise(prior.reference) if inference is None else FromInference(inference)
         self.posterior_start = posterior_start or known
+        self.likelihood_weight = likelihood_weight
         self.sample_rounds = sample_rounds
 
     def extra_repr(self) -> str:
         return f"prior_sampler={self.prior_sampler}\nposterior_sampler={self.posterior_sampler}"
 
-    def log_joint(self, x: Tensor, c: Tensor | None = None, mask: Tensor | None = None) -> LogDensity:
+    def log_joint(
+        self, x: Tensor, c: Tensor | None = None, mask: Tensor | None = None, *, weight: float = 1.0
+    ) -> LogDensity:
         """z ↦ log p_θ(x, z) = f_α(z) + log p_0(z) + log p_β(x|z), up to log Z(α).
 
-        With a ``mask`` (1 where x was observed) the missing entries of x are left out of the likelihood.
+        With a ``mask`` (1 where x was observed) the missing entries of x are left out of the likelihood, which counts
+        ``weight`` times.
         """
-        return observe(self.prior(c).log_density, lambda z: observed_log_prob(self.generator(z, c), x, mask))
+
+        def log_likelihood(z: Tensor) -> Tensor:
+            found = observed_log_prob(self.generator(z, c), x, mask)
+            return found if weight == 1 else weight * found
+
+        return observe(self.prior(c).log_density, log_likelihood)
 
     def sample_prior(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """z⁻ ~ p̃_α(z) ``[n, *latent]``: K_0 steps from p_0, eq. (9) with π = p_α."""
@@ -87,7 +99,8 @@ class LatentPrior(Algorithm):
         An ``index`` tells which training examples x are, for a start that remembers them.
         """
         first, ticket = self.posterior_start.draw(x, rng=rng, index=index)
-        z = self.run_chain("posterior", "posterior_sampler", self.log_joint(x, c, mask), first, rng=rng)
+        log_density = self.log_joint(x, c, mask, weight=self.likelihood_weight)
+        z = self.run_chain("posterior", "posterior_sampler", log_density, first, rng=rng)
         self.posterior_start.keep(ticket, z)
         return z
 

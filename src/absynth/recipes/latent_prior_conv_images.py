@@ -33,7 +33,9 @@ class LatentPriorConvImages(PictureRecipe):
     prior: Literal["ebm", "gaussian"] = "ebm"
     """Learned prior, or the fixed N(0, I)."""
     shape: Literal["map", "vector"] = "map"
-    """z as a map; or, for comparison, a vector of as many numbers with a generator of as many parameters."""
+    """z as a map; or, for comparison, a vector with a generator of as many parameters."""
+    vector: int = 100
+    """Numbers in z where it is a vector."""
     map_side: int = 4
     """Sites along a side of z."""
     maps: int = 100
@@ -60,6 +62,8 @@ class LatentPriorConvImages(PictureRecipe):
     """Adam's rate for the generator."""
     beta1: float = 0.5
     """Adam's first β, for both players."""
+    last_lr: float = 1.0
+    """Factor on both rates at the last update, reached linearly."""
 
     def algorithm(self) -> LatentPrior:
         side, width = self.map_side, self.f_width
@@ -68,9 +72,9 @@ class LatentPriorConvImages(PictureRecipe):
             reference = StandardNormal(self.maps, side, side)
             f = map_f(self.maps, side, width, self.ebm_activation)
         else:
-            numbers, parameters = self.maps * side * side, sum(p.numel() for p in net.parameters())
-            net = vector_generator(numbers, side, self.size, self.channels, self.ngf, parameters)
-            reference, f = StandardNormal(numbers), mlp_f(numbers, width, self.ebm_activation)
+            parameters = sum(p.numel() for p in net.parameters())
+            net = vector_generator(self.vector, side, self.size, self.channels, self.ngf, parameters)
+            reference, f = StandardNormal(self.vector), mlp_f(self.vector, width, self.ebm_activation)
         generator = GaussianGenerator(net, self.std)
         posterior_sampler = Langevin(self.posterior_steps, self.posterior_step_size)
         if self.prior == "gaussian":
@@ -88,6 +92,9 @@ class LatentPriorConvImages(PictureRecipe):
             del rates["prior"]
         betas = (self.beta1, 0.999)
         return {k: Adam(algorithm.get_submodule(k).parameters(), lr, betas) for k, lr in rates.items()}
+
+    def schedule(self, step: int) -> float:
+        return 1 - (1 - self.last_lr) * min(step / self.steps, 1)
 
     def tiny(self) -> Recipe:
         return replace(

@@ -1,7 +1,7 @@
 """The latent-space EBM prior with a feature-map z on MNIST, at a size that one CPU core trains in two minutes.
 
 z of 4×4×4 (64 numbers), generator 4 → 7 → 14 → 28 of 48, 24 and 1 maps, f of two convolutions of 32 maps.
-``--shape vector`` is the comparison: 64 numbers without a place, as many parameters.
+``--shape vector`` is the comparison: z a vector of 16, as in the recipe without a map, as many parameters.
 """
 
 from __future__ import annotations
@@ -19,18 +19,20 @@ from absynth.recipes.latent_prior_mnist import read
 class LatentPriorConvMNIST(LatentPriorConvImages):
     """Latent-space EBM prior with a 4×4×4 feature-map z on MNIST, small networks."""
 
-    steps: int = 350
-    batch: int = 50
+    steps: int = 900
+    batch: int = 25
     threads: int = 1
-    checkpoint_every: int = 100
+    checkpoint_every: int = 300
     limit: int = 20_000
     maps: int = 4
+    vector: int = 16
     f_width: int = 32
     ebm_activation: Activation = "silu"
     ngf: int = 48
     posterior_steps: int = 20
     prior_lr: float = 5e-4
-    generator_lr: float = 2e-3
+    generator_lr: float = 8e-3
+    last_lr: float = 0.0
 
     def read(self, split: Literal["train", "test"]) -> Images:
         return read(self.data, split)

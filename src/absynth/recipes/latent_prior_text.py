@@ -59,6 +59,8 @@ class LatentPriorText(SequenceRecipe):
     """δ of the posterior chain."""
     posterior_noise: float = 0.0
     """τ, the noise that a posterior step adds: δ samples, 0 climbs."""
+    likelihood_weight: float = 1.0
+    """Times that log p(x|z) counts in the posterior chain; above 1 against a generator that does without z."""
     posterior_start: Literal["noise", "last", "inference"] = "noise"
     """Where posterior chains begin: p_0 as in the paper, the sentence's last z, or a learned inference model."""
     examples_kept: int = 0
@@ -88,7 +90,13 @@ class LatentPriorText(SequenceRecipe):
         inference = self.inference() if self.posterior_start == "inference" else None
         generator = self.generator()
         if self.prior == "gaussian" and inference is None:
-            return AlternatingBackprop(reference, generator, posterior_sampler=posterior_sampler, posterior_start=last)
+            return AlternatingBackprop(
+                reference,
+                generator,
+                posterior_sampler=posterior_sampler,
+                posterior_start=last,
+                likelihood_weight=self.likelihood_weight,
+            )
         f = Flat() if self.prior == "gaussian" else mlp_f(self.latent, self.nef, self.ebm_activation)
         return LatentPrior(
             EBM(f, reference),
@@ -97,6 +105,7 @@ class LatentPriorText(SequenceRecipe):
             posterior_sampler=posterior_sampler,
             posterior_start=last,
             inference=inference,
+            likelihood_weight=self.likelihood_weight,
         )
 
     def inference(self) -> GaussianInference:
