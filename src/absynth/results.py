@@ -357,8 +357,9 @@ def _commit(folder: Path) -> str:
     commit = _git(folder, "rev-parse", "--short", "HEAD")
     if commit is None:
         return "unknown"
-    # Records written a moment ago are not changes to what is measured.
-    changes = _git(folder, "status", "--porcelain", "--untracked-files=all", "--", ":(top)", ":(exclude,glob)*.json")
+    # Records and pictures written a moment ago are not changes to what is measured.
+    written = (f":(exclude,glob)**/*.{suffix}" for suffix in ("json", "png"))
+    changes = _git(folder, "status", "--porcelain", "--untracked-files=all", "--", ":(top)", *written)
     return commit + ("+" if changes else "")
 
 
