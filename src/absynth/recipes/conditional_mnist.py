@@ -14,10 +14,14 @@ from absynth.recipes.latent_prior_mnist import read
 class ConditionalMNIST(ConditionalImages):
     """Conditional cooperative learning of MNIST, label to digit, small networks."""
 
-    steps: int = 1000
+    steps: int = 1300
+    batch: int = 64
     threads: int = 1
-    checkpoint_every: int = 250
+    checkpoint_every: int = 260
     latent: int = 32
+    chain_steps: int = 10
+    ebm_lr: float = 1e-3
+    generator_lr: float = 1e-3
     ebm_width: int = 16
     generator_width: int = 16
 

@@ -32,12 +32,16 @@ class Facades(SourceRecipe):
     """Folder of the targets, where --data is one of sources; empty: pairs side by side."""
     size: int = 64
     """Side of the pictures in pixels, which both of a pair are resized to."""
-    steps: int = 1000
+    steps: int = 450
     batch: int = 20
     threads: int = 1
-    checkpoint_every: int = 250
+    checkpoint_every: int = 150
     truth: float = 0.2
     chain_steps: int = 10
+    temperature: float = 5e-6
+    data_noise: float = 0.01
+    ebm_lr: float = 1.5e-4
+    generator_lr: float = 5e-4
     ebm_width: int = 16
     generator_width: int = 16
 

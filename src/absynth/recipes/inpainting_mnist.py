@@ -14,10 +14,14 @@ from absynth.recipes.latent_prior_mnist import read
 class InpaintingMNIST(InpaintingImages):
     """Conditional cooperative learning of MNIST with the central 14×14 pixels missing, small networks."""
 
-    steps: int = 1000
+    steps: int = 800
+    batch: int = 64
     threads: int = 1
-    checkpoint_every: int = 250
+    checkpoint_every: int = 200
     chain_steps: int = 10
+    truth: float = 0.2
+    ebm_lr: float = 1e-4
+    generator_lr: float = 5e-4
     ebm_width: int = 16
     generator_width: int = 16
 
