@@ -358,7 +358,7 @@ def _commit(folder: Path) -> str:
     if commit is None:
         return "unknown"
     # Records and pictures written a moment ago are not changes to what is measured.
-    written = (f":(exclude,glob)**/*.{suffix}" for suffix in ("json", "png"))
+    written = (f":(top,exclude,glob)**/*.{suffix}" for suffix in ("json", "png"))
     changes = _git(folder, "status", "--porcelain", "--untracked-files=all", "--", ":(top)", *written)
     return commit + ("+" if changes else "")
 
