@@ -4,7 +4,14 @@ A log density is a function, a model returns densities, an algorithm turns a bat
 trains everything.
 """
 
-from absynth.algorithms import Algorithm, AlternatingBackprop, LatentPrior, MaximumLikelihood
+from absynth.algorithms import (
+    Algorithm,
+    AlternatingBackprop,
+    ConditionalCooperative,
+    CycleCooperative,
+    LatentPrior,
+    MaximumLikelihood,
+)
 from absynth.checkpoint import load
 from absynth.density import EBM, Density, observe, product, restrict, score
 from absynth.distributions import Bernoulli, GaussianGenerator, Normal, StandardNormal, Uniform
@@ -26,6 +33,8 @@ __all__ = [
     "AnnealedLangevin",
     "Batch",
     "Bernoulli",
+    "ConditionalCooperative",
+    "CycleCooperative",
     "Density",
     "Diverged",
     "FromData",

@@ -48,6 +48,8 @@ _MEANINGS = {
     "generator": "is minus its log density of the examples it is taught: it should fall, then level off",
     "inference": "says how far it is from the latent vectors it is taught: it should fall, then level off",
     "flow": "is minus its log density of the examples it is taught: it should fall, then level off",
+    "to": "is how far it is from revised translations, and from having gone there and back: it should fall",
+    "rec": "is its error at the next frame, of its own domain and through the other: it should fall",
 }
 _STATES = {"finish": "finished", "interrupt": "stopped by its user", "diverged": "given up by the guard: diverged"}
 _CSS = """
