@@ -30,6 +30,7 @@ from absynth.recipes.multigrid_mnist import MultiGridMNIST
 from absynth.recipes.recipe import Recipe
 from absynth.recipes.short_run_mnist import ShortRunMNIST
 from absynth.results import record
+from absynth.samplers import engine
 from absynth.tasks.evaluate import gaussian_pixels
 
 ONE = "single-resolution short run"
@@ -75,7 +76,8 @@ def cost_of_update(recipe: Recipe, one: int) -> float:
 
 def drawn(model: Algorithm, n: int, seed: int) -> Tensor:
     """n samples, clamped to [−1, 1]."""
-    parts = [model.sample(250, rng=stream(seed, 0, part, 3)) for part in range(n // 250)]
+    with engine.use("planned"):
+        parts = [model.sample(250, rng=stream(seed, 0, part, 3)) for part in range(n // 250)]
     return torch.cat(parts).clamp(-1, 1)
 
 
