@@ -82,26 +82,17 @@ def measure(name: str, seed: int, numbers: Mapping[str, Any]) -> dict[str, float
     return found
 
 
-def table(part: str, seeds: list[int], methods: list[str], settings: list[str]) -> dict[str, dict[str, list[float]]]:
-    """``METHOD, SETTING -> figure -> one value a seed``."""
-    runs: dict[str, tuple[str, dict[str, Any]]] = {}
+def runs(part: str, methods: list[str], settings: list[str]) -> dict[str, tuple[str, dict[str, Any]]]:
+    """What is trained: ``label -> (recipe, numbers)``."""
     if part == "shipped":
-        runs = {name: (name, {}) for name in SHIPPED}
-        runs["cooperative_ring full"] = ("cooperative_ring", {"teaching": "full"})
-    for setting in settings if part == "settings" else ():
-        for method in methods:
-            name, own = METHODS[method]
-            if method in SAME.get(setting, ()):
-                continue
-            runs[f"{setting}, {method}"] = (name, COMMON | SETTINGS[setting] | own)
-    found: dict[str, dict[str, list[float]]] = {run: {} for run in runs}
-    for seed in seeds:
-        for run, (name, numbers) in runs.items():
-            figures = measure(name, seed, numbers)
-            print(f"seed {seed}, {run}: " + ", ".join(f"{k} {v:.4g}" for k, v in figures.items()), flush=True)
-            for key, value in figures.items():
-                found[run].setdefault(key, []).append(value)
-    return found
+        found: dict[str, tuple[str, dict[str, Any]]] = {name: (name, {}) for name in SHIPPED}
+        return found | {"cooperative_ring --teaching full": ("cooperative_ring", {"teaching": "full"})}
+    return {
+        f"{setting}, {method}": (METHODS[method][0], COMMON | SETTINGS[setting] | METHODS[method][1])
+        for setting in settings
+        for method in methods
+        if method not in SAME.get(setting, ())
+    }
 
 
 def main() -> None:
@@ -113,9 +104,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=None)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    found = table(arguments.part, arguments.seeds, arguments.methods, arguments.settings)
-    figures = {f"{run}: {key}": values for run, row in found.items() for key, values in row.items()}
-    half = sum(map(untrained, arguments.seeds)) / len(arguments.seeds) / 2
+    figures: dict[str, list[float]] = {}
+    for k, seed in enumerate(arguments.seeds):
+        for label, (name, numbers) in runs(arguments.part, arguments.methods, arguments.settings).items():
+            found = measure(name, seed, numbers)
+            print(f"seed {seed}, {label}: " + ", ".join(f"{key} {v:.4g}" for key, v in found.items()), flush=True)
+            for key, value in found.items():
+                figures.setdefault(f"{label}: {key}", []).append(value)
+        write(arguments, arguments.seeds[: k + 1], figures)
+
+
+def write(arguments: argparse.Namespace, seeds: list[int], figures: dict[str, list[float]]) -> None:
+    """The record, with its bars."""
+    half = sum(map(untrained, seeds)) / len(seeds) / 2
     bars: dict[str, dict[str, Any]] = {}
     for name in figures:
         if name.endswith(": MMD of drafts"):
@@ -126,7 +127,9 @@ def main() -> None:
     if noise in figures and dual in figures:
         mean = sum(figures[noise]) / len(figures[noise])
         bars[dual] = {"at_most": round(mean / 2, 5), "why": "half of the noise-started EBM's at five steps"}
-    name = "teaching_ring" if arguments.part == "settings" else "teaching_ring_recipes"
+    name, asked = "teaching_ring" if arguments.part == "settings" else "teaching_ring_recipes", ""
+    if arguments.settings == ["K30"]:
+        name, asked = "teaching_ring_long", " --settings K30"
     first = next(key for key in figures if key.endswith("MMD of drafts"))
     same = (
         f"the same for all: {COMMON['steps']} updates of {COMMON['batch']}, networks of {COMMON['width']} units, all "
@@ -134,17 +137,17 @@ def main() -> None:
     )
     record(
         arguments.out or Path(__file__).parent.parent / "results" / f"{name}.json",
-        command=f"python reproductions/teaching_ring.py --part {arguments.part} --seeds "
-        + " ".join(map(str, arguments.seeds)),
+        command=f"python reproductions/teaching_ring.py --part {arguments.part}{asked} --seeds "
+        + " ".join(map(str, seeds)),
         data="eight Gaussians of standard deviation 0.2 on a circle of radius 2, fresh draws",
         protocol=(same if arguments.part == "settings" else "each method's own recipe as it stands")
         + "; KL(data ‖ ebm) in nats by a sum over a 400×400 grid on [-8, 8]²; squared MMD of "
         f"{SAMPLES} against {SAMPLES} draws of the data, mean over four bandwidths; modes with 2 % of the samples",
-        seeds=arguments.seeds,
+        seeds=seeds,
         figures=figures,
         baselines={
-            f"{first}/untrained start": list(map(untrained, arguments.seeds)),
-            f"{first}/two sets of data": [mmd(truth(s, 5), truth(s)) for s in arguments.seeds],
+            f"{first}/untrained start": list(map(untrained, seeds)),
+            f"{first}/two sets of data": [mmd(truth(s, 5), truth(s)) for s in seeds],
         },
         bars=bars,
     )
