@@ -1,10 +1,11 @@
 """Learning from pictures with missing pixels: ``python reproductions/incomplete_digits.py --seeds 0 1``.
 
-A short-run EBM of scikit-learn's 8×8 digits of which half of the pixels are hidden, the same ones of a picture always: a
-recovery chain draws them given the others, a synthesis chain draws whole pictures, and learning compares the two. The
-hidden pixels of the training pictures are then recovered: by one chain, and by the mean of twenty. Beside them: the mean
-of what was seen of a pixel, and the conditional mean of a Gaussian whose mean and covariance are learned by EM from
-the same pixels. Pictures that the model draws are set beside the same model learned from whole pictures.
+A short-run EBM of scikit-learn's 8×8 digits of which half of the pixels are hidden, the same ones of a picture always:
+a recovery chain draws them given the others, a synthesis chain draws whole pictures, and learning compares the two. The
+hidden pixels of the training pictures are then recovered: by one chain, and by the mean of twenty, which is what can be
+compared with a fill. Beside them: the mean of what was seen of a pixel, and the conditional mean of a Gaussian whose
+mean and covariance are learned by EM from the same pixels. Pictures that the model draws are set beside those of the
+same model learned from whole pictures.
 """
 
 from __future__ import annotations
@@ -42,17 +43,17 @@ DRAWS = 20
 class IncompleteDigits(ShortRunImages):
     """Short-run EBM of digits of which pixels are missing."""
 
-    steps: int = 800
+    steps: int = 1500
     batch: int = 100
     size: int = 8
     channels: int = 1
     missing: float = MISSING
-    width: int = 256
+    width: int = 128
     chain_steps: int = 30
     step_size: float = math.sqrt(0.2)
     temperature: float = 0.03**2 / 0.2
     data_noise: float = 0.05
-    lr: float = 1e-3
+    lr: float = 2e-3
     decay: float = 0.5
 
     def read(self, split: Literal["train", "test"]) -> Images:
@@ -70,7 +71,7 @@ def hidden(recipe: IncompleteDigits, x: Tensor) -> Batch:
     return recipe.hide(Batch(x, index=torch.arange(len(x))))
 
 
-def gaussian_fill(x: Float[Tensor, "n d"], seen: Bool[Tensor, "n d"], rounds: int = 25) -> Float[Tensor, "n d"]:
+def gaussian_fill(x: Float[Tensor, "n d"], seen: Bool[Tensor, "n d"], rounds: int = 15) -> Float[Tensor, "n d"]:
     """Missing entries by their conditional mean under the Gaussian that EM finds from what was seen of x."""
     x, n, d = x.double(), len(x), x.shape[1]
     mean = (x * seen).sum(0) / seen.sum(0)
@@ -141,21 +142,21 @@ def main() -> None:
         pictures.rows_with_labels(
             rows | {"drawn": samples["incomplete"][:10]}, arguments.pictures / f"incomplete_{seed}.png"
         )
-    bar = {
-        "at_most": sum(beside["MSE of one recovery/mean of what was seen"]) / len(arguments.seeds),
-        "why": "mean fill",
-    }
+    fill = beside["MSE of the recoveries' mean/mean of what was seen"]
+    bar = {"at_most": sum(fill) / len(fill), "why": "below mean fill"}
     record(
         arguments.out,
         command="python reproductions/incomplete_digits.py --seeds " + " ".join(map(str, arguments.seeds)),
-        data="scikit-learn's digits, 8×8, the training split with half of its pixels hidden; the test split for the distance",
-        protocol=f"{recipe.steps} updates of {recipe.batch} synthesis and as many recovery chains of {recipe.chain_steps} "
-        f"steps, temperature {recipe.temperature:.2g}; mean squared error of the hidden pixels of the training pictures, "
-        f"on the [-1, 1] scale, by one recovery chain and the mean of {DRAWS}; Fréchet distance of 1,000 samples",
+        data="scikit-learn's digits, 8×8, the training split with half of its pixels hidden; the test split for the "
+        "distance",
+        protocol=f"{recipe.steps} updates of {recipe.batch} synthesis and as many recovery chains of "
+        f"{recipe.chain_steps} steps, temperature {recipe.temperature:.2g}; mean squared error of the hidden pixels of "
+        f"the training pictures, on the [-1, 1] scale, by one recovery chain and the mean of {DRAWS}; Fréchet distance "
+        "of 1,000 samples",
         seeds=arguments.seeds,
         figures=dict(figures),
         baselines=dict(beside),
-        bars={"MSE of one recovery": bar, "MSE of the recoveries' mean": bar},
+        bars={"MSE of the recoveries' mean": bar},
     )
 
 
