@@ -2,8 +2,8 @@
 
     python reproductions/cifar10_levels.py --seeds 0
 
-Each recipe trains with its own numbers but for its width, its updates and the warm-up; is stopped half way as by Ctrl-C,
-goes on by the same call, and is sampled. Fréchet distance of its samples in the units of a small classifier trained on
+Each recipe trains with its own numbers but for its width, updates and warm-up; is stopped half way as by Ctrl-C, goes
+on by the same call, and is sampled. Fréchet distance of its samples in the units of a small classifier trained on
 the training split: no Inception distance, and not to be compared with published ones.
 """
 
