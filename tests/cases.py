@@ -66,7 +66,9 @@ def amortized_latent_prior() -> AmortizedLatentPrior:
     flow = CouplingFlow(2, layers=2, width=8).double()
     for p in flow.parameters():  # as made it is the identity, and its inner layers have no gradient
         nn.init.normal_(p, std=0.3)
-    return AmortizedLatentPrior(prior(), generator(), inference, flow, prior_sampler=SHORT, posterior_sampler=SHORT)
+    return AmortizedLatentPrior(
+        prior(), generator(), inference, flow, prior_sampler=SHORT, posterior_sampler=SHORT, revision=SHORT
+    )
 
 
 def symbol_prior() -> EBM:

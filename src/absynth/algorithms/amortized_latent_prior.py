@@ -38,6 +38,8 @@ class AmortizedLatentPrior(LatentPrior):
             a chain.
         posterior_sampler: K_1 steps on p_θ(z|x): what a task runs that asks for the posterior itself. Learning draws
             from q_φ.
+        revision: a few steps on p_α from the flow's draws before the prior learns from them, so that it need not wait
+            for an actor that lags: None is the paper's, adversarial. The flow's own loss is the same.
         prior_start: where the prior's chains begin while it learns, instead of p_0: persistent chains.
         sample_rounds: times the prior's sampler runs on a fresh chain.
         free_nats: a coordinate of z whose KL(q_φ ‖ p_0) is below this on average over the batch is not pulled towards
@@ -53,6 +55,7 @@ class AmortizedLatentPrior(LatentPrior):
         *,
         prior_sampler: Sampler,
         posterior_sampler: Sampler,
+        revision: Sampler | None = None,
         prior_start: Start | None = None,
         sample_rounds: int = 1,
         free_nats: float = 0.0,
@@ -67,6 +70,7 @@ class AmortizedLatentPrior(LatentPrior):
             sample_rounds=sample_rounds,
         )
         self.flow = flow
+        self.revision = revision
         self.free_nats = free_nats
 
     def sample_prior(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
@@ -101,6 +105,8 @@ class AmortizedLatentPrior(LatentPrior):
         if self.flow is not None:
             z_neg, log_q = self.flow.draw(len(x), rng)
             losses["flow"] = (log_q - prior.log_density(z_neg)).mean()  # KL(q_ψ ‖ p_α) − log Z
+            if self.revision is not None:
+                z_neg = self.run_chain("prior", "revision", prior.log_density, z_neg.detach(), rng=rng)
         else:
             z_neg = self.synthesize_prior(x, c, rng=rng)
         losses["prior"] = prior.f(z_neg.detach()).mean() - prior.f(z_pos.detach()).mean()  # α's part of Δ
