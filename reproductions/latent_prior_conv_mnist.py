@@ -3,8 +3,9 @@
     python reproductions/latent_prior_conv_mnist.py --seeds 0 1
 
 z is a map of 4×4×16, or a vector of 16; generators of as many parameters (within 10 %), the same updates of the same
-batches. Test MSE with the trained K_1; Fréchet distance of 2,000 samples to the 10,000 test pictures in the features of a classifier,
-with z from the learned prior and from N(0, I) through the same generator; locality over 500 pairs of test pictures.
+batches. Test MSE with the trained K_1; Fréchet distance of 2,000 samples to the 10,000 test pictures in the features of
+a classifier, with z from the learned prior and from N(0, I) through the same generator; locality over 500 pairs of test
+pictures.
 Runs are kept under runs/ and gone on with if the script is stopped.
 """
 
@@ -78,8 +79,8 @@ def main() -> None:
         Path("results/latent_prior_conv_mnist.json"),
         command=f"python reproductions/latent_prior_conv_mnist.py --seeds {' '.join(map(str, seeds))}",
         data=f"MNIST: 20,000 training pictures; the first {TEST} test pictures for the MSE, all 10,000 for Fréchet",
-        protocol=f"{ours.steps} updates of batch {ours.batch}, z of 4×4×{ours.maps} or a vector of {ours.vector}, K0 {ours.prior_steps} "
-        f"(δ {ours.prior_step_size}), K1 {ours.posterior_steps} (δ {ours.posterior_step_size}), σ {ours.std}; "
+        protocol=f"{ours.steps} updates of batch {ours.batch}, z of 4×4×{ours.maps} or a vector of {ours.vector}, "
+        f"K0 {ours.prior_steps} (δ {ours.prior_step_size}), K1 {ours.posterior_steps} (δ {ours.posterior_step_size}), σ {ours.std}; "
         f"{SAMPLES} samples; locality: one site of z taken from another picture, share of the squared change in the "
         "pixels within half a cell (3.5 pixels) of the site's own 7×7 cell, a quarter of the image or less",
         seeds=seeds,
