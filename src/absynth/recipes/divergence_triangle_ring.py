@@ -1,4 +1,8 @@
-"""The divergence triangle on eight Gaussians in the plane (Han et al. 2019)."""
+"""The divergence triangle on eight Gaussians in the plane (Han et al. 2019).
+
+An adversary's optimizer (β1 = 0) and a wide p(x|z), so that the energy, and not the bound, places the drafts. f
+and its adversary never come to rest, so averaged weights are kept.
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,11 @@ from absynth.recipes._teaching import TeachingRing
 class DivergenceTriangleRing(TeachingRing):
     """The divergence triangle on eight Gaussians in the plane."""
 
-    std: float = 0.2
+    steps: int = 4000
+    ema: float = 0.995
+    std: float = 1.0
+    ebm_lr: float = 1e-3
+    beta1: float = 0.0
     energy: float = 1.0
     """Weight of log p(x) of the ebm in the generator's loss."""
     entropy: float = 1.0
