@@ -44,11 +44,13 @@ def sample_y(n: int, rng: Rng) -> Tensor:
 class CycleRing(CycleRecipe):
     """Cycle-consistent cooperative networks between two rings in the plane, unpaired."""
 
-    steps: int = 800
+    steps: int = 1200
     batch: int = 200
     threads: int = 1
     width: int = 128
     """Hidden units of each network's two hidden layers."""
+    chain_steps: int = 30
+    step_size: float = 0.15
     reference_std: float = 4.0
     """Standard deviation of both Gaussian references."""
 
