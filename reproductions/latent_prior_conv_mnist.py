@@ -81,8 +81,8 @@ def main() -> None:
         data=f"MNIST: 20,000 training pictures; the first {TEST} test pictures for the MSE, all 10,000 for Fréchet",
         protocol=f"{ours.steps} updates of batch {ours.batch}, z of 4×4×{ours.maps} or a vector of {ours.vector}, "
         f"K0 {ours.prior_steps} (δ {ours.prior_step_size}), K1 {ours.posterior_steps} (δ {ours.posterior_step_size}), "
-        f"σ {ours.std}; {SAMPLES} samples; locality: one site of z taken from another picture, share of the squared change in the "
-        "pixels within half a cell (3.5 pixels) of the site's own 7×7 cell, a quarter of the image or less",
+        f"σ {ours.std}; {SAMPLES} samples; locality: one site of z taken from another picture, share of the "
+        "squared change within half a cell (3.5 pixels) of the site's own 7×7 cell, a quarter of the image or less",
         seeds=seeds,
         figures=dict(figures),
         baselines=dict(baselines),
