@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import torch
 from torch import nn
 from torch.optim import Adam, Optimizer
 
@@ -41,6 +42,9 @@ class SymbolRecipe(Recipe):
     """Hidden units of F, whose softmax is p(y|z)."""
     ebm_activation: Activation = "silu"
     """Activation of F."""
+    symbol_scale: float = 1.0
+    """Factor on the first weights of F's last layer: with a larger one every symbol is some z's from the beginning, and
+    fewer are lost to their neighbours."""
     prior_steps: int = 40
     """K_0, Langevin steps on the prior."""
     prior_step_size: float = 0.4
@@ -62,10 +66,10 @@ class SymbolRecipe(Recipe):
 
     def coupling(self, generator: Conditional, encoder: nn.Module, symbols: int) -> InformationBottleneck:
         """The algorithm, of a generator, the net of q(z|x) and a number of symbols."""
-        net, reference = (
-            mlp([self.latent, self.nef, self.nef, symbols], self.ebm_activation),
-            StandardNormal(self.latent),
-        )
+        reference = StandardNormal(self.latent)
+        net = mlp([self.latent, self.nef, self.nef, symbols], self.ebm_activation)
+        with torch.no_grad():
+            net.get_parameter(f"{len(net) - 1}.weight").mul_(self.symbol_scale)
         first = Persistent(self.bank, reference, self.restart, rng=stream(self.seed, 0, 0, BANK)) if self.bank else None
         return InformationBottleneck(
             EBM(SymbolF(net), reference),
