@@ -7,10 +7,13 @@ trains everything.
 from absynth.algorithms import (
     Algorithm,
     AlternatingBackprop,
+    AmortizedLatentPrior,
     ConditionalCooperative,
     CycleCooperative,
+    InformationBottleneck,
     LatentPrior,
     MaximumLikelihood,
+    SymbolVector,
 )
 from absynth.checkpoint import load
 from absynth.density import EBM, Density, observe, product, restrict, score
@@ -30,6 +33,7 @@ __all__ = [
     "MALA",
     "Algorithm",
     "AlternatingBackprop",
+    "AmortizedLatentPrior",
     "AnnealedLangevin",
     "Batch",
     "Bernoulli",
@@ -41,6 +45,7 @@ __all__ = [
     "FromGenerator",
     "FromNoise",
     "GaussianGenerator",
+    "InformationBottleneck",
     "InputError",
     "Langevin",
     "LatentPrior",
@@ -52,6 +57,7 @@ __all__ = [
     "Sampler",
     "StandardNormal",
     "Streams",
+    "SymbolVector",
     "Uniform",
     "fit",
     "load",
