@@ -61,6 +61,8 @@ class SymbolRecipe(Recipe):
     """δ of the posterior's chain."""
     prior_lr: float = 1e-3
     """Adam's rate for F."""
+    prior_decay: float = 0.0
+    """Adam's weight decay for F: scores that cannot grow without end leave a symbol that nothing chooses within reach."""
     generator_lr: float = 1e-3
     """Adam's rate for the generator and the inference network."""
 
@@ -86,4 +88,8 @@ class SymbolRecipe(Recipe):
 
     def optimizers(self, algorithm: nn.Module) -> dict[str, Optimizer]:
         rates = {"prior": self.prior_lr, "generator": self.generator_lr, "inference": self.generator_lr}
-        return {k: Adam(algorithm.get_submodule(k).parameters(), lr, (0.5, 0.999)) for k, lr in rates.items()}
+        decay = {"prior": self.prior_decay}
+        return {
+            k: Adam(algorithm.get_submodule(k).parameters(), lr, (0.5, 0.999), weight_decay=decay.get(k, 0.0))
+            for k, lr in rates.items()
+        }

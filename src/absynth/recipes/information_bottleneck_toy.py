@@ -2,6 +2,10 @@
 
 Nothing is labelled. With the information term each symbol becomes one Gaussian (log 8 = 2.08 nats at most); without it
 the symbols mean nothing (``--information_weight 0``). The authors train 25,000 updates of batch 500 with chains of 100.
+
+Two things hold the learning. A short run from N(0, I) must have time to leave it: K δ²/2 well above 1, else it stays
+behind the inference model, which climbs f, and f grows without end. And a floor under q's variance keeps the modes in z
+from sharpening until δ²λ is too large.
 """
 
 from __future__ import annotations
@@ -29,7 +33,7 @@ TRUTH = EightGaussians(radius=2.0, std=0.2)
 class InformationBottleneckToy(SymbolRecipe):
     """Symbols discovered among eight Gaussians by an information bottleneck."""
 
-    steps: int = 1500
+    steps: int = 2000
     batch: int = 200
     symbols: int = 8
     """C, how many symbols there are."""
@@ -39,7 +43,10 @@ class InformationBottleneckToy(SymbolRecipe):
     """Hidden units of the generator and of the inference network."""
     std: float = 0.2
     """σ of p(x|z)."""
-    prior_step_size: float = 0.2
+    least_log_variance: float = -2.0
+    prior_steps: int = 60
+    prior_lr: float = 2e-4
+    prior_decay: float = 1e-3
 
     def algorithm(self) -> InformationBottleneck:
         generator = GaussianGenerator(mlp([self.latent, self.width, self.width, 2], "silu"), self.std)
