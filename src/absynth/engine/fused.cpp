@@ -18,13 +18,13 @@ constexpr int VECTOR_BYTES = 64, ROWS = 6, WIDTH = 4;  // 24 accumulators of 32 
 #else
 constexpr int VECTOR_BYTES = 32, ROWS = 6, WIDTH = 2;  // 12 of 16
 #endif
-constexpr int BLOCK = 48;  // rows that go through all steps together
+constexpr int BLOCK = 104;  // rows that go through all steps together: wide layers' weights are read once for them
 
 enum Activation : int64_t { NONE = 0, LEAKY = 1, TANH = 2 };
 
 extern "C" {
 struct Layer {
-  const void *weight, *transposed, *bias;  // weight [out, in] row-major, and [in, out]; bias [out] or null
+  const void *weight, *bias;  // weight [out, in] row-major; bias [out] or null
   int64_t n_in, n_out, activation;
   double slope;
 };
@@ -81,7 +81,8 @@ template <class T> struct Packed {
   const T *values;
   int64_t depth, n, n_vectors, panels;
 
-  Packed(const T *source, int64_t depth, int64_t n) : depth(depth), n(n) {
+  // The source is [depth, n] row-major, or [n, depth] where it is to be transposed.
+  Packed(const T *source, int64_t depth, int64_t n, bool transpose) : depth(depth), n(n) {
     constexpr int V = Vec<T>::n;
     n_vectors = (n + V - 1) / V;
     panels = (n_vectors + WIDTH - 1) / WIDTH;
@@ -91,7 +92,16 @@ template <class T> struct Packed {
     for (int64_t p = 0; p < panels; ++p) {
       int64_t first = start(p) * V, columns = (start(p + 1) - start(p)) * V;
       int64_t filled = first + columns < n ? columns : n - first;
-      for (int64_t k = 0; k < depth; ++k, to += columns) std::memcpy(to, source + k * n + first, filled * sizeof(T));
+      if (!transpose) {
+        for (int64_t k = 0; k < depth; ++k, to += columns) std::memcpy(to, source + k * n + first, filled * sizeof(T));
+        continue;
+      }
+      for (int64_t k = 0; k < depth; k += 16, to += 16 * columns) {  // a part that stays in the nearest cache
+        int64_t deep = depth - k < 16 ? depth - k : 16;
+        for (int64_t c = 0; c < filled; ++c)
+          for (int64_t i = 0; i < deep; ++i) to[i * columns + c] = source[(first + c) * depth + k + i];
+        if (deep < 16) to -= (16 - deep) * columns;
+      }
     }
   }
   Packed(Packed &&) noexcept = default;  // values points into storage, which a move keeps and a copy would not
@@ -167,8 +177,8 @@ template <class T> struct Stage {
   T slope;
 
   explicit Stage(const Layer &l)
-      : forward(static_cast<const T *>(l.transposed), l.n_in, l.n_out),
-        backward(static_cast<const T *>(l.weight), l.n_out, l.n_in), bias(padded(l.n_out), T(0)),
+      : forward(static_cast<const T *>(l.weight), l.n_in, l.n_out, true),
+        backward(static_cast<const T *>(l.weight), l.n_out, l.n_in, false), bias(padded(l.n_out), T(0)),
         activation(static_cast<Activation>(l.activation)), slope(T(l.slope)) {
     if (l.bias) std::memcpy(bias.data(), l.bias, l.n_out * sizeof(T));
   }

@@ -146,7 +146,7 @@ class Fused:
             for layer, m in zip(layers, made.layers):
                 n_out, n_in = m.linear.weight.shape
                 bias = pointer(m.linear.bias)
-                layer.weight, layer.transposed = pointer(m.linear.weight), pointer(m.linear.weight.t())
+                layer.weight = pointer(m.linear.weight)
                 layer.bias, layer.n_in, layer.n_out = bias, n_in, n_out
                 layer.activation, layer.slope = m.activation, m.slope
             term.layers, term.n_layers, term.factor = ctypes.addressof(layers), len(layers), made.factor
@@ -174,7 +174,7 @@ _ACTIVATIONS = {"relu": 1, "leaky_relu": 1, "tanh": 2}
 
 class _Layer(ctypes.Structure):
     _fields_ = [
-        ("weight", ctypes.c_void_p), ("transposed", ctypes.c_void_p), ("bias", ctypes.c_void_p),
+        ("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p),
         ("n_in", ctypes.c_int64), ("n_out", ctypes.c_int64), ("activation", ctypes.c_int64),
         ("slope", ctypes.c_double),
     ]  # fmt: skip

@@ -31,13 +31,16 @@ class StaticChain:
         self.end = x.clone()
         self.drift = drift
         self.noise_scales = list(noise_scales)
+        if any(t.device != x.device for t in plan.record.leaves()):
+            raise Refused("it holds a tensor on another device, whose value a capture would keep")
         self.leaves = {i: t.detach().clone() for i, t in enumerate(plan.record.leaves()) if not _stands(t)}
         leaves = [self.leaves.get(i, t) for i, t in enumerate(plan.record.leaves())]
         self.plan = Plan(plan.record.on(leaves), x.device, bf16=plan.bf16)
         self.generator = Generator(device=x.device)
         self.replay: Callable[[], None] = self.run
         if x.device.type == "cuda":
-            self._capture()
+            with torch.cuda.device(x.device):
+                self._capture()
 
     @classmethod
     def of(
@@ -94,7 +97,9 @@ class StaticChain:
         torch.cuda.current_stream().wait_stream(side)
         graph = torch.cuda.CUDAGraph()
         graph.register_generator_state(self.generator)
-        with torch.cuda.graph(graph):
+        with torch.cuda.graph(
+            graph, capture_error_mode="thread_local"
+        ):  # a loader's threads may use the card meanwhile
             self.run()
         self._check(graph.replay)
         self.replay = graph.replay

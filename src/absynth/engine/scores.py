@@ -47,6 +47,8 @@ class Engine:
     updates: int | None = None
     say: Callable[[str], None] = to_stderr
     said: set[str] = field(default_factory=set)
+    no_graph: bool = False
+    """A capture failed: no other is tried."""
     made: dict[Any, Any] = field(default_factory=dict)
     """Compiled functions and static chains by what they depend on."""
 
@@ -85,7 +87,7 @@ class Scores:
     def langevin(self, x: Tensor, drift: float, noise_scales: Sequence[float], rng: Rng) -> Tensor | None:
         """A whole chain in one piece, or None."""
         engine, x = self.engine, x.detach()
-        if self._name(x) == "graph":
+        if self._name(x) == "graph" and not engine.no_graph:
             plan = self._form(x)
             if not isinstance(plan, Plan):
                 return None
@@ -93,6 +95,7 @@ class Scores:
                 chain = StaticChain.of(engine.made, plan, x, drift, noise_scales, engine.tell)
             except Exception as why:  # a capture can fail in ways of the driver's own; planned steps need none
                 engine.tell(f"no graph: {' '.join(str(why).split())[:120]}; chains run step by step")
+                engine.no_graph = True
                 return None
             return chain(plan, x, rng)
         if self._name(x) != "planned":
