@@ -24,10 +24,10 @@ SHORT = Langevin(3, 0.2)
 
 
 def stirred(flow: CouplingFlow, scale: float = 0.4, seed: int = 5) -> CouplingFlow:
-    """The flow with random weights: as made it is the identity, which every mistake leaves alone."""
+    """The flow with random weights, the same at every call: as made it is the identity, which mistakes leave alone."""
     with torch.no_grad():
-        for p in flow.parameters():
-            p += scale * noise_like(p, stream(seed))
+        for k, p in enumerate(flow.parameters()):
+            p.copy_(scale * noise_like(p, stream(seed, 0, k)))
     return flow
 
 

@@ -62,7 +62,7 @@ class SymbolRecipe(Recipe):
     prior_lr: float = 1e-3
     """Adam's rate for F."""
     prior_decay: float = 0.0
-    """Adam's weight decay for F: scores that cannot grow without end leave a symbol that nothing chooses within reach."""
+    """Adam's weight decay for F: while scores cannot grow without end, a symbol that nothing chooses stays in reach."""
     generator_lr: float = 1e-3
     """Adam's rate for the generator and the inference network."""
 
