@@ -129,7 +129,7 @@ def command(run: Path, file: str = "", batch: int = 500, device: str = "auto") -
     """
     opened = open_run(run, device)
     recipe: Any = opened.recipe
-    if not hasattr(opened.model, "classify") or not hasattr(recipe, "examples"):
+    if not hasattr(opened.model, "classify") or not hasattr(recipe, "labelled"):
         raise InputError(f"this task needs a model of classes, {run} is {recipe.name()}: train a symbol_vector recipe")
     classes, folder = recipe.examples("test").classes, opened.folder("classify")
     if file:
