@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import laws
 import numpy as np
 import pytest
@@ -34,6 +36,7 @@ from absynth.recipes.inpainting_images import InpaintingImages
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin
 from absynth.seeding import noise_like, stream
+from absynth.tasks.opened import Opened
 from absynth.tasks.sample import asked, samples
 from absynth.types import Batch
 
@@ -232,6 +235,17 @@ def test_samples_are_asked_for_by_label():
     model, c = wells(Langevin(2, 0.3)), torch.tensor([0, 1, 2, 0, 1])
     together, apart = (samples(model, 5, c, seed=1, batch=b) for b in (5, 2))
     torch.testing.assert_close(together, apart)
+
+
+def test_a_task_that_gives_no_condition_says_so():
+    class Asked(Unconditional):
+        def conditions(self, n: int) -> Tensor:
+            return torch.arange(n)
+
+    model = wells(Langevin(2, 0.3))
+    with pytest.raises(InputError, match="without a condition"):
+        Opened(Path("run"), model, Asked(), torch.device("cpu")).chain()  # type: ignore[abstract]
+    assert Opened(Path("run"), model, Unconditional(), torch.device("cpu")).chain().steps == 2  # type: ignore[abstract]
 
 
 class Unconditional(Recipe):

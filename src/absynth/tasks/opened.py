@@ -107,6 +107,11 @@ class Opened:
             prior = m.prior()
             found = Chain(prior, prior.reference, m.prior_sampler, m.decode)
         elif all(hasattr(m, part) for part in ("ebm", "sampler", "origin")):
+            if self.recipe.conditions(1) is not None:
+                raise InputError(
+                    f"this task needs a density without a condition, {self.path} is {self.recipe.name()}: ask sample "
+                    "or translate of it"
+                )
             found = Chain(m.ebm(), m.origin, m.sampler, lambda x: x, getattr(m, "sample_rounds", 1))
         elif levels := finest(m):
             found = Chain(*levels, lambda x: x)
