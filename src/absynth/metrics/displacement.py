@@ -30,7 +30,7 @@ class Displacement(NamedTuple):
     """FDE: at the last step."""
 
 
-def best_of(paths: Float[Tensor, "k n steps 2"], truth: Float[Tensor, "n steps 2"]) -> Displacement:
+def best_of(paths: Float[Tensor, "k _ _ 2"], truth: Float[Tensor, "n steps 2"]) -> Displacement:
     """The least displacements of k predictions, by separate minima.
 
     >>> truth = torch.zeros(1, 2, 2)

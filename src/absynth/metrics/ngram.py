@@ -21,9 +21,10 @@ class NGram:
     Args:
         rows: sequences, padded after their END.
         order: tokens of context; before the first token it is padding.
+        temperature: T; probabilities are taken to the power of 1/T.
     """
 
-    def __init__(self, rows: Int64[Tensor, "n length"], order: int = 3) -> None:
+    def __init__(self, rows: Int64[Tensor, "n length"], order: int = 3, temperature: float = 1.0) -> None:
         if order < 0:
             raise InputError(f"expected an order of 0 or more, got {order}")
         self.order, self.length = order, rows.shape[1]
@@ -35,9 +36,7 @@ class NGram:
                     break
                 counts[context][token] += 1
                 context = (*context, token)[1:] if order else ()
-        self._law = {
-            context: (list(seen), np.cumsum(list(seen.values())) / seen.total()) for context, seen in counts.items()
-        }
+        self._law = {context: (list(seen), _passed(seen, temperature)) for context, seen in counts.items()}
 
     def __repr__(self) -> str:
         return f"NGram(order={self.order}, {len(self._law)} contexts)"
@@ -56,3 +55,10 @@ class NGram:
                     break
                 context = (*context, token)[1:] if self.order else ()
         return out
+
+
+def _passed(seen: Counter[int], temperature: float) -> np.ndarray:
+    """The distribution function over the tokens that were seen, in their order."""
+    counts = np.array(list(seen.values()), dtype=np.float64)
+    weights = (counts / counts.max()) ** (1 / temperature)
+    return np.cumsum(weights) / weights.sum()

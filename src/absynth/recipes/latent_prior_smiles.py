@@ -2,28 +2,30 @@
 
 p(x|z) is one LSTM layer with z beside every token, f an MLP on z, trained for two CPU cores: where the paper runs a
 chain on every posterior, an inference model draws z, since each step of that chain costs as much as the generator's own
-learning. Free nats keep z in use: a coordinate may tell so much before it is pulled towards p_0.
+learning. A weight on the likelihood keeps z in use.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 
+import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from absynth.algorithms import LatentPrior
-from absynth.algorithms.amortized_latent_prior import AmortizedLatentPrior
+from absynth.algorithms.latent_belief import LatentBelief
 from absynth.data import molecules
 from absynth.data.molecules import PATTERNS, Tokens
 from absynth.data.order import minibatches
 from absynth.data.text import Part, Text
 from absynth.density import EBM
 from absynth.distributions import GaussianInference, StandardNormal
+from absynth.errors import InputError
 from absynth.files import write_atomic
 from absynth.metrics.molecules import draw
 from absynth.networks.mlp import Activation, mlp_f
@@ -32,7 +34,7 @@ from absynth.recipes._sequences import SequenceRecipe, Unit
 from absynth.recipes.recipe import Recipe
 from absynth.report import Picture, ResultTable
 from absynth.samplers import Langevin
-from absynth.types import Batch
+from absynth.types import Batch, Rng
 
 BUCKET = 4
 """Batches that are drawn together and cut by length, so that short molecules do not wait for long ones."""
@@ -55,27 +57,29 @@ class LatentPriorSMILES(SequenceRecipe):
     """Dimension of z."""
     embedding: int = 48
     """Width of a token's embedding."""
-    hidden: int = 192
+    hidden: int = 128
     """Width of the LSTM."""
-    encoder: int = 96
+    encoder: int = 64
     """Width of the inference model's layer."""
-    nef: int = 100
+    nef: int = 64
     """Hidden units of f."""
     ebm_activation: Activation = "gelu"
     """Activation of f."""
-    free_nats: float = 0.3
-    """What a coordinate of z may tell, in nats, before it is pulled towards p_0."""
+    weight: float = 8.0
+    """Of log p(x|z) in the inference model's loss: above 1 it keeps z in use."""
+    temperature: float = 0.5
+    """T of the tokens where molecules are written: 1 draws from p(x|z), less keeps to what is probable (see write)."""
     prior_steps: int = 30
     """K_0, Langevin steps on the prior."""
-    prior_step_size: float = 0.4
+    prior_step_size: float = 0.5
     """δ of the prior chain."""
     posterior_steps: int = 20
     """K_1, for tasks that ask for the posterior itself; learning draws from the inference model."""
     posterior_step_size: float = 0.1
     """δ of the posterior chain."""
-    prior_lr: float = 1e-4
+    prior_lr: float = 2e-4
     """Adam's rate for f."""
-    generator_lr: float = 3e-3
+    generator_lr: float = 4e-3
     """Adam's rate for the generator and for the inference model."""
 
     def read(self, split: Part) -> Text:
@@ -84,10 +88,10 @@ class LatentPriorSMILES(SequenceRecipe):
     def pattern(self) -> tuple[str, str]:
         return PATTERNS[self.tokens], ""
 
-    def algorithm(self) -> LatentPrior:
+    def algorithm(self) -> LatentBelief:
         size = len(self.words())
         encoder = RecurrentEncoder(size, embedding=self.embedding, hidden=self.encoder, out=2 * self.latent)
-        return AmortizedLatentPrior(
+        return LatentBelief(
             EBM(mlp_f(self.latent, self.nef, self.ebm_activation), StandardNormal(self.latent)),
             RecurrentGenerator(
                 size, latent=self.latent, embedding=self.embedding, hidden=self.hidden, length=self.length
@@ -95,7 +99,7 @@ class LatentPriorSMILES(SequenceRecipe):
             GaussianInference(encoder),
             prior_sampler=Langevin(self.prior_steps, self.prior_step_size),
             posterior_sampler=Langevin(self.posterior_steps, self.posterior_step_size),
-            free_nats=self.free_nats,
+            weight=self.weight,
         )
 
     def optimizers(self, algorithm: nn.Module) -> dict[str, Optimizer]:
@@ -133,6 +137,25 @@ class LatentPriorSMILES(SequenceRecipe):
             self, steps=4, batch=8, limit=64, latent=3, embedding=4, hidden=8, encoder=8, nef=8, prior_steps=3,
             posterior_steps=3, log_every=1, checkpoint_every=2,
         )  # fmt: skip
+
+
+def write(model: LatentBelief, z: Tensor, temperature: float, *, rng: Rng) -> Tensor:
+    """A molecule for each z, as rows of tokens: drawn token by token from p(x_t | …, z) to the power of 1/T.
+
+    Args:
+        model: its generator writes.
+        z: latent vectors ``[n, d]``.
+        temperature: T; 1 is the model's own law.
+        rng: draws the tokens.
+    """
+    if temperature <= 0:
+        raise InputError(f"expected a temperature above 0, got {temperature:g}; the generator's mode is its limit")
+    generator = deepcopy(model.generator)
+    assert isinstance(generator, RecurrentGenerator)
+    with torch.no_grad():
+        generator.output.weight.div_(temperature)
+        generator.output.bias.div_(temperature)
+        return generator(z).sample(rng)
 
 
 @lru_cache(maxsize=4)

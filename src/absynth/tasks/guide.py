@@ -20,13 +20,14 @@ from torch import Tensor, nn
 
 from absynth import pictures
 from absynth.algorithms import LatentPrior
+from absynth.algorithms.latent_belief import LatentBelief
 from absynth.density import observe
 from absynth.distributions import Normal
 from absynth.errors import InputError
 from absynth.files import write_atomic
 from absynth.metrics.molecules import draw, measured, parsed
 from absynth.networks.mlp import mlp
-from absynth.recipes.latent_prior_smiles import LatentPriorSMILES
+from absynth.recipes.latent_prior_smiles import LatentPriorSMILES, write
 from absynth.report import TaskResult
 from absynth.samplers import Langevin
 from absynth.seeding import stream
@@ -89,7 +90,7 @@ def fit_head(z: Float[Tensor, "n d"], y: Float[Tensor, "n"], *, seed: int, updat
     return Head(net, mean, scale, max(missed, 1e-3 * scale))
 
 
-def learn_head(model: LatentPrior, recipe: LatentPriorSMILES, name: str, *, seed: int, device: torch.device) -> Head:
+def learn_head(model: LatentBelief, recipe: LatentPriorSMILES, name: str, *, seed: int, device: torch.device) -> Head:
     """A head for one property, on posterior draws of the training molecules."""
     smiles = [s for s in recipe.lines("train").lines[:FITTED] if parsed(s) is not None]
     words = recipe.words()
@@ -97,9 +98,7 @@ def learn_head(model: LatentPrior, recipe: LatentPriorSMILES, name: str, *, seed
     y = torch.from_numpy(measured(smiles, name)).float().to(device)
     x = words.rows(smiles, recipe.length).to(device)
     with torch.no_grad():
-        parts = [
-            model.sample_posterior(p, rng=stream(seed, 0, i, 18, device=device)) for i, p in enumerate(x.split(500))
-        ]
+        parts = [model.inference(p).sample(stream(seed, 0, i, 18, device=device)) for i, p in enumerate(x.split(500))]
     return fit_head(torch.cat(parts), y, seed=seed)
 
 
@@ -151,7 +150,7 @@ def command(
     """
     opened = open_run(run, device)
     model, recipe = opened.latent(), opened.recipe
-    if not isinstance(recipe, LatentPriorSMILES):
+    if not isinstance(recipe, LatentPriorSMILES) or not isinstance(model, LatentBelief):
         raise InputError(f"this task needs a model of molecules, {run} is {recipe.name()}: train latent_prior_smiles")
     head = learn_head(model, recipe, property, seed=seed, device=opened.device)
     rng = stream(seed, 0, 1, 19, device=opened.device)
@@ -163,7 +162,7 @@ def command(
     words, smiles, values = recipe.words(), {}, {}
     with torch.no_grad():
         for name, z in latent.items():
-            smiles[name] = words.texts(model.generator(z).sample(rng).cpu())
+            smiles[name] = words.texts(write(model, z, recipe.temperature, rng=rng).cpu())
             values[name] = measured(smiles[name], property)
     folder = opened.folder("guide")
     write_atomic(folder / "guided.smi", "\n".join(smiles["guided"]) + "\n")
