@@ -32,10 +32,10 @@ class Facades(SourceRecipe):
     """Folder of the targets, where --data is one of sources; empty: pairs side by side."""
     size: int = 64
     """Side of the pictures in pixels, which both of a pair are resized to."""
-    steps: int = 450
+    steps: int = 350
     batch: int = 20
     threads: int = 1
-    checkpoint_every: int = 150
+    checkpoint_every: int = 175
     truth: float = 0.2
     chain_steps: int = 10
     temperature: float = 5e-6
