@@ -87,6 +87,13 @@ def test_conditional_chains_follow_the_symbol():
         mean_is(model.sample_prior(2000, None, rng=stream(2)), shrink * net.weight[0].detach())
 
 
+def test_the_generator_does_not_hear_the_symbol():
+    model, z = made(), noise(12, 2)
+    torch.testing.assert_close(model.likelihood(z, HALF).mode, model.generator(z).mode)
+    joint = model.prior(HALF).log_density(z) + model.generator(z).log_prob(X)
+    torch.testing.assert_close(model.log_joint(X, HALF)(z), joint)
+
+
 def test_sampling_under_a_symbol_gives_examples_of_it():
     model = made()
     both = [model.sample(6, torch.full((6,), y), rng=stream(3)) for y in (0, 1)]

@@ -20,7 +20,7 @@ from absynth.algorithms.algorithm import Algorithm
 from absynth.density import EBM, observe
 from absynth.distributions import observed_log_prob
 from absynth.samplers import FromInference, FromNoise, Start
-from absynth.types import Batch, Conditional, LogDensity, Rng, Sampler
+from absynth.types import Batch, Conditional, Distribution, LogDensity, Rng, Sampler
 
 
 class LatentPrior(Algorithm):
@@ -68,6 +68,10 @@ class LatentPrior(Algorithm):
     def extra_repr(self) -> str:
         return f"prior_sampler={self.prior_sampler}\nposterior_sampler={self.posterior_sampler}"
 
+    def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
+        """p_β(x|z), whose generator hears the condition too unless an algorithm says otherwise."""
+        return self.generator(z, c)
+
     def log_joint(
         self, x: Tensor, c: Tensor | None = None, mask: Tensor | None = None, *, weight: float = 1.0
     ) -> LogDensity:
@@ -78,7 +82,7 @@ class LatentPrior(Algorithm):
         """
 
         def log_likelihood(z: Tensor) -> Tensor:
-            found = observed_log_prob(self.generator(z, c), x, mask)
+            found = observed_log_prob(self.likelihood(z, c), x, mask)
             return found if weight == 1 else weight * found
 
         return observe(self.prior(c).log_density, log_likelihood)
@@ -138,4 +142,4 @@ class LatentPrior(Algorithm):
 
     def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """The generator's mode at z, without a graph."""
-        return self.generator(z, c).mode.detach()
+        return self.likelihood(z, c).mode.detach()

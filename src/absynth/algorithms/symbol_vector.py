@@ -19,11 +19,11 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from absynth.algorithms.amortized_latent_prior import AmortizedLatentPrior
-from absynth.density import EBM, observe
-from absynth.distributions import GaussianInference, Normal, observed_log_prob
+from absynth.density import EBM
+from absynth.distributions import GaussianInference, Normal
 from absynth.errors import InputError
 from absynth.samplers import Start
-from absynth.types import Batch, Conditional, LogDensity, Rng, Sampler
+from absynth.types import Batch, Conditional, Distribution, Rng, Sampler
 
 UNLABELLED = -1
 """The label of an example whose class is not known."""
@@ -110,10 +110,6 @@ class SymbolVector(AmortizedLatentPrior):
         shared = self.symbol_loss(q, z_pos, batch.c)
         return losses | {player: losses[player] + shared for player in ("prior", "inference")}
 
-    def log_joint(self, x: Tensor, c: Tensor | None = None, mask: Tensor | None = None) -> LogDensity:
-        """z ↦ log p_θ(x, z), or log p_θ(x, y, z) for the symbols c, up to log Z(α)."""
-        return observe(self.prior(c).log_density, lambda z: observed_log_prob(self.generator(z), x, mask))
-
-    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor:
-        """The generator's mode at z. The symbol c was heard when z was drawn."""
-        return super().decode(z)
+    def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
+        """p_β(x|z). The symbol c was heard when z was drawn, and the generator does not hear it again."""
+        return self.generator(z)

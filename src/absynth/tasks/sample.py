@@ -58,7 +58,7 @@ def drawn(model: Algorithm, n: int, c: Tensor | None = None, *, rng: Rng) -> Ten
     """n draws ``[n, *event]`` of p(x): z from the prior, x from p(x|z), where ``sample`` takes its mode."""
     if not isinstance(model, LatentPrior):
         raise InputError(f"--decoding draw needs a model with a generator, got {type(model).__name__}: leave it out")
-    return model.generator(model.sample_prior(n, c, rng=rng), c).sample(rng).detach()
+    return model.likelihood(model.sample_prior(n, c, rng=rng), c).sample(rng).detach()
 
 
 def asked(recipe: Recipe, n: int, label: int) -> Tensor | None:
