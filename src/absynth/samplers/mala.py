@@ -52,11 +52,11 @@ class MALA:
         yield State(x, value, torch.ones_like(value), step_size)
         for k in range(self.warmup + self.steps):
             half = 0.5 * step_size**2
-            noise = step_size * noise_like(x, rng)
-            proposal = x + half * score + noise
+            noise = noise_like(x, rng).mul_(step_size)
+            proposal = torch.add(x, score, alpha=half).add_(noise)
             value_new, score_new = value_and_score(proposal)
-            forward = sum_event(noise**2)
-            backward = sum_event((x - proposal - half * score_new) ** 2)
+            back = torch.add(noise, score + score_new, alpha=half)  # minus x − x' − (δ²/2)∇log p(x')
+            forward, backward = sum_event(noise * noise), sum_event(back * back)
             log_ratio = value_new - value + (forward - backward) / (2 * step_size**2)
             accept = uniform_like(value, rng).log() < log_ratio  # a NaN ratio compares false: the chain stays
             x, score = choose(accept, proposal, x), choose(accept, score_new, score)
