@@ -250,6 +250,13 @@ def sentences(n: int) -> Batch:
     return Batch(torch.tensor([[3, 4, 1, 0, 0], [8, 2, 5, 1, 0], [7, 7, 6, 4, 3], [1, 0, 0, 0, 0]]).repeat(n, 1)[:n])
 
 
+def gaps(n: int) -> Batch:
+    """x [n, 5], about a third of it missing."""
+    x = vectors(n).x
+    mask = (x > -0.4).to(x.dtype)
+    return Batch(x * mask, mask=mask)
+
+
 @dataclass(frozen=True)
 class Case:
     """One line of the table.
@@ -282,6 +289,7 @@ CASES = {
     "MaximumLikelihood from noise": Case(short_run, vectors, ("ebm",)),
     "MaximumLikelihood persistent": Case(persistent, vectors, ("ebm",)),
     "MaximumLikelihood from data": Case(contrastive_divergence, vectors, ("ebm",)),
+    "MaximumLikelihood with missing entries": Case(short_run, gaps, ("ebm",)),
     "ImprovedContrastiveDivergence": Case(improved_contrastive_divergence, vectors, ("ebm",)),
     "DiffusionRecovery": Case(diffusion_recovery, vectors, ("ebm",)),
     "MultiGrid": Case(multigrid, squares, ("ebm_0", "ebm_1")),
