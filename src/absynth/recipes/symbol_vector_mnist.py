@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from absynth.data import folder, images
+from absynth.data.images import Images, Split
 from absynth.distributions import GaussianGenerator
 from absynth.networks.mlp import mlp_generator
 from absynth.recipes._few_labels import Examples, FewLabels, Part
@@ -36,6 +37,10 @@ class SymbolVectorMNIST(FewLabels):
         if part != "train" or not self.limit:
             return found
         return found._replace(x=found.x[: self.limit], y=found.y[: self.limit])
+
+    def images(self, split: Split) -> Images:
+        """The pictures, for tasks that ask for pictures."""
+        return images.mnist(images.find_root(self.data, "mnist"), split)
 
     def unseen(self, path: Path) -> Tensor:
         return folder.images(path, "all", size=28).all()
