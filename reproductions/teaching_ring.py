@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 
-from absynth import fit, stream
+from absynth import Diverged, fit, load, stream
 from absynth.density import EBM
 from absynth.distributions import StandardNormal
 from absynth.metrics.grid import Grid
@@ -62,11 +62,18 @@ def truth(seed: int, purpose: int = 1) -> torch.Tensor:
 
 
 def measure(name: str, seed: int, numbers: Mapping[str, Any]) -> dict[str, float]:
-    """Train one recipe, and all that is asked of it. A run that is no longer finite fails every question."""
+    """Train one recipe, and all that is asked of it. Samples that are not finite, and the modes of a run that the guard
+    gave up, fail their questions.
+    """
     recipe = replace(find(name)(seed=seed), **numbers)
     begun = time.process_time()
+    gave_up = False
     with tempfile.TemporaryDirectory() as folder:
-        model: Any = fit(recipe, Path(folder) / "run", chains="planned")
+        try:
+            model: Any = fit(recipe, Path(folder) / "run", chains="planned")
+        except Diverged as error:
+            print(f"seed {seed}, {name}: {error}", flush=True)
+            model, gave_up = load(Path(folder) / "run"), True
     found = {"CPU seconds": time.process_time() - begun}
     data, centres = truth(seed), RING.means.float()
     revised = model.sample(SAMPLES, rng=stream(seed, 0, 0, 3))
@@ -75,7 +82,7 @@ def measure(name: str, seed: int, numbers: Mapping[str, Any]) -> dict[str, float
         found |= {"MMD of drafts": mmd(drafts, data), "modes of drafts": modes_hit(drafts, centres)}
     if not torch.equal(revised, torch.nan_to_num(revised)):
         revised = torch.full_like(data, 1e3)  # far from everything
-    found |= {"MMD of revised": mmd(revised, data), "modes": modes_hit(revised, centres)}
+    found |= {"MMD of revised": mmd(revised, data), "modes": 0 if gave_up else modes_hit(revised, centres)}
     if isinstance(getattr(model, "ebm", None), EBM):  # not an energy of x and z
         kl = GRID.kl(RING.log_prob, model.ebm().log_density)
         found["KL"] = min(kl, 1e3) if math.isfinite(kl) else 1e3

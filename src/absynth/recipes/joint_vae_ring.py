@@ -13,6 +13,7 @@ from absynth.recipes._teaching import TeachingRing
 class JointVAERing(TeachingRing):
     """A VAE and a joint energy on eight Gaussians in the plane."""
 
+    steps: int = 2500
     std: float = 0.2
     beta1: float = 0.0
 

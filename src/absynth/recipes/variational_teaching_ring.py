@@ -12,6 +12,9 @@ from absynth.recipes._teaching import TeachingRing
 class VariationalTeachingRing(TeachingRing):
     """Variational MCMC teaching on eight Gaussians in the plane."""
 
+    steps: int = 2000
+    ebm_lr: float = 5e-4
+
     def algorithm(self) -> VariationalTeaching:
         return VariationalTeaching(
             self.ebm(), self.generator(), self.inference(), self.latent_law(), sampler=self.sampler()
