@@ -76,11 +76,17 @@ def command(
         device: auto, cpu, cuda.
     """
     opened = open_run(run, device)
-    chain, folder = opened.chain(), opened.folder("detect")
+    own = getattr(opened.model, "anomaly_score", None)  # a model with a score of its own needs no chain
+    chain = opened.chain() if own is None else None
+    folder = opened.folder("detect")
     data = opened.pictures(images)
     rows = torch.arange(len(data)) if not n else torch.linspace(0, len(data) - 1, min(n, len(data))).long()
     x = data.batch(rows)
-    if opened.is_latent:
+    if chain is None:
+        assert own is not None
+        named = {"the model's own score": torch.cat([own(p.to(opened.device)).cpu() for _, p in in_chunks(x, batch)])}
+        how = "No chain, and no noise."
+    elif opened.is_latent:
         parts = anomaly_scores(opened.latent(), x, steps=steps, seed=seed, batch=batch, device=opened.device)
         named = {
             "−log p(x, z)": parts["joint"],
