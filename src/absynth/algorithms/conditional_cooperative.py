@@ -1,7 +1,7 @@
 """Cooperative learning of p(x|c): a fast initializer drafts, a slow solver revises.
 
 Xie, Zheng, Fang, Zhu, Wu: "Cooperative Training of Fast Thinking Initializer and Slow Thinking Solver for Conditional
-Learning", TPAMI 2021, arXiv:1902.02812; sections 3 and 4. The generator is the initializer, the EBM the solver, and
+Learning", TPAMI 2021, arXiv:1902.02812. The generator is the initializer, the EBM the solver, and
 c a label, a source picture, or a picture with a hole.
 
     p_θ(x|c) = exp(f_θ(x, c)) p_0(x) / Z(c; θ)                        solver

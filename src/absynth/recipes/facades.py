@@ -1,6 +1,6 @@
 """Labels of a building's front to its photo by cooperative learning; or any pictures in pairs.
 
-Xie et al. 2021, section 5, at 64×64 and small widths (128×128 and 64 maps there). ``--data`` is the folder of data sets
+Xie et al. 2021 at 64×64 and small widths (128×128 and 64 maps there). ``--data`` is the folder of data sets
 that holds facades; or a folder of one's own pairs side by side, the source left; or, with ``--targets``, two folders
 under the same names.
 """
