@@ -5,15 +5,19 @@ trains everything.
 """
 
 from absynth.algorithms import (
+    VAE,
     Algorithm,
     AlternatingBackprop,
     AmortizedLatentPrior,
     ConditionalCooperative,
     CycleCooperative,
+    DivergenceTriangle,
     InformationBottleneck,
+    JointVAE,
     LatentPrior,
     MaximumLikelihood,
     SymbolVector,
+    VariationalTeaching,
 )
 from absynth.checkpoint import load
 from absynth.density import EBM, Density, observe, product, restrict, score
@@ -31,6 +35,7 @@ __all__ = [
     "EBM",
     "HMC",
     "MALA",
+    "VAE",
     "Algorithm",
     "AlternatingBackprop",
     "AmortizedLatentPrior",
@@ -41,12 +46,14 @@ __all__ = [
     "CycleCooperative",
     "Density",
     "Diverged",
+    "DivergenceTriangle",
     "FromData",
     "FromGenerator",
     "FromNoise",
     "GaussianGenerator",
     "InformationBottleneck",
     "InputError",
+    "JointVAE",
     "Langevin",
     "LatentPrior",
     "LogDensity",
@@ -59,6 +66,7 @@ __all__ = [
     "Streams",
     "SymbolVector",
     "Uniform",
+    "VariationalTeaching",
     "fit",
     "load",
     "observe",
