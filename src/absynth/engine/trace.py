@@ -121,11 +121,13 @@ def flat(a: Any) -> Iterator[Any]:
 
 def replaced(a: Any, value: Callable[[Any], Any]) -> Any:
     """The same nesting of tuples, lists and dicts with every item replaced by ``value(item)``."""
-    if isinstance(a, Ref) or not isinstance(a, (tuple, list, dict)):
+    if type(a) is Ref or not isinstance(a, (tuple, list, dict)):
         return value(a)
     if isinstance(a, dict):
-        return {k: replaced(v, value) for k, v in a.items()}
-    items = [replaced(item, value) for item in a]
+        return {k: replaced(v, value) for k, v in a.items()} if a else {}
+    items = [replaced(item, value) if isinstance(item, (tuple, list, dict)) else value(item) for item in a]
+    if type(a) is tuple:
+        return tuple(items)
     return items if isinstance(a, list) else type(a)(*items) if hasattr(a, "_fields") else tuple(items)
 
 
@@ -187,7 +189,8 @@ class _Made(NamedTuple):
     is_view: bool
 
 
-_FORMS: dict[Any, _Made] = {}
+_COUNTS = frozenset(["numel", "dim", "__len__"])
+_FORMS: dict[Any, _Made | torch.Size | int] = {}
 
 
 def _form(a: Any) -> Any:
@@ -215,7 +218,9 @@ class _Recorder(TorchFunctionMode):
 
     def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        tensors = [a for a in flat((args, kwargs)) if isinstance(a, Tensor)]
+        tensors = [a for a in args if isinstance(a, Tensor)]
+        if kwargs or any(isinstance(a, (tuple, list, dict)) for a in args):
+            tensors = [a for a in flat((args, kwargs)) if isinstance(a, Tensor)]
         if not any(id(t) in self.refs for t in tensors):
             return self._constant(func, args, kwargs, tensors)
         if kwargs.get("out") is not None:
@@ -256,6 +261,8 @@ class _Recorder(TorchFunctionMode):
         before = [t._version if id(t) in self.refs else 0 for t in tensors]
         result = func(*replaced(args, self._meta), **replaced(kwargs, self._meta))
         if not any(isinstance(r, Tensor) for r in flat(result)):
+            if key is not None and (isinstance(result, torch.Size) or func.__name__ in _COUNTS):
+                _FORMS[key] = result  # follows from the form alone
             return result
         if not isinstance(result, Tensor):
             raise Refused(f"{_name(func)} returns several tensors")
