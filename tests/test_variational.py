@@ -17,9 +17,11 @@ from absynth.errors import InputError
 from absynth.metrics.grid import Grid
 from absynth.networks.mlp import mlp
 from absynth.networks.towers import TowersF, conv_towers, mlp_towers
+from absynth.recipes.joint_vae_mnist import JointVAEMNIST
 from absynth.samplers import Langevin
 from absynth.seeding import noise_like, stream
-from absynth.training import backward
+from absynth.tasks import detect
+from absynth.training import backward, fit
 from absynth.types import Batch
 
 F64 = torch.float64
@@ -342,3 +344,15 @@ def test_convolutional_towers_take_pictures():
     assert f(torch.zeros(3, 1, 28, 28), torch.zeros(3, 4)).shape == (3,)
     with pytest.raises(InputError, match="8x8"):
         conv_towers(1, 6, 4, 4)
+
+
+def test_detect_ranks_pictures_by_the_models_own_score(data_root, tmp_path):
+    run = tmp_path / "run"
+    model = fit(JointVAEMNIST(data=str(data_root), anomaly=4).tiny(), run)
+    found = detect.command(run, n=60, device="cpu")
+    assert found.figures["base rate"] < 1
+    assert found.baselines["AUROC"].keys() == {"PCA-8", "PCA-32"}
+    images = model.recipe.images("test")
+    rows = torch.linspace(0, len(images) - 1, 60).long()
+    written = [float(line.split(",")[1]) for line in (run / "detect" / "scores.csv").read_text().splitlines()[1:]]
+    torch.testing.assert_close(torch.tensor(written), model.anomaly_score(images.batch(rows)), rtol=1e-4, atol=1e-5)

@@ -1,5 +1,6 @@
 """Anomaly detection: the score of x is −log p_θ(x, z) at posterior draws of z (Pang et al. 2020, section 4.4), or
-−log p_θ(x) / T where the density is one of the data and its chains were run at temperature T.
+−log p_θ(x) / T where the density is one of the data and its chains were run at temperature T; a model that has an
+``anomaly_score`` of its own is ranked by that.
 
 Published tables of this task mix protocols. Ours, printed with every figure: one class held out; 80 % of all other
 pictures train, the other 20 % and all of the held-out class are the test set; the split is fixed, no test picture was
