@@ -29,14 +29,14 @@ class DivergenceTriangleCIFAR10(DivergenceTriangleImages):
     entropy: float = 10.0
     sleep: float = 10.0
     weight_decay: float = 5e-4
-    """Adam's weight decay of the generator."""
+    """Pull of the generator's weights towards 0, as a gradient."""
 
     def read(self, split: Literal["train", "test"]) -> Images:
         return read(self.data, split)
 
     def optimizers(self, algorithm: nn.Module) -> dict[str, Optimizer]:
         found = super().optimizers(algorithm)
-        found["generator"].param_groups[0]["weight_decay"] = self.weight_decay
+        found["inference"].param_groups[0]["weight_decay"] = 0.0  # theirs has none
         return found
 
     def schedule(self, step: int) -> float:
