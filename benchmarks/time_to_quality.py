@@ -19,7 +19,6 @@ import json
 import os
 import shlex
 import statistics
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field, replace
@@ -235,13 +234,16 @@ def keep(options: argparse.Namespace, features: Features) -> None:
             figures[f"Fréchet after {RECIPES} updates: {name}"] = [
                 statistics.fmean(race[name]["curve"][at - 2 : at + 1]) for race in found.values()
             ]
+    loads = [race[name]["load"] for race in found.values() for name in names]
     Console(width=110).print(table)
     results.record(
         RECORDS / f"{options.name}.json",
-        command=f"python benchmarks/time_to_quality.py {shlex.join(sys.argv[1:])}".strip(),
+        command=f"python benchmarks/time_to_quality.py --seeds {' '.join(map(str, options.seeds))} "
+        f"--ways {shlex.join(names)} --name {options.name}",
         data="MNIST: 20,000 training pictures; the last 10,000 of the training split to compare with",
         protocol=f"Time until the Fréchet distance in {features.name} is {LEVEL:g} in the mean of three evaluations 25 "
-        "updates apart, 5,000 samples each by the paper's 60 steps; the same for every way; one thread",
+        "updates apart, 5,000 samples each by the paper's 60 steps; the same for every way; one thread; ways of a seed may have "
+        f"run one after another; load of the machine at the start {', '.join(f'{load:.0f}' for load in loads)}",
         seeds=options.seeds,
         figures=figures,
         baselines={},
