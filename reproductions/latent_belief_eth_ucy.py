@@ -18,6 +18,7 @@ from torch import Tensor
 from absynth import fit, stream
 from absynth.data.tracks import SCENES, Windows
 from absynth.metrics.displacement import RULE, best_of, constant_velocity, stochastic_constant_velocity
+from absynth.recipes._tracks import TrackRecipe
 from absynth.recipes.latent_belief_eth_ucy import LatentBeliefETHUCY
 from absynth.results import record
 from absynth.samplers import engine
@@ -27,11 +28,11 @@ PRIORS: dict[Literal["ebm", "gaussian"], str] = {"ebm": "", "gaussian": "/Gaussi
 BARS = {"ADE": 0.327, "FDE": 0.614}
 
 
-def learned(recipe: LatentBeliefETHUCY, windows: Windows, folder: Path) -> Tensor:
+def learned(recipe: TrackRecipe, windows: Windows, folder: Path) -> Tensor:
     """K predictions of a model trained for it."""
     model = fit(recipe, folder, chains="planned")
     found = recipe.resolve()  # with the unit of length that the training tracks have
-    assert isinstance(found, LatentBeliefETHUCY)
+    assert isinstance(found, TrackRecipe)
     frames = found.frames(windows)
     c = frames.condition(windows.past)
     with engine.use("planned"):
