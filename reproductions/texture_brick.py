@@ -46,8 +46,11 @@ def random_phases(picture: Float[Tensor, "1 h w"], rng: torch.Generator) -> Floa
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--steps", type=int, default=EBMTexture.steps)
+    parser.add_argument("--lr", type=float, default=EBMTexture.lr)
+    parser.add_argument("--decay", type=float, default=EBMTexture.decay)
     parser.add_argument("--runs", type=Path, default=Path("runs/reproductions"))
     parser.add_argument("--out", type=Path, default=Path("results/texture_brick.json"))
     parser.add_argument(
@@ -55,7 +58,8 @@ def main() -> None:
     )
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    base = EBMTexture().resolve()
+    default = EBMTexture(steps=arguments.steps, lr=arguments.lr, decay=arguments.decay)
+    base = default.resolve()
     assert isinstance(base, EBMTexture)
     picture, piece = base.picture(), base.size + 26
     bank, scale, other = FilterBank(frame_bank(), base.size), torch.tensor(base.scale), held_out(base.size)
@@ -71,7 +75,9 @@ def main() -> None:
 
     found: dict[str, list[tuple[float, float]]] = {"model": [], "fresh": [], "phases": [], "noise": [], "crops": []}
     for seed in arguments.seeds:
-        model = fit(replace(base, seed=seed), arguments.runs / f"texture_brick_{seed}")
+        model = fit(
+            replace(base, seed=seed), arguments.runs / f"texture_brick_{base.steps}_{base.lr:g}_{base.decay:g}_{seed}"
+        )
         x = model.get_buffer("start.bank")
         fresh = model.sample(N, rng=stream(seed, 0, 0, 1))
         rng = stream(seed, 0, 0, 2)
@@ -104,9 +110,11 @@ def write(out: Path, seeds: list[int], found: dict[str, list[tuple[float, float]
     limit = sum(e[0] for e in found["phases"]) / len(seeds) / 5
     record(
         out,
-        command="python reproductions/texture_brick.py --seeds " + " ".join(map(str, seeds)),
+        command=f"python reproductions/texture_brick.py --steps {base.steps} --lr {base.lr:g} --decay {base.decay:g} "
+        "--seeds " + " ".join(map(str, seeds)),
         data="scikit-image's brick, 512×512 resized to 256×256",
-        protocol=f"{base.steps} updates, the {base.batch} persistent chains of {base.size}×{base.size}, and {N} fresh "
+        protocol=f"{base.steps} updates at rate {base.lr:g}, which falls to 0 in the last {base.decay:g} of them; "
+        f"the {base.batch} persistent chains of {base.size}×{base.size}, and {N} fresh "
         f"ones of {base.sample_rounds} K steps; mean over filters of |mean |r|/s − the picture's|",
         seeds=seeds,
         figures={first: [e[0] for e in found["model"]], second: [e[1] for e in found["model"]]},
