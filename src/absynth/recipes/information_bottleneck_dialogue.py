@@ -20,7 +20,7 @@ from absynth.recipes._text_symbols import TextSymbols
 class InformationBottleneckDialogue(TextSymbols):
     """Categories of utterances discovered by an information bottleneck, in DailyDialog or your own text."""
 
-    steps: int = 900
+    steps: int = 500
     checkpoint_every: int = 200
     information_weight: float = 50.0
     symbol_scale: float = 20.0

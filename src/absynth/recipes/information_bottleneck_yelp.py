@@ -19,7 +19,7 @@ from absynth.recipes._text_symbols import TextSymbols
 class InformationBottleneckYelp(TextSymbols):
     """Sentences of a wanted sentiment, from Yelp reviews and their labels."""
 
-    steps: int = 1100
+    steps: int = 700
     checkpoint_every: int = 200
     symbols: int = 2
     information_weight: float = 50.0
