@@ -1,6 +1,6 @@
 """Validity, uniqueness, novelty of molecules from ZINC's latent EBM prior: python reproductions/latent_prior_zinc.py.
 
-Beside it: the same decoder with z from N(0, I), and an n-gram of three tokens of context, written at the same
+Beside it: the same generator with z from N(0, I), and an n-gram of three tokens of context, written at the same
 temperature. Then the prior is given an observation of logP, and what it writes is measured again.
 """
 
@@ -62,11 +62,11 @@ def main() -> None:
             draw(smiles, arguments.picture)
         note("", smiles, train, real)
         other = words.texts(write(model, gaussian, temperature, rng=stream(seed, 0, 0, 3)))
-        note("/same decoder, z from N(0, I)", other, train, real)
+        note("/same generator, z from N(0, I)", other, train, real)
         ngram = NGram(recipe.examples("train"), 3, temperature)
         note("/3-token n-gram", words.texts(ngram.sample(N, stream(seed, 0, 0, 4))), train, real)
         for t, figure in ((1.0, "validity at T = 1"), (0.0, "validity, greedy")):
-            for latent, method in ((z, ""), (gaussian, "/same decoder, z from N(0, I)")):
+            for latent, method in ((z, ""), (gaussian, "/same generator, z from N(0, I)")):
                 with torch.no_grad():
                     x = write(model, latent, t, rng=stream(seed, 0, 0, 5)) if t else model.generator(latent).mode
                 (baselines if method else figures)[figure + method].append(quality(words.texts(x), []).validity)
@@ -96,7 +96,7 @@ def main() -> None:
         bars={
             "validity": {
                 "at_least": max(beside.values()),
-                "why": "the better of N(0, I) with the same decoder and the n-gram; published with 250k molecules and "
+                "why": "the better of N(0, I) with the same generator and the n-gram; published with 250k molecules and "
                 "far longer training: .955",
             },
             "uniqueness": {"at_least": 0.95, "why": "named with the task"},

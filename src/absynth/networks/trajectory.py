@@ -1,4 +1,4 @@
-"""Networks of trajectory prediction: a past is read, a plan of few sub-goals decoded from z, the path filled in.
+"""Networks of trajectory prediction: a past is read, a plan of few sub-goals made of z, the path filled in.
 
 The generator of Pang, Zhao, Xie, Wu 2021 (arXiv:2104.03086), made one normalized density:
 
@@ -68,7 +68,7 @@ class PlannedPath:
 
 
 class PlanGenerator(nn.Module):
-    """p(x|z, c): a history encoder, a plan decoder and a predictor, all fully connected.
+    """p(x|z, c): a history encoder, a plan and a predictor, all fully connected.
 
     The predictor tells how the path departs from straight lines between its sub-goals.
 
