@@ -59,8 +59,8 @@ def main() -> None:
         Path("results/information_bottleneck_dialogue.json"),
         command=f"python reproductions/information_bottleneck_dialogue.py --seeds {' '.join(map(str, seeds))}",
         data="DailyDialog, 7,197 dialogues of the training split, utterances of up to 15 words; 2,000 test utterances",
-        protocol="The recipe as it stands, 20 symbols, z drawn from q(z|x); without the term: a quarter of the updates. "
-        "Log 20 is 3.00 nats; the paper has 2.42 with networks five times as wide.",
+        protocol="The recipe as it stands, 20 symbols, z drawn from q(z|x); without the term: a quarter of the "
+        "updates. Log 20 is 3.00 nats; the paper has 2.42 with networks five times as wide.",
         seeds=seeds,
         figures=dict(figures),
         baselines=dict(beside) | {"information, nats/log 20": [math.log(20)]},

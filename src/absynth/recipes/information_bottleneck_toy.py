@@ -33,7 +33,7 @@ TRUTH = EightGaussians(radius=2.0, std=0.2)
 class InformationBottleneckToy(SymbolRecipe):
     """Symbols discovered among eight Gaussians by an information bottleneck."""
 
-    steps: int = 1200
+    steps: int = 1000
     batch: int = 200
     symbols: int = 8
     """C, how many symbols there are."""
