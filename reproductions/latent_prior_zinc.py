@@ -96,8 +96,8 @@ def main() -> None:
         bars={
             "validity": {
                 "at_least": max(beside.values()),
-                "why": "the better of N(0, I) with the same generator and the n-gram; published with 250k molecules and "
-                "far longer training: .955",
+                "why": "the better of N(0, I) with the same generator and the n-gram; published with 250k molecules "
+                "and far longer training: .955",
             },
             "uniqueness": {"at_least": 0.95, "why": "named with the task"},
             "novelty": {"at_least": 0.95, "why": "named with the task"},
