@@ -243,7 +243,7 @@ def keep(options: argparse.Namespace, features: Features) -> None:
         data="MNIST: 20,000 training pictures; the last 10,000 of the training split to compare with",
         protocol=f"Time until the Fréchet distance in {features.name} is {LEVEL:g} in the mean of three evaluations 25 "
         "updates apart, 5,000 samples each by the paper's 60 steps; the same for every way; one thread; ways of a "
-        f"seed may have run one after another; load of the machine at the start {', '.join(f'{load:.0f}' for load in loads)}",
+        f"seed may have run one after another; load before each {', '.join(f'{load:.0f}' for load in loads)}",
         seeds=options.seeds,
         figures=figures,
         baselines={},
