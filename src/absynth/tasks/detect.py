@@ -97,7 +97,11 @@ def command(
         how = f"Posterior chains of {steps} steps."
     else:
         named = {"−log p(x)": density_scores(chain, x, batch=batch, device=opened.device)}
-        how = f"In units of the temperature that the run samples at, {chain.temperature:g}, and up to a constant."
+        how = (
+            f"In units of the temperature that the run samples at, {chain.temperature:g}, and up to a constant."
+            if chain.temperature
+            else "The run's chain ends without noise, so the score is −f and its order alone has a meaning."
+        )
     ours_by, score = next(iter(named.items()))
     order = score.argsort(descending=True)
     pictures.grid(torch.cat([x[order[-20:]].flip(0), x[order[:20]]]), folder / "extremes.png", columns=20)
