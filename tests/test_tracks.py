@@ -170,7 +170,7 @@ def test_windows_of_eth_ucy_are_those_of_the_papers(data_root: Path):
     spread = [
         best_of(stochastic_constant_velocity(w.past, 12, rng=stream(seed)), w.future)
         for w in windows.values()
-        for seed in (0, 1, 2)
+        for seed in (0, 1)
     ]
     assert float(torch.tensor([s.average.mean() for s in spread]).mean()) == pytest.approx(0.327, abs=4e-3)
     assert float(torch.tensor([s.final.mean() for s in spread]).mean()) == pytest.approx(0.614, abs=1e-2)

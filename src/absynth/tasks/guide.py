@@ -126,8 +126,8 @@ def guided(
 
 def command(
     run: Path,
-    value: float,
     property: Literal["logP", "QED", "rings", "length"] = "logP",
+    value: float = 4.0,
     n: int = 500,
     std: float = 0.0,
     steps: int = 100,
@@ -139,8 +139,8 @@ def command(
 
     Args:
         run: directory of a run that was trained on molecules.
-        value: what is wanted of the property.
         property: logP, QED, rings or length (characters).
+        value: what is wanted of it; 4 is a high logP.
         n: molecules to write, and as many without guidance beside them.
         std: what the property may differ from the value by; 0: what the fitted head misses. Smaller pulls harder.
         steps: Langevin steps on the guided prior.
