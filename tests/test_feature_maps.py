@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -16,6 +20,7 @@ from absynth.samplers import Langevin
 from absynth.seeding import stream
 from absynth.tasks.edit import command, effects, locality, paste, window
 from absynth.training import fit
+from absynth.types import Batch
 
 
 def count(net: nn.Module) -> int:
@@ -105,6 +110,19 @@ def test_locality_is_one_where_sites_own_their_patch_and_area_where_they_do_not(
     assert everywhere["pixels reached"] == 1
 
 
+def test_energies_of_positive_and_negative_examples_are_those_of_the_chains_ends():
+    prior = model(Patches())
+    with torch.no_grad():
+        for p in prior.prior.parameters():
+            p.mul_(4)  # so that f moves z
+    prior.losses(Batch(torch.randn(5, 1, 8, 8)), rng=stream(0))
+    for name, chain in (("negative", "prior"), ("positive", "posterior")):
+        expected = prior.prior().energy(prior.chains[chain].end).mean()
+        torch.testing.assert_close(prior.energies[name], expected.detach())
+        assert not prior.energies[name].requires_grad
+    assert prior.energies["negative"] != prior.energies["positive"]
+
+
 def test_windows_cover_half_a_cell_more_on_each_side():
     assert [window(i, 4, 8) for i in range(4)] == [slice(0, 3), slice(1, 5), slice(3, 7), slice(5, 8)]
 
@@ -120,21 +138,19 @@ def test_a_pasted_patch_changes_its_sites_alone():
 def test_edit_asks_for_a_map_and_for_sites_of_it(tmp_path):
     """Through fit and the task, on a user's own pictures."""
     pictures = (torch.rand(40, 1, 8, 8, generator=stream(0)) * 255).byte().numpy()
-    import numpy as np
-
     np.save(tmp_path / "mine.npy", pictures)
     recipe = LatentPriorConvImages(
         data=str(tmp_path / "mine.npy"), steps=2, batch=4, map_side=2, maps=2, ngf=8, f_width=4, prior_steps=2,
-        posterior_steps=2, threads=1,
+        posterior_steps=2, threads=1, log_every=1,
     )  # fmt: skip
     fit(recipe, tmp_path / "run")
     found = command(tmp_path / "run", n=1, rows=(0, 1), columns=(0, 1), device="cpu")
     assert 0 < found.figures["effect in the window"] <= 1
+    last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
+    assert set(last["energy"]) == {"positive", "negative"}
     assert (tmp_path / "run" / "edit" / "edits.png").is_file()
     with pytest.raises(InputError, match=r"--rows must be \[from,up to\] within 0 to 2, got \[0,3\]"):
         command(tmp_path / "run", rows=(0, 3), device="cpu")
-    from dataclasses import replace
-
     fit(replace(recipe, shape="vector"), tmp_path / "vector")
     with pytest.raises(InputError, match=r"feature map, that of .* has shape \[100\]"):
         command(tmp_path / "vector", device="cpu")
