@@ -3,7 +3,8 @@
 p(x|z) is one LSTM layer with z beside every token's embedding and in its first state; f is an MLP on z. The widths are
 those of the paper for Penn Treebank (Table 6); the chains are those of its authors' code for text: δ = 0.5 for both,
 and no noise in the posterior's, so that it climbs to a mode and no longer samples. Where the generator learns to do
-without z (``absynth reconstruct`` tells), more posterior steps help, or ``--posterior_start last``.
+without z (``absynth reconstruct`` tells), more posterior steps help, or ``--posterior_start inference`` with a
+``--likelihood_weight`` above 1 and ``--posterior_noise`` equal to the step size.
 """
 
 from __future__ import annotations
