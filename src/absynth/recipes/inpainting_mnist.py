@@ -14,7 +14,7 @@ from absynth.recipes.latent_prior_mnist import read
 class InpaintingMNIST(InpaintingImages):
     """Conditional cooperative learning of MNIST with the central 14×14 pixels missing, small networks."""
 
-    steps: int = 800
+    steps: int = 600
     batch: int = 64
     threads: int = 1
     checkpoint_every: int = 200
