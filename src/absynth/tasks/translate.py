@@ -88,8 +88,9 @@ def command(
     pictures.rows_with_labels({"source": x[:10], "translation": there[:10]}, folder / "translations.png")
     text = (
         f"{len(x)} pictures of {data.name}; chains of {chain.rounds * chain.steps} steps on the run's density begin at "
-        f"them. It was sampled at temperature {chain.temperature:g}; the log density is told in its units. Distances "
-        "are Euclidean on the [-1, 1] scale: moved, beside that between a source and a training picture of the target."
+        f"them. It was sampled at temperature {chain.temperature:g}; the log density is told in its units (as it is "
+        "where that is 0). Distances are Euclidean on the [-1, 1] scale: moved, beside that between a source and a "
+        "training picture of the target."
     )
     found = result("translate", "Translation", seed, text)
     found.pictures.append({"file": "translations.png", "caption": "Sources above, translations below"})
