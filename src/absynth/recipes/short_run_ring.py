@@ -2,8 +2,8 @@
 
 Short runs (``absynth.algorithms.maximum_likelihood``) of the same f, on the same data, from N(0, 2² I) in place of a
 generator's drafts. Long chains need no teacher: 30 steps give a density nearly as good as the best taught one in half
-the processor time, and what a teacher adds is a generator that drafts in one pass. Five steps from noise leave a wrong density, five
-steps from the drafts of dual teaching do not (``reproductions/teaching_ring.py``).
+the processor time, and what a teacher adds is a generator that drafts in one pass. Five steps from noise leave a wrong
+density, five steps from the drafts of dual teaching do not (``reproductions/teaching_ring.py``).
 """
 
 from __future__ import annotations
