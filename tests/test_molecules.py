@@ -166,13 +166,14 @@ def test_a_long_context_repeats_its_rows_and_none_mixes_them():
 
 # --- writing and guidance -------------------------------------------------------------------------------------------
 
+SHORT = Langevin(5, 0.3)
 
-def belief(generator: nn.Module, latent: int) -> LatentBelief:
+
+def belief(generator: nn.Module, latent: int, sampler: Langevin = SHORT) -> LatentBelief:
     class Flat(nn.Module):
         def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
             return 0 * z.sum(1)
 
-    sampler = Langevin(5, 0.3)
     inference = GaussianGenerator(nn.Identity(), 1.0)
     return LatentBelief(
         EBM(Flat(), StandardNormal(latent)), generator, inference,  # type: ignore[arg-type]
@@ -215,8 +216,8 @@ def test_guidance_draws_from_the_posterior_of_an_exact_head():
     with torch.no_grad():
         net.weight.copy_(torch.tensor([[2.0, 0.0]]))
         net.bias.zero_()
-    model = belief(GaussianGenerator(nn.Identity(), 1.0), 2)
-    z = guided(model, Head(net, 0.0, 1.0, 1.0), 4.0, 4000, steps=200, step_size=0.1, std=1.0, rng=stream(6)).double()
+    model = belief(GaussianGenerator(nn.Identity(), 1.0), 2, Langevin(250, 0.1))
+    z = guided(model, Head(net, 0.0, 1.0, 1.0), 4.0, 4000, std=1.0, rng=stream(6)).double()
     mean_is(z[:, :1], torch.tensor([1.6], dtype=torch.float64))
     assert z[:, 0].var().item() == pytest.approx(1 / (5 * (1 - 0.01 * 5 / 4)), rel=0.1)
     assert z[:, 1].mean().abs() < 0.1
@@ -232,7 +233,7 @@ def test_a_user_s_molecules_are_learned_sampled_and_guided(file: Path, tmp_path:
     cli.main(["train", "latent_prior_smiles", "--data", str(path), "--out", str(run), "--tiny"])
     cli.main(["sample", str(run), "--n", "6"])
     assert len((run / "sample" / "samples.smi").read_text().splitlines()) == 6
-    cli.main(["guide", str(run), "--property", "logP", "--value", "1", "--n", "8", "--steps", "3"])
+    cli.main(["guide", str(run), "--property", "logP", "--value", "1", "--n", "8"])
     assert len((run / "guide" / "guided.smi").read_text().splitlines()) == 8
 
 
