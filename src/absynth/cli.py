@@ -347,13 +347,18 @@ def doctor(argv: list[str]) -> None:
 def cite(argv: list[str]) -> None:
     """``absynth cite [RECIPE]``: what to cite."""
     from absynth import recipes
+    from absynth.algorithms import Algorithm
 
     if argv:
         cls = recipes.find(argv[0])
-        print((sys.modules[cls.__module__].__doc__ or "").strip())
+        modules = [cls.__module__]
         for base in cls.__mro__[1:]:
             if base.__module__.startswith("absynth.recipes.") and base.__module__ != "absynth.recipes.recipe":
-                print((sys.modules[base.__module__].__doc__ or "").strip())
+                modules.append(base.__module__)
+        made = [thing for name in modules for thing in vars(sys.modules[name]).values() if isinstance(thing, type)]
+        modules += [thing.__module__ for thing in made if issubclass(thing, Algorithm)]
+        for name in dict.fromkeys(modules):
+            print((sys.modules[name].__doc__ or "").strip(), end="\n\n")
         return
     print("Each algorithm's module names its paper: absynth cite RECIPE prints it. For the library, see CITATION.cff.")
 
