@@ -53,6 +53,13 @@ def test_every_recipe_trains_stops_goes_on_and_samples(name, tmp_path, photos, m
     if name.endswith("_text"):
         (tmp_path / "mine.txt").write_text("\n".join(f"line {i % 7} of a text that is mine" for i in range(200)))
         data = ["--data", tmp_path / "mine.txt"]
+    if name.endswith("_tracks"):
+        rows = [f"{10 * t} {a} {0.4 * t + a} {0.02 * a * t}" for a in range(6) for t in range(120)]
+        (tmp_path / "mine.txt").write_text("\n".join(rows))
+        data = ["--data", tmp_path / "mine.txt"]
+    if name.endswith("_smiles"):
+        (tmp_path / "mine.smi").write_text("\n".join(["CCO", "c1ccccc1", "CC(=O)N", "CCCl"] * 40))
+        data = ["--data", tmp_path / "mine.smi"]
     if name not in NEEDS_NO_DATA and not data:
         root = request.getfixturevalue("data_root")
         if name.endswith("celeba"):
@@ -264,3 +271,10 @@ def test_help_of_a_recipe_explains_every_field(capsys):
     for field in dataclasses.fields(cls):
         assert f"--{field.name}" in printed
     assert "δ of the prior chain" in printed
+
+
+def test_cite_names_the_papers_of_the_recipe_and_of_its_algorithm(capsys):
+    cli.main(["cite", "dual_teaching_ring"])
+    said = capsys.readouterr().out
+    assert said.count("arXiv:2312.02469") == 1
+    assert "Dual-MCMC teaching on eight Gaussians" in said

@@ -9,7 +9,7 @@ import torch
 from laws import normal_law, same_law
 from scipy import stats
 
-from absynth.seeding import Streams, noise_like, stream, uniform_like
+from absynth.seeding import Streams, dropout_from, noise_like, stream, uniform_like
 
 F64 = torch.float64
 
@@ -95,3 +95,17 @@ def test_one_stream_a_row_is_demanded():
     with pytest.raises(ValueError, match="expected 3, got 2"):
         noise_like(torch.empty(3, 1), Streams(0, range(2)))
     assert len(Streams(0, range(2))) == 2
+
+
+def test_dropout_follows_from_the_step_and_leaves_the_global_generator_alone():
+    before = torch.get_rng_state()
+    dropout, x = torch.nn.Dropout(0.5), torch.ones(200)
+    masks = []
+    for seed in (1, 1, 2):
+        rng = stream(seed)
+        with dropout_from(rng):
+            masks.append(dropout(x))
+        assert torch.equal(torch.randn(3, generator=rng), torch.randn(3, generator=stream(seed)))
+    assert torch.equal(masks[0], masks[1])
+    assert not torch.equal(masks[0], masks[2])
+    assert torch.equal(before, torch.get_rng_state())

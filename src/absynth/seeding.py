@@ -8,11 +8,13 @@ and processes of one job draw different noise.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import numpy as np
 import torch
 from torch import Generator, Tensor
 
+DROPOUT = int.from_bytes(b"dropout", "big")  # tells a network's own randomness from the noise of chains
 ROWS = 2  # tells the rows of a sample from the steps of a run: SeedSequence takes trailing zeros for nothing at all
 
 
@@ -34,6 +36,18 @@ def stream(seed: int, rank: int = 0, step: int = 0, *purpose: int, device: torch
     rng = Generator(device=device)
     rng.manual_seed(int(words[0] >> np.uint64(1)))
     return rng
+
+
+@contextmanager
+def dropout_from(rng: torch.Generator) -> Iterator[None]:
+    """The global generator, the only one that dropout can draw from, follows from a step's own; then it is put back."""
+    own = torch.cuda.default_generators[rng.device.index or 0] if rng.device.type == "cuda" else torch.default_generator
+    before = own.get_state()
+    own.manual_seed(rng.initial_seed() ^ DROPOUT)
+    try:
+        yield
+    finally:
+        own.set_state(before)
 
 
 class Streams:

@@ -26,7 +26,7 @@ from absynth.guard import Guard, Remedies, Trouble, stability
 from absynth.logs import Journal, MetricsFile, Watcher
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import engine
-from absynth.seeding import stream
+from absynth.seeding import dropout_from, stream
 from absynth.types import Batch
 
 STABILITY_STREAM = 1  # tells the guard's own randomness from the algorithm's, so that looking changes nothing
@@ -161,7 +161,8 @@ class Training:
         for shard in range(rank, recipe.shards, world):
             rng = stream(recipe.seed, shard, self.step, *retry, device=self.device)
             part = Batch(*(None if t is None else t[shard :: recipe.shards].to(self.device) for t in batch))  # type: ignore[arg-type]
-            losses = self.algorithm.losses(part, rng=rng)
+            with dropout_from(rng):
+                losses = self.algorithm.losses(part, rng=rng)
             backward(losses, self.players, world / recipe.shards)
             for name in totals:
                 totals[name] += losses[name].detach() * (world / recipe.shards)
