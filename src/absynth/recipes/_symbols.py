@@ -45,6 +45,9 @@ class SymbolRecipe(Recipe):
     symbol_scale: float = 1.0
     """Factor on the first weights of F's last layer: with a larger one every symbol is some z's from the beginning, and
     fewer are lost to their neighbours."""
+    input_scale: float = 1.0
+    """Factor on the first weights of F. As initialized F is nearly linear in z, so a symbol whose direction lies within
+    the hull of the others' is chosen nowhere, and lost; with larger weights F bends and every symbol has a place."""
     prior_steps: int = 40
     """K_0, Langevin steps on the prior."""
     prior_step_size: float = 0.4
@@ -72,6 +75,7 @@ class SymbolRecipe(Recipe):
         net = mlp([self.latent, self.nef, self.nef, symbols], self.ebm_activation)
         with torch.no_grad():
             net.get_parameter(f"{len(net) - 1}.weight").mul_(self.symbol_scale)
+            net.get_parameter("0.weight").mul_(self.input_scale)
         first = Persistent(self.bank, reference, self.restart, rng=stream(self.seed, 0, 0, BANK)) if self.bank else None
         return InformationBottleneck(
             EBM(SymbolF(net), reference),

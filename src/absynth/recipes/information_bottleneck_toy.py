@@ -3,7 +3,9 @@
 Nothing is labelled. With the information term each symbol becomes one Gaussian (log 8 = 2.08 nats at most); without it
 the symbols mean nothing (``--information_weight 0``). The authors train 25,000 updates of batch 500 with chains of 100.
 
-Two things hold the learning. A short run from N(0, I) must have time to leave it: K δ²/2 well above 1, else it stays
+Every symbol must be some z's from the beginning, for one that is chosen nowhere gets no gradient: F begins bent and
+steep (``input_scale``, ``symbol_scale``); as usually initialized it ends with four to six of the eight. Two more things
+hold the learning. A short run from N(0, I) must have time to leave it: K δ²/2 well above 1, else it stays
 behind the inference model, which climbs f, and f grows without end. And a floor under q's variance keeps the modes in z
 from sharpening until δ²λ is too large.
 """
@@ -33,8 +35,10 @@ TRUTH = EightGaussians(radius=2.0, std=0.2)
 class InformationBottleneckToy(SymbolRecipe):
     """Symbols discovered among eight Gaussians by an information bottleneck."""
 
-    steps: int = 1000
+    steps: int = 300
     batch: int = 200
+    guard_gap: float = 50.0
+    """A gap below this is never trouble: with the information term F is steep by intention."""
     symbols: int = 8
     """C, how many symbols there are."""
     information_weight: float = 15.0
@@ -44,9 +48,11 @@ class InformationBottleneckToy(SymbolRecipe):
     std: float = 0.2
     """σ of p(x|z)."""
     least_log_variance: float = -2.0
+    input_scale: float = 8.0
+    symbol_scale: float = 20.0
     prior_steps: int = 60
-    prior_lr: float = 2e-4
-    prior_decay: float = 1e-3
+    prior_lr: float = 4e-4
+    sample_rounds: int = 3
 
     def algorithm(self) -> InformationBottleneck:
         generator = GaussianGenerator(mlp([self.latent, self.width, self.width, 2], "silu"), self.std)
