@@ -21,6 +21,8 @@ class InformationBottleneckDialogue(TextSymbols):
     """Categories of utterances discovered by an information bottleneck, in DailyDialog or your own text."""
 
     steps: int = 500
+    guard_gap: float = 200.0
+    """A gap below this is never trouble: with the information term F is steep by intention."""
     checkpoint_every: int = 200
     information_weight: float = 50.0
     symbol_scale: float = 20.0
