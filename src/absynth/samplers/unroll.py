@@ -90,7 +90,7 @@ def unroll(
     drift = 0.5 * sampler.step_size**2
     noise_scale = sampler.step_size if sampler.noise_scale is None else sampler.noise_scale
     for epsilon in noise:
-        x = x + drift * _Score.apply(x, log_density, *parameters)  # type: ignore[operator]
+        x = torch.add(x, _Score.apply(x, log_density, *parameters), alpha=drift)  # type: ignore[arg-type]
         if noise_scale > 0:
             x = x.add(epsilon, alpha=noise_scale)
     return x
