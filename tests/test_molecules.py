@@ -13,7 +13,7 @@ from laws import mean_is
 from torch import Tensor, nn
 
 from absynth import cli
-from absynth.algorithms.latent_belief import LatentBelief
+from absynth.algorithms.amortized_latent_prior import AmortizedLatentPrior
 from absynth.data.molecules import PATTERNS, smiles_file, zinc
 from absynth.data.vocabulary import Vocabulary, most_frequent
 from absynth.density import EBM
@@ -169,13 +169,13 @@ def test_a_long_context_repeats_its_rows_and_none_mixes_them():
 SHORT = Langevin(5, 0.3)
 
 
-def belief(generator: nn.Module, latent: int, sampler: Langevin = SHORT) -> LatentBelief:
+def amortized(generator: nn.Module, latent: int, sampler: Langevin = SHORT) -> AmortizedLatentPrior:
     class Flat(nn.Module):
         def forward(self, z: Tensor, c: Tensor | None = None) -> Tensor:
             return 0 * z.sum(1)
 
     inference = GaussianGenerator(nn.Identity(), 1.0)
-    return LatentBelief(
+    return AmortizedLatentPrior(
         EBM(Flat(), StandardNormal(latent)), generator, inference,  # type: ignore[arg-type]
         prior_sampler=sampler, posterior_sampler=sampler,
     )  # fmt: skip
@@ -184,7 +184,7 @@ def belief(generator: nn.Module, latent: int, sampler: Langevin = SHORT) -> Late
 def test_a_temperature_takes_the_law_of_a_token_to_its_power():
     torch.manual_seed(0)
     generator = RecurrentGenerator(6, latent=2, embedding=3, hidden=4, length=1)
-    model = belief(generator, 2)
+    model = amortized(generator, 2)
     z = torch.ones(20_000, 2)
     law = generator(z[:1])
     log_p = torch.stack([law.log_prob(torch.tensor([[token]])) for token in range(1, 6)], 1)[0].detach().double()
@@ -216,7 +216,7 @@ def test_guidance_draws_from_the_posterior_of_an_exact_head():
     with torch.no_grad():
         net.weight.copy_(torch.tensor([[2.0, 0.0]]))
         net.bias.zero_()
-    model = belief(GaussianGenerator(nn.Identity(), 1.0), 2, Langevin(250, 0.1))
+    model = amortized(GaussianGenerator(nn.Identity(), 1.0), 2, Langevin(250, 0.1))
     z = guided(model, Head(net, 0.0, 1.0, 1.0), 4.0, 4000, std=1.0, rng=stream(6)).double()
     mean_is(z[:, :1], torch.tensor([1.6], dtype=torch.float64))
     assert z[:, 0].var().item() == pytest.approx(1 / (5 * (1 - 0.01 * 5 / 4)), rel=0.1)
@@ -252,11 +252,11 @@ def test_batches_follow_from_their_number_and_are_alike_in_length(file: Path):
 
 
 def test_what_stands_for_the_posterior_has_the_weight_of_the_likelihood():
-    model = belief(GaussianGenerator(nn.Identity(), 1.0), 2)
+    model = amortized(GaussianGenerator(nn.Identity(), 1.0), 2)
 
     x = noise_like(torch.empty(6, 2), stream(7))
     plain = model.losses(Batch(x), rng=stream(8))
-    model.weight = 3.0
+    model.likelihood_weight = 3.0
     weighted = model.losses(Batch(x), rng=stream(8))
     torch.testing.assert_close(weighted["inference"] - plain["inference"], 2 * plain["generator"])
     assert isinstance(model.inference(x), Normal)

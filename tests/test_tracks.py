@@ -333,7 +333,7 @@ class ExactInference(nn.Module):
 
 
 class ExactBelief(LatentBelief):
-    def sample_prior(self, n: int, c: Tensor | None = None, *, rng) -> Tensor:
+    def synthesize_prior(self, x: Tensor, c: Tensor | None = None, *, rng) -> Tensor:
         assert c is not None
         f = self.prior.f
         assert isinstance(f, Tilt)

@@ -15,12 +15,13 @@ symbol-vector coupling (Pang and Wu 2021) is built on.
 
 from __future__ import annotations
 
+import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from absynth.algorithms.latent_prior import LatentPrior
 from absynth.density import EBM
-from absynth.distributions import GaussianInference, Normal, observed_log_prob
+from absynth.distributions import Normal, observed_log_prob
 from absynth.networks.flow import CouplingFlow
 from absynth.samplers import Start
 from absynth.types import Batch, Conditional, Rng, Sampler
@@ -41,6 +42,8 @@ class AmortizedLatentPrior(LatentPrior):
         revision: a few steps on p_α from the flow's draws before the prior learns from them, so that it need not wait
             for an actor that lags: None is the paper's, adversarial. The flow's own loss is the same.
         prior_start: where the prior's chains begin while it learns, instead of p_0: persistent chains.
+        likelihood_weight: of log p_β(x|z) in the inference model's loss. 1 is the bound itself; more keeps a recurrent
+            generator from doing without z: q_φ then stands for the posterior of the likelihood to this power.
         sample_rounds: times the prior's sampler runs on a fresh chain.
         free_nats: a coordinate of z whose KL(q_φ ‖ p_0) is below this on average over the batch is not pulled towards
             p_0 (the authors of symbol-vector coupling keep 1 nat for text); 0 is the bound itself.
@@ -50,13 +53,14 @@ class AmortizedLatentPrior(LatentPrior):
         self,
         prior: EBM,
         generator: Conditional,
-        inference: GaussianInference,
+        inference: Conditional,
         flow: CouplingFlow | None = None,
         *,
         prior_sampler: Sampler,
         posterior_sampler: Sampler,
         revision: Sampler | None = None,
         prior_start: Start | None = None,
+        likelihood_weight: float = 1.0,
         sample_rounds: int = 1,
         free_nats: float = 0.0,
     ) -> None:
@@ -67,6 +71,7 @@ class AmortizedLatentPrior(LatentPrior):
             posterior_sampler=posterior_sampler,
             prior_start=prior_start,
             inference=inference,
+            likelihood_weight=likelihood_weight,
             sample_rounds=sample_rounds,
         )
         self.flow = flow
@@ -81,7 +86,12 @@ class AmortizedLatentPrior(LatentPrior):
         self, x: Tensor, c: Tensor | None = None, mask: Tensor | None = None, *, rng: Rng, index: Tensor | None = None
     ) -> Tensor:
         """z⁺ ``[b, d]`` of q_φ(z|x) in one pass. A ``mask`` changes nothing: q_φ sees x as it is given."""
-        return self.posterior_start.draw(x, rng=rng, index=index)[0]
+        with torch.no_grad():
+            return self.posterior(x, c).sample(rng)
+
+    def posterior(self, x: Tensor, c: Tensor | None = None) -> Normal:
+        """q_φ(z|x), which hears the condition too unless an algorithm says otherwise."""
+        return self.get_submodule("inference")(x, c)
 
     def divergence(self, q: Normal) -> Float[Tensor, ""]:
         """KL(q_φ ‖ p_0), the batch's mean; coordinates within their free nats stand at ``free_nats``."""
@@ -95,12 +105,13 @@ class AmortizedLatentPrior(LatentPrior):
         """The losses of eq. (65), with q_φ(z|x) and the draw z⁺ of it that they were computed at."""
         x, c = batch.x, batch.c
         prior = self.prior(c)
-        q: Normal = self.get_submodule("inference")(x)
+        q = self.posterior(x, c)
         z_pos = q.sample(rng)  # with its graph
         error = -observed_log_prob(self.generator(z_pos, c), x, batch.mask).mean()
         losses = {
             "generator": error,
-            "inference": error + self.divergence(q) - prior.f(z_pos).mean(),  # E[log q − log p(x, z)] − log Z
+            # E[log q − log p(x, z)] − log Z
+            "inference": self.likelihood_weight * error + self.divergence(q) - prior.f(z_pos).mean(),
         }
         if self.flow is not None:
             z_neg, log_q = self.flow.draw(len(x), rng)

@@ -14,55 +14,12 @@ know for which c each was run), and no weights between the terms but those of th
 
 from __future__ import annotations
 
-from jaxtyping import Float
-from torch import Tensor
-
-from absynth.algorithms.latent_prior import LatentPrior
-from absynth.density import EBM
-from absynth.distributions import Normal
-from absynth.types import Batch, Conditional, Rng, Sampler
+from absynth.algorithms.amortized_latent_prior import AmortizedLatentPrior
 
 
-class LatentBelief(LatentPrior):
+class LatentBelief(AmortizedLatentPrior):
     """Players: ``prior`` (an EBM on z given c), ``generator`` (p_β(x|z, c)), ``inference`` (q_φ(z|x, c)).
 
-    Without a condition it is the latent EBM prior with its posterior chain amortized (Pang et al. 2020, section 2.6).
-
-    Args:
-        prior: p_α(z|c); its reference p_0 is N(0, I).
-        generator: p_β(x|z, c).
-        inference: q_φ(z|x, c).
-        prior_sampler: K_0 steps on p_α(z|c), from p_0.
-        posterior_sampler: K_1 steps on p_θ(z|x, c): what a task runs that asks for the posterior itself. Learning draws
-            from q_φ.
-        weight: of log p_β(x|z, c) in the inference model's loss. 1 is (1); more keeps a recurrent generator from doing
-            without z, which it could: q_φ then stands for the posterior of the likelihood to this power.
+    (1) is the amortized prior's bound with a condition, and its arguments are the same. The prior's chain begins at
+    p_0; there is no flow.
     """
-
-    def __init__(
-        self,
-        prior: EBM,
-        generator: Conditional,
-        inference: Conditional,
-        *,
-        prior_sampler: Sampler,
-        posterior_sampler: Sampler,
-        weight: float = 1.0,
-    ) -> None:
-        super().__init__(prior, generator, prior_sampler=prior_sampler, posterior_sampler=posterior_sampler)
-        self.inference = inference
-        self.weight = weight
-
-    def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        x, c = batch.x, batch.c
-        f = self.prior(c).f
-        q = self.inference(x, c)
-        assert isinstance(q, Normal)
-        z = q.sample(rng)  # z⁺ ~ q_φ(z|x, c), with its graph
-        z_neg = self.sample_prior(len(x), c, rng=rng)  # z⁻ ~ p̃_α(z|c)
-        error = -self.generator(z, c).log_prob(x).mean()
-        return {
-            "prior": f(z_neg).mean() - f(z.detach()).mean(),  # −∇_α of (1)
-            "generator": error,  # −∇_β of (1)
-            "inference": self.weight * error + (q.kl_standard() - f(z)).mean(),  # −∇_φ of (1), without log Z
-        }

@@ -96,7 +96,7 @@ class SymbolVector(AmortizedLatentPrior):
 
     def classify(self, x: Tensor) -> Float[Tensor, "b C"]:
         """log p_α(y|z) of every symbol, at the mean of q_φ(z|x)."""
-        return self.symbol_scores(self.get_submodule("inference")(x).mean).log_softmax(1)
+        return self.symbol_scores(self.posterior(x).mean).log_softmax(1)
 
     def symbol_loss(self, q: Normal, z: Tensor, y: Tensor | None) -> Float[Tensor, ""]:
         """What prior and inference model descend besides: −λ log p_α(y|z), the mean of the labelled examples."""
@@ -113,3 +113,7 @@ class SymbolVector(AmortizedLatentPrior):
     def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
         """p_β(x|z). The symbol c was heard when z was drawn, and the generator does not hear it again."""
         return self.generator(z)
+
+    def posterior(self, x: Tensor, c: Tensor | None = None) -> Normal:
+        """q_φ(z|x), which is not told the symbol."""
+        return super().posterior(x)

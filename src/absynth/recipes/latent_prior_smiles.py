@@ -18,7 +18,7 @@ import torch
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 
-from absynth.algorithms.latent_belief import LatentBelief
+from absynth.algorithms.amortized_latent_prior import AmortizedLatentPrior
 from absynth.data import molecules
 from absynth.data.molecules import PATTERNS, Tokens
 from absynth.data.order import minibatches
@@ -88,10 +88,10 @@ class LatentPriorSMILES(SequenceRecipe):
     def pattern(self) -> tuple[str, str]:
         return PATTERNS[self.tokens], ""
 
-    def algorithm(self) -> LatentBelief:
+    def algorithm(self) -> AmortizedLatentPrior:
         size = len(self.words())
         encoder = RecurrentEncoder(size, embedding=self.embedding, hidden=self.encoder, out=2 * self.latent)
-        return LatentBelief(
+        return AmortizedLatentPrior(
             EBM(mlp_f(self.latent, self.nef, self.ebm_activation), StandardNormal(self.latent)),
             RecurrentGenerator(
                 size, latent=self.latent, embedding=self.embedding, hidden=self.hidden, length=self.length
@@ -99,7 +99,7 @@ class LatentPriorSMILES(SequenceRecipe):
             GaussianInference(encoder),
             prior_sampler=Langevin(self.prior_steps, self.prior_step_size),
             posterior_sampler=Langevin(self.posterior_steps, self.posterior_step_size),
-            weight=self.weight,
+            likelihood_weight=self.weight,
         )
 
     def optimizers(self, algorithm: nn.Module) -> dict[str, Optimizer]:
@@ -139,7 +139,7 @@ class LatentPriorSMILES(SequenceRecipe):
         )  # fmt: skip
 
 
-def write(model: LatentBelief, z: Tensor, temperature: float, *, rng: Rng) -> Tensor:
+def write(model: AmortizedLatentPrior, z: Tensor, temperature: float, *, rng: Rng) -> Tensor:
     """A molecule for each z, as rows of tokens: drawn token by token from p(x_t | …, z) to the power of 1/T.
 
     Args:

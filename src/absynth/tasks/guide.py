@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from absynth import pictures
 from absynth.algorithms import LatentPrior
-from absynth.algorithms.latent_belief import LatentBelief
+from absynth.algorithms.amortized_latent_prior import AmortizedLatentPrior
 from absynth.density import observe
 from absynth.distributions import Normal
 from absynth.errors import InputError
@@ -89,7 +89,9 @@ def fit_head(z: Float[Tensor, "n d"], y: Float[Tensor, "n"], *, seed: int, updat
     return Head(net, mean, scale, max(missed, 1e-3 * scale))
 
 
-def learn_head(model: LatentBelief, recipe: LatentPriorSMILES, name: str, *, seed: int, device: torch.device) -> Head:
+def learn_head(
+    model: AmortizedLatentPrior, recipe: LatentPriorSMILES, name: str, *, seed: int, device: torch.device
+) -> Head:
     """A head for one property, on posterior draws of the training molecules."""
     smiles = [s for s in recipe.lines("train").lines[:FITTED] if parsed(s) is not None]
     words = recipe.words()
@@ -97,7 +99,7 @@ def learn_head(model: LatentBelief, recipe: LatentPriorSMILES, name: str, *, see
     y = torch.from_numpy(measured(smiles, name)).float().to(device)
     x = words.rows(smiles, recipe.length).to(device)
     with torch.no_grad():
-        parts = [model.inference(p).sample(stream(seed, 0, i, 18, device=device)) for i, p in enumerate(x.split(500))]
+        parts = [model.posterior(p).sample(stream(seed, 0, i, 18, device=device)) for i, p in enumerate(x.split(500))]
     return fit_head(torch.cat(parts), y, seed=seed)
 
 
@@ -144,7 +146,7 @@ def command(
     """
     opened = open_run(run, device)
     model, recipe = opened.latent(), opened.recipe
-    if not isinstance(recipe, LatentPriorSMILES) or not isinstance(model, LatentBelief):
+    if not isinstance(recipe, LatentPriorSMILES) or not isinstance(model, AmortizedLatentPrior):
         raise InputError(f"this task needs a model of molecules, {run} is {recipe.name()}: train latent_prior_smiles")
     head = learn_head(model, recipe, property, seed=seed, device=opened.device)
     rng = stream(seed, 0, 1, 19, device=opened.device)
