@@ -10,13 +10,12 @@ from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
-from absynth import pictures
 from absynth.density import restrict
 from absynth.errors import InputError
 from absynth.report import TaskResult
 from absynth.tasks.levels import Fill
-from absynth.tasks.observed import completions, nearest, psnr
-from absynth.tasks.opened import Opened, open_run, result
+from absynth.tasks.observed import asked, completions, nearest, told
+from absynth.tasks.opened import Opened, result
 
 
 def box_hole(box: list[int], height: int, width: int) -> Bool[Tensor, "1 h w"]:
@@ -108,12 +107,7 @@ def command(
     """
     if box and mask:
         raise InputError(f"the hole is given by --box or by --mask, got both {box} and {mask}: leave one out")
-    if samples < 1 or n < 1 or batch < 1:
-        raise InputError(f"expected at least 1 picture, fill and chain at once, got {n}, {samples} and {batch}")
-    opened = open_run(run, device)
-    opened.chain()
-    data = opened.pictures(images)
-    x = data.batch(torch.arange(min(n, len(data))))
+    opened, data, x = asked(run, images, n, samples, batch, device)
     height, width = x.shape[2:]
     if mask:
         hole = painted_hole(Path(mask), height, width)
@@ -121,12 +115,7 @@ def command(
         hole = box_hole(box or [width // 4, height // 4, width // 2, height // 2], height, width)
     draws = inpaint(opened, x, hole, samples, steps=steps, seed=seed, batch=batch).clamp(-1, 1)
     others = beside(x, hole, opened.images("train").all())
-    spread = draws.std(0, correction=0)
     folder = opened.folder("inpaint")
-    rows = {"picture": x[:10], "seen": torch.where(hole, 0.0, x)[:10]}
-    rows |= {f"fill {s + 1}": draw[:10] for s, draw in enumerate(draws[:6])}
-    rows |= {"spread": 2 * spread[:10] - 1}
-    pictures.rows_with_labels(rows, folder / "inpainting.png")
     text = (
         f"{len(x)} pictures of {data.name} that were not trained on, {int(hole.sum())} of {hole.numel()} pixels "
         f"missing, {samples} fills of each. PSNR inside the hole, in dB (peak 2, squared errors averaged over all "
@@ -135,13 +124,9 @@ def command(
         "the nearest training picture is nearest in the pixels outside the hole."
     )
     found = result("inpaint", "Inpainting", seed, text)
-    found.pictures.append({"file": "inpainting.png", "caption": "Pictures, what was seen of them, fills, spread"})
-    found.figures |= {
-        "PSNR in the hole": psnr(draws, x.expand_as(draws), hole),
-        "PSNR of the fills' mean": psnr(draws.mean(0), x, hole),
-        "spread": float(spread[hole.expand_as(spread)].mean()),
-    }
-    for name in ("PSNR in the hole", "PSNR of the fills' mean"):
-        found.baselines[name] = {other: psnr(filled, x, hole) for other, filled in others.items()}
+    told(
+        found, folder / "inpainting.png", x, torch.where(hole, 0.0, x), draws, others, word="fill",
+        figure="PSNR in the hole", where=hole,
+    )  # fmt: skip
     found.save(folder)
     return found

@@ -16,17 +16,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from absynth import pictures
+from absynth.data.images import Images
 from absynth.density import observe
 from absynth.distributions import Normal
 from absynth.errors import InputError
+from absynth.report import TaskResult
 from absynth.tasks import levels
 from absynth.tasks.levels import Fill
-from absynth.tasks.opened import Chain, Opened, row_streams
+from absynth.tasks.opened import Chain, Opened, open_run, row_streams
 from absynth.types import LogDensity, Rng
 
 PEAK = 2.0
@@ -113,6 +117,65 @@ def completions(
                 parts.append(complete(chain, part, first, rng=rng).cpu())
         draws.append(torch.cat(parts))
     return torch.stack(draws)
+
+
+def asked(
+    run: Path, images: str, n: int, samples: int, batch: int, device: str
+) -> tuple[Opened, Images, Float[Tensor, "n c h w"]]:
+    """What a task that completes pictures works on: the run, the pictures' data set, and the first n of them.
+
+    Raises:
+        InputError: a number below 1, or a model without a density to complete pictures by.
+    """
+    if samples < 1 or n < 1 or batch < 1:
+        raise InputError(f"expected at least 1 picture, draw and chain at once, got {n}, {samples} and {batch}")
+    opened = open_run(run, device)
+    opened.chain()
+    data = opened.pictures(images)
+    return opened, data, data.batch(torch.arange(min(n, len(data))))
+
+
+def told(
+    found: TaskResult,
+    file: Path,
+    x: Float[Tensor, "n c h w"],
+    seen: Float[Tensor, "n c h w"],
+    draws: Float[Tensor, "samples n c h w"],
+    others: dict[str, Float[Tensor, "n c h w"]],
+    *,
+    word: str,
+    figure: str,
+    where: Bool[Tensor, "1 h w"] | None = None,
+    shown: dict[str, Tensor] | None = None,
+) -> None:
+    """The picture and the figures of completed pictures.
+
+    Args:
+        found: takes them.
+        file: of the picture.
+        x: the pictures.
+        seen: what was seen of them.
+        draws: each completed.
+        others: completed in simple ways, the baselines.
+        word: what a draw is called.
+        figure: what the error of a draw is called.
+        where: the entries that were completed; None: all.
+        shown: further rows of the picture.
+    """
+    spread = draws.std(0, correction=0)
+    rows = {"picture": x, "seen": seen}
+    rows |= {f"{word} {s + 1}": draw for s, draw in enumerate(draws[:6])}
+    rows |= {**(shown or {}), "spread": 2 * spread - 1}
+    pictures.rows_with_labels({name: row[:10] for name, row in rows.items()}, file)
+    found.pictures.append({"file": file.name, "caption": f"Pictures, what was seen of them, {word}s, spread"})
+    mean = f"PSNR of the {word}s' mean"
+    found.figures |= {
+        figure: psnr(draws, x.expand_as(draws), where),
+        mean: psnr(draws.mean(0), x, where),
+        "spread": float((spread if where is None else spread[where.expand_as(spread)]).mean()),
+    }
+    for name in (figure, mean):
+        found.baselines[name] = {other: psnr(v, x, where) for other, v in others.items()}
 
 
 def psnr(a: Tensor, b: Tensor, where: Bool[Tensor, "..."] | None = None) -> float:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from absynth import pictures
 from absynth.errors import InputError
 from absynth.report import TaskResult
 from absynth.tasks.levels import Fill
-from absynth.tasks.observed import completions, nearest, psnr
-from absynth.tasks.opened import Opened, open_run, result
+from absynth.tasks.observed import asked, completions, nearest, told
+from absynth.tasks.opened import Opened, result
 
 
 def coarse(x: Float[Tensor, "b c h w"], factor: int) -> Float[Tensor, "b c hc wc"]:
@@ -72,12 +70,7 @@ def command(
         batch: chains that run at once (memory only; the draws stay the same).
         device: auto, cpu, cuda.
     """
-    if samples < 1 or n < 1 or batch < 1:
-        raise InputError(f"expected at least 1 picture, draw and chain at once, got {n}, {samples} and {batch}")
-    opened = open_run(run, device)
-    opened.chain()
-    data = opened.pictures(images)
-    x = data.batch(torch.arange(min(n, len(data))))
+    opened, data, x = asked(run, images, n, samples, batch, device)
     height, width = x.shape[2:]
     if factor < 2 or height % factor or width % factor:
         raise InputError(f"--factor must be 2 or more and divide the sides {height}x{width}, got {factor}")
@@ -87,11 +80,6 @@ def command(
     similar = nearest(x, train, lambda v: coarse(v, factor))
     smooth = nn.functional.interpolate(y, size=(height, width), mode="bicubic").clamp(-1, 1)
     folder = opened.folder("super_resolve")
-    rows = {"picture": x[:10], "seen": blocks(y, factor)[:10]}
-    rows |= {f"draw {s + 1}": draw[:10] for s, draw in enumerate(draws[:6])}
-    spread = draws.std(0, correction=0)
-    rows |= {"bicubic": smooth[:10], "spread": 2 * spread[:10] - 1}
-    pictures.rows_with_labels(rows, folder / "super_resolution.png")
     text = (
         f"{len(x)} pictures of {data.name} that were not trained on, known as means of {factor}×{factor} blocks, "
         f"{samples} draws of each. PSNR in dB (peak 2, squared errors averaged over all pictures, higher is better): "
@@ -99,14 +87,10 @@ def command(
         "picture is nearest in the means of the blocks."
     )
     found = result("super_resolve", "Super-resolution", seed, text)
-    found.pictures.append({"file": "super_resolution.png", "caption": "Pictures, what was seen of them, draws, spread"})
-    found.figures |= {
-        "PSNR": psnr(draws, x.expand_as(draws)),
-        "PSNR of the draws' mean": psnr(draws.mean(0), x),
-        "spread": float(spread.mean()),
-    }
     others = {"bicubic": smooth, "repeated means": blocks(y, factor), "nearest training picture": similar}
-    for name in ("PSNR", "PSNR of the draws' mean"):
-        found.baselines[name] = {other: psnr(v, x) for other, v in others.items()}
+    told(
+        found, folder / "super_resolution.png", x, blocks(y, factor), draws, others, word="draw", figure="PSNR",
+        shown={"bicubic": smooth},
+    )  # fmt: skip
     found.save(folder)
     return found
