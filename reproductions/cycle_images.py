@@ -1,4 +1,4 @@
-"""Digits to their negatives and back, unpaired: ``python reproductions/cycle_images.py --seeds 0 1``.
+"""Digits to their negatives and back, unpaired: ``python reproductions/cycle_images.py --seeds 0 1 2``.
 
 A classifier trained on the training split of MNIST reads translated test pictures, brought back from the negative where
 need be: does translation keep what the picture is of? Translators alone, without revision.
@@ -25,7 +25,7 @@ TO_Y, TO_X = "share of labels kept, to the negative", "share of labels kept, fro
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--runs", type=Path, default=Path("runs/reproductions"))
     parser.add_argument("--cache", type=Path, default=Path("runs/features"))
     parser.add_argument("--docs", type=Path, default=Path("docs"))

@@ -290,3 +290,16 @@ def test_a_translator_keeps_the_layout():
     rows, columns = reach[0, 0].nonzero(as_tuple=True)
     assert 2 < (rows - 14).abs().max() <= 12
     assert (columns - 14).abs().max() <= 12
+
+
+def test_a_translator_at_the_end_of_the_range_can_still_come_back():
+    """Pictures that are nothing but background are left by the gradient that entered them, however far out."""
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = Translator(1, 1, 4)
+    x = noise_like(torch.empty(2, 1, 8, 8), stream(1))
+    assert net.last.bias is not None
+    with torch.no_grad():
+        net.last.bias.fill_(-20.0)
+    (slope,) = torch.autograd.grad((net(x) + 1).square().mean(), net.last.bias)
+    assert slope < -30  # 2 (−20 + 1), to the rest of the network; behind a tanh it would be 0

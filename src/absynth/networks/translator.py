@@ -8,10 +8,14 @@ from torch import Tensor, nn
 
 
 class Translator(nn.Module):
-    """``[b, source, s, s] -> [b, channels, s, s]`` in [-1, 1], for pictures of any even side (a small U-Net).
+    """``[b, source, s, s] -> [b, channels, s, s]``, for pictures of any even side (a small U-Net).
 
     One level down, a residual block there, and up again with a skip: an output pixel sees a few pixels around it, so
     that what translation keeps by default is the layout. It begins as an unknown map, not as the identity.
+
+    No bound on the output: the constant that costs cycle consistency least is the background of every picture, early
+    translators run to it, and where it is the bound of a tanh no gradient brings them back. Of digits and negatives,
+    one seed of two was lost there. Values past [-1, 1] are for whoever shows the picture to clip.
 
     Args:
         source: channels of the domain that it translates from.
@@ -37,7 +41,7 @@ class Translator(nn.Module):
         fine = self.act(self.first(x))
         coarse = self.act(self.down(fine))
         coarse = self.act(coarse + self.block(coarse))
-        return self.last(torch.cat([fine, self.act(self.up(coarse))], 1)).tanh()
+        return self.last(torch.cat([fine, self.act(self.up(coarse))], 1))
 
 
 class FramePredictor(nn.Module):
