@@ -168,16 +168,7 @@ def trace(log_density: LogDensity, x: Tensor) -> Trace:
         raise Refused("its value does not follow from its argument by functions that can be recorded")
     if result.shape != x.shape[:1]:
         raise Refused(f"it returns shape {list(result.shape)}")
-    return Trace(recorder.x, _needed(recorder.calls, result), result)
-
-
-def _needed(calls: list[Call], out: Ref) -> list[Call]:
-    wanted, kept = {out.index}, []
-    for call in reversed(calls):
-        if call.out.index in wanted:
-            kept.append(call)
-            wanted |= {a.index for a in flat((call.args, call.kwargs)) if isinstance(a, Ref)}
-    return kept[::-1]
+    return Trace(recorder.x, recorder.needed(result), result)
 
 
 class _Made(NamedTuple):
@@ -212,6 +203,8 @@ class _Recorder(TorchFunctionMode):
         self.x = Ref(0, stand_in.shape, stand_in.dtype)
         self.refs = {id(stand_in): self.x}
         self.calls: list[Call] = []
+        self.used: list[set[int]] = []
+        """The results that each call reads."""
         self.alive: list[Any] = [stand_in]  # an id must not be given out twice
         self.metas: dict[int, Tensor] = {}
         self.views: set[int] = set()
@@ -221,7 +214,8 @@ class _Recorder(TorchFunctionMode):
         tensors = [a for a in args if isinstance(a, Tensor)]
         if kwargs or any(isinstance(a, (tuple, list, dict)) for a in args):
             tensors = [a for a in flat((args, kwargs)) if isinstance(a, Tensor)]
-        if not any(id(t) in self.refs for t in tensors):
+        used = {self.refs[id(t)].index for t in tensors if id(t) in self.refs}
+        if not used:
             return self._constant(func, args, kwargs, tensors)
         if kwargs.get("out") is not None:
             raise Refused(f"{_name(func)} writes into a tensor that it is given")
@@ -242,12 +236,22 @@ class _Recorder(TorchFunctionMode):
         if torch.is_autocast_enabled(self.device.type):
             raise Refused("autocast is on")
         ref = Ref(len(self.calls) + 1, result.shape, result.dtype)
+        self.used.append(used)
         self.calls.append(Call(func, replaced(args, self._recorded), replaced(kwargs, self._recorded), ref))
         self.refs[id(result)] = ref
         self.alive.append(result)
         if is_view:
             self.views.add(ref.index)
         return result
+
+    def needed(self, out: Ref) -> list[Call]:
+        """The calls that lead to ``out``."""
+        wanted, kept = {out.index}, []
+        for call, used in zip(reversed(self.calls), reversed(self.used)):
+            if call.out.index in wanted:
+                kept.append(call)
+                wanted |= used
+        return kept[::-1]
 
     def _made(self, func: Callable, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
         """What the call would return; the form of a tensor is slow to find and so is remembered between records."""
@@ -277,9 +281,8 @@ class _Recorder(TorchFunctionMode):
 
     def _in_place(self, func: Callable, old: Tensor) -> Tensor:
         """An activation written over its argument is harmless if nothing else has seen that argument."""
-        seen = {a.index for call in self.calls for a in flat((call.args, call.kwargs)) if isinstance(a, Ref)}
         ref = self.refs.get(id(old), self.x)
-        if ref.index == 0 or ref.index in seen or ref.index in self.views:
+        if ref.index == 0 or any(ref.index in used for used in self.used) or ref.index in self.views:
             raise Refused(f"{_name(func)} changes a tensor in place")
         return old
 
