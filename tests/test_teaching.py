@@ -298,6 +298,6 @@ def test_recipes_name_every_number_that_their_algorithm_uses():
 
     recipe = replace(DualTeachingRing(), chain_steps=7, temperature=0.25, generator_teaching=4.0).tiny()
     model = recipe.algorithm()
-    assert model.generator_teaching == 4.0
+    assert model.weights["generator_teaching"] == 4.0
     assert model.sampler == Langevin(3, 0.1, 0.05)
     assert model.sampler.temperature == pytest.approx(0.25)

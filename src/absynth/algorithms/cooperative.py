@@ -44,8 +44,7 @@ class Cooperative(Teaching):
         sampler: Sampler,
         posterior_sampler: Sampler | None = None,
     ) -> None:
-        super().__init__(ebm, generator, latent, sampler=sampler)
-        self.posterior_sampler = posterior_sampler
+        super().__init__(ebm, generator, latent, sampler=sampler, posterior_sampler=posterior_sampler)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x, c = batch.x, batch.c

@@ -30,7 +30,6 @@ from torch import Tensor
 
 from absynth.algorithms.teaching import Teaching
 from absynth.density import EBM
-from absynth.errors import InputError
 from absynth.types import Batch, Conditional, Reference, Rng, Sampler
 
 
@@ -63,23 +62,13 @@ class DivergenceTriangle(Teaching):
         entropy: float = 1.0,
         sleep: float = 1.0,
     ) -> None:
-        super().__init__(ebm, generator, latent, sampler=sampler, inference=inference)
-        if min(energy, entropy, sleep) < 0:
-            raise InputError(
-                f"expected weights of at least 0, got energy {energy:g}, entropy {entropy:g} and sleep {sleep:g}: "
-                "1 each is the divergence triangle, 0 leaves a term out"
-            )
-        self.energy = energy
-        self.entropy = entropy
-        self.sleep = sleep
-
-    def extra_repr(self) -> str:
-        weights = f"energy={self.energy:g}, entropy={self.entropy:g}, sleep={self.sleep:g}"
-        return f"{super().extra_repr()}\n{weights}"
+        weights = {"energy": energy, "entropy": entropy, "sleep": sleep}
+        super().__init__(ebm, generator, latent, sampler=sampler, inference=inference, weights=weights)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x, c = batch.x, batch.c
         assert self.inference is not None
+        energy, entropy, sleep = (self.weights[name] for name in ("energy", "entropy", "sleep"))
         error, divergence, _ = self.bound(x, c, rng=rng)  # KL(Q‖P), up to the data's entropy
         z = self.latent.sample(len(x), rng)
         drafts = self.generator(z, c).mode  # with its graph: the generator climbs f through it
@@ -89,8 +78,8 @@ class DivergenceTriangle(Teaching):
         surprise = -self.inference(drafts, c).log_prob(z)  # −log q_φ(z|g(z))
         return {
             "ebm": f_drafts.mean() - f_data.mean(),  # −KL(P‖Π) + KL(Q‖Π)
-            "generator": (error - self.energy * log_pi + self.entropy * surprise).mean(),  # KL(Q‖P) + KL(P‖Π)
-            "inference": (error + divergence + self.sleep * surprise).mean(),  # KL(Q‖P) + KL(P‖Π)
+            "generator": (error - energy * log_pi + entropy * surprise).mean(),  # KL(Q‖P) + KL(P‖Π)
+            "inference": (error + divergence + sleep * surprise).mean(),  # KL(Q‖P) + KL(P‖Π)
         }
 
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:

@@ -23,7 +23,6 @@ from torch import Tensor
 
 from absynth.algorithms.teaching import Teaching
 from absynth.density import EBM
-from absynth.errors import InputError
 from absynth.types import Batch, Conditional, Reference, Rng, Sampler
 
 
@@ -56,23 +55,16 @@ class DualTeaching(Teaching):
         generator_teaching: float = 1.0,
         inference_teaching: float = 0.1,
     ) -> None:
-        super().__init__(ebm, generator, latent, sampler=sampler, inference=inference)
-        if min(generator_teaching, inference_teaching) < 0:
-            raise InputError(
-                f"expected weights of at least 0, got generator_teaching {generator_teaching:g} and "
-                f"inference_teaching {inference_teaching:g}: 0 leaves a teacher out"
-            )
-        self.posterior_sampler = posterior_sampler
-        self.generator_teaching = generator_teaching
-        self.inference_teaching = inference_teaching
-
-    def extra_repr(self) -> str:
-        weights = f"generator_teaching={self.generator_teaching:g}, inference_teaching={self.inference_teaching:g}"
-        return f"{super().extra_repr()}\n{weights}"
+        weights = {"generator_teaching": generator_teaching, "inference_teaching": inference_teaching}
+        super().__init__(
+            ebm, generator, latent, sampler=sampler, inference=inference, posterior_sampler=posterior_sampler,
+            weights=weights,
+        )  # fmt: skip
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x, c = batch.x, batch.c
         assert self.inference is not None
+        s, w = self.weights["generator_teaching"], self.weights["inference_teaching"]
         z, drafts = self.draft(len(x), c, rng=rng)
         x_revised = self.revise(drafts, c, rng=rng)  # x̃ = T^x x̂
         z_revised = self.sample_posterior(x, c, rng=rng)  # z̃ = T^z ẑ
@@ -83,6 +75,6 @@ class DualTeaching(Teaching):
         of_revised = self.inference(x_revised, c).log_prob(z).mean()
         return {
             "ebm": f(x_revised).mean() - f(x).mean(),  # KL(Q̃‖Π) − KL(P̃‖Π)
-            "generator": -from_data - self.generator_teaching * from_ebm,  # KL(Q̃‖P) + S·KL(P̃‖P)
-            "inference": -of_data - self.inference_teaching * of_revised,  # KL(Q̃‖Q) + w·KL(P̃‖Π)
+            "generator": -from_data - s * from_ebm,  # KL(Q̃‖P) + S·KL(P̃‖P)
+            "inference": -of_data - w * of_revised,  # KL(Q̃‖Q) + w·KL(P̃‖Π)
         }

@@ -10,6 +10,8 @@ Each method, a file of its own, says what the generator learns from the revised 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from absynth.algorithms.generator_model import GeneratorModel
@@ -43,6 +45,11 @@ class Teaching(GeneratorModel):
         latent: p_0(z).
         sampler: K steps on p_θ, from a draft.
         inference: q_φ(z|x, c).
+        posterior_sampler: steps on p_α(z|x, c), where a method infers z by a chain.
+        weights: of terms of the losses, by the names that a method gives them.
+
+    Raises:
+        InputError: a weight is negative.
     """
 
     def __init__(
@@ -53,13 +60,23 @@ class Teaching(GeneratorModel):
         *,
         sampler: Sampler,
         inference: Conditional | None = None,
+        posterior_sampler: Sampler | None = None,
+        weights: Mapping[str, float] | None = None,
     ) -> None:
-        super().__init__(generator, latent, inference)
+        super().__init__(generator, latent, inference, posterior_sampler=posterior_sampler)
         self.ebm = ebm
         self.sampler = sampler
+        self.weights = dict(weights or {})
+        if any(weight < 0 for weight in self.weights.values()):
+            raise InputError(f"expected weights of at least 0, got {self._said()}: 0 leaves a term out")
+
+    def _said(self) -> str:
+        return ", ".join(f"{name} {weight:g}" for name, weight in self.weights.items())
 
     def extra_repr(self) -> str:
-        return "\n".join(f"{name}={value}" for name, value in vars(self).items() if name.endswith("sampler"))
+        samplers = {"sampler": self.sampler, "posterior_sampler": self.posterior_sampler}
+        lines = [f"{name}={value}" for name, value in samplers.items() if value is not None]
+        return "\n".join([*lines, f"weights: {self._said()}"] if self.weights else lines)
 
     @property
     def origin(self) -> Drafts:
@@ -69,14 +86,6 @@ class Teaching(GeneratorModel):
     def revise(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """x̃ ``[b, *event]``: K steps on p_θ from x. The ebm learns from this chain."""
         return self.run_chain("ebm", "sampler", self.ebm(c).log_density, x, rng=rng)
-
-    def revise_latent(self, x: Tensor, z: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
-        """z̃ ``[b, *latent]``: the steps of ``posterior_sampler`` on p_α(z|x) from z."""
-        return self.run_chain("posterior", "posterior_sampler", self.log_joint(x, c), z, rng=rng)
-
-    def sample_posterior(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
-        """z̃ ``[b, *latent]`` ~ p_α(z|x): ``posterior_sampler`` from ``infer``."""
-        return self.revise_latent(x, self.infer(x, c, rng=rng), c, rng=rng)
 
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """n drafts, revised."""

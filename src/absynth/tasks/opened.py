@@ -11,13 +11,14 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
 
 from absynth import checkpoint
 from absynth.algorithms import Algorithm, LatentPrior
+from absynth.algorithms.generator_model import GeneratorModel
 from absynth.data import folder
 from absynth.data.images import Images, Split
 from absynth.density import Density
@@ -66,6 +67,20 @@ class Chain:
         return x
 
 
+@runtime_checkable
+class InfersLatent(Protocol):
+    """A model that infers z of an example and generates the example back: any generator with a posterior."""
+
+    @property
+    def generator(self) -> Any: ...
+
+    def sample_prior(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor: ...
+
+    def sample_posterior(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor: ...
+
+    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor: ...
+
+
 @dataclass(frozen=True)
 class Opened:
     """A trained run."""
@@ -80,6 +95,23 @@ class Opened:
         if not isinstance(self.model, LatentPrior):
             raise InputError(f"this task needs a model with a latent variable, {self.path} is {self.recipe.name()}")
         return self.model
+
+    def infers(self) -> InfersLatent:
+        """The model, where it infers z of an example, whatever law z has and whatever infers it."""
+        m = self.model
+        if not isinstance(m, InfersLatent):
+            raise InputError(f"this task needs a model with a latent variable, {self.path} is {self.recipe.name()}")
+        if isinstance(m, GeneratorModel):
+            if self.recipe.conditions(1) is not None:
+                raise InputError(
+                    f"this task needs a model without a condition, {self.path} is {self.recipe.name()}: use sample"
+                )
+            if m.inference is None and m.posterior_sampler is None:
+                raise InputError(
+                    f"this task infers z by a network or a chain, {self.path} is {self.recipe.name()} and learned with "
+                    "neither: train with --teaching full, or look at revise"
+                )
+        return m
 
     @property
     def is_latent(self) -> bool:

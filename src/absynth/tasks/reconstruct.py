@@ -1,4 +1,7 @@
-"""Reconstruction: infer z from an example by the posterior chain, generate the example back."""
+"""Reconstruction: infer z from an example, generate the example back.
+
+z is inferred as the model does it while it learns: by a chain on p(z|x), by an inference model, or by both in turn.
+"""
 
 from __future__ import annotations
 
@@ -8,23 +11,22 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor
 
-from absynth.algorithms import LatentPrior
 from absynth.errors import InputError
 from absynth.metrics.ranking import pca_reconstruction_error
 from absynth.report import TaskResult
 from absynth.seeding import stream
-from absynth.tasks.opened import Opened, in_chunks, open_run, result
+from absynth.tasks.opened import InfersLatent, Opened, in_chunks, open_run, result
 from absynth.tasks.short_run import reconstructed, short_run
 from absynth.types import Rng
 
 
-def reconstruct(model: LatentPrior, x: Shaped[Tensor, "n *event"], *, rng: Rng) -> Shaped[Tensor, "n *event"]:
+def reconstruct(model: InfersLatent, x: Shaped[Tensor, "n *event"], *, rng: Rng) -> Shaped[Tensor, "n *event"]:
     """The generator's mode at one draw of the posterior, for each x."""
     return model.decode(model.sample_posterior(x, rng=rng))
 
 
 def reconstruction_error(
-    model: LatentPrior, x: Float[Tensor, "n *event"], *, seed: int, batch: int, device: torch.device
+    model: InfersLatent, x: Float[Tensor, "n *event"], *, seed: int, batch: int, device: torch.device
 ) -> float:
     """Mean squared error of reconstructions, a pixel, on the [-1, 1] scale (Pang et al. 2020, Table 1)."""
     total = 0.0
@@ -36,7 +38,7 @@ def reconstruction_error(
 
 @torch.no_grad()
 def reconstruction_nll(
-    model: LatentPrior, x: Tensor, *, seed: int, batch: int, device: torch.device
+    model: InfersLatent, x: Tensor, *, seed: int, batch: int, device: torch.device
 ) -> tuple[float, float]:
     """−log p(x|z) in nats, averaged over examples ``[n, *event]``: with the posterior's z, and with the prior's.
 
@@ -89,9 +91,9 @@ def command(
     generate = short_run(opened)
     if generate is not None:
         return reconstructed(opened, generate, examples(opened, n or 16, images, text), seed)
-    model, x = opened.latent(), examples(opened, n or 1000, images, text)
-    found = result("reconstruct", "Reconstruction", seed, f"z inferred by the posterior chain from {len(x)} examples "
-                   "that were not trained on, then generated back.")  # fmt: skip
+    model, x = opened.infers(), examples(opened, n or 1000, images, text)
+    found = result("reconstruct", "Reconstruction", seed, f"z inferred, as in learning, from {len(x)} examples that "
+                   "were not trained on, then generated back.")  # fmt: skip
     shown = x[:10].to(opened.device)
     folder = opened.folder("reconstruct")
     back = reconstruct(model, shown, rng=stream(seed, 0, 0, device=opened.device)).cpu()
@@ -109,9 +111,9 @@ def command(
 
 def _squared_error(opened: Opened, found: TaskResult, x: Tensor, seed: int, batch: int) -> None:
     """The mean squared error of reconstructed pictures, and of the mean picture and PCA."""
-    model = opened.latent()
+    model = opened.infers()
     train = opened.images("train").all().flatten(1)
-    rank = min(model.prior.reference.sample(1, stream(0, device=opened.device)).numel(), train.shape[1])
+    rank = min(model.sample_prior(1, rng=stream(0, device=opened.device)).numel(), train.shape[1])
     found.text += (
         " Mean squared error a pixel on the [-1, 1] scale. "
         f"PCA keeps as many numbers as z has, at most those of a picture: {rank}."

@@ -1,0 +1,105 @@
+"""Reconstruction by whatever infers z: the error of the exact posterior, and the task on every kind of generator."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+import torch
+from cases import CASES
+from PIL import Image
+from test_revise import F64, linear_model
+
+from absynth import cli
+from absynth.algorithms import VAE
+from absynth.errors import InputError
+from absynth.seeding import stream
+from absynth.tasks.reconstruct import reconstruct, reconstruction_error
+
+CPU = torch.device("cpu")
+
+
+def run(*argv: object) -> int:
+    try:
+        cli.main([str(a) for a in argv])
+    except SystemExit as stop:
+        return int(stop.code or 0)
+    return 0
+
+
+def expected_error(std: float = 0.3) -> float:
+    """Of x = Wz + b + σε generated back at a draw of p(z|x): noise out of W's span, and twice the posterior's spread.
+
+    In W's span, x − Wz̃ = σε + W(z − z̃) has variance σ² a direction: the residual of the posterior mean, of variance
+    σ⁴/(σ² + 4), and the draw's own, 4σ²/(σ² + 4); out of it σε stays.
+    """
+    inside = std**4 / (std**2 + 4) + 4 * std**2 / (std**2 + 4)
+    return (2 * inside + 4 * std**2) / 6
+
+
+def test_the_error_is_that_of_the_exact_posterior_by_a_network_and_by_a_network_and_a_chain():
+    both = linear_model()  # orthogonal columns of length 2, and an inference model that is the exact posterior
+    alone = VAE(both.generator, both.inference, both.latent)
+    x = both.generator(both.latent.sample(6000, stream(1))).sample(stream(2)).detach()
+    for model in (alone, both):
+        found = reconstruction_error(model, x, seed=0, batch=2000, device=CPU)
+        assert found == pytest.approx(expected_error(), rel=0.03)
+    back = alone.decode(alone.sample_prior(len(x), rng=stream(3)))  # from z that hears nothing of x
+    assert float(((back - x) ** 2).mean()) > 5 * expected_error()
+
+
+def test_a_model_that_learned_without_inference_says_so():
+    model = CASES["Cooperative fast"].build()
+    with pytest.raises(InputError, match="Cooperative learned without"):
+        reconstruct(model, torch.zeros(3, 5, dtype=F64), rng=stream(0))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i in range(45):
+        Image.fromarray(rng.integers(0, 255, (16, 16), dtype=np.uint8)).save(folder / f"{i:02d}.png")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ("dual_teaching_images", "--data", "{photos}"),
+        ("cooperative_images", "--data", "{photos}", "--teaching", "full"),
+        ("vae_images", "--data", "{photos}"),
+        ("abp_images", "--data", "{photos}"),
+        ("variational_teaching_ring",),
+        ("joint_vae_ring",),
+    ],
+    ids=lambda argv: argv[0],
+)
+def test_the_task_answers_on_every_model_that_infers(argv, photos, tmp_path):
+    flags = [part.format(photos=photos) for part in argv]
+    assert run("train", *flags, "--out", tmp_path / "run", "--tiny", "--device", "cpu") == 0
+    assert run("reconstruct", tmp_path / "run", "--n", 7, "--device", "cpu") == 0
+    found = json.loads((tmp_path / "run/reconstruct/result.json").read_text())
+    (figure,) = found["figures"]
+    assert figure == ("test MSE" if "images" in argv[0] else "−log p(x|z), nats")
+    assert np.isfinite(found["figures"][figure])
+    assert (tmp_path / "run/reconstruct" / found["pictures"][0]["file"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("argv", "says"),
+    [
+        (("cooperative_ring",), "--teaching full"),
+        (("cycle_ring",), "latent variable"),
+        (("conditional_images", "--data", "{photos}"), "without a condition"),
+    ],
+    ids=lambda value: value[0] if isinstance(value, tuple) else "",
+)
+def test_a_run_that_cannot_is_told_so_in_one_line(argv, says, photos, tmp_path, capsys):
+    flags = [part.format(photos=photos) for part in argv]
+    assert run("train", *flags, "--out", tmp_path / "run", "--tiny", "--device", "cpu") == 0
+    capsys.readouterr()
+    assert run("reconstruct", tmp_path / "run", "--n", 7, "--device", "cpu") == 2
+    (line,) = capsys.readouterr().err.strip().splitlines()
+    assert says in line
