@@ -172,7 +172,8 @@ def main() -> None:
         protocol=f"{recipe.steps} updates of {recipe.batch} chains of {recipe.chain_steps} steps at temperature "
         f"{recipe.temperature:g}, begun at source pictures; used at the shortest length at which 97 % of {KEPT} "
         f"other training pictures are read as the target; {len(x)} test pictures after the first {SEEN}; read by the "
-        f"classifier of {features.name}; distances beside the mean {pairs:.2f} over pairs of test pictures of the two classes",
+        f"classifier of {features.name}; distances beside the mean {pairs:.2f} over pairs of test pictures "
+        "of the two classes",
         seeds=arguments.seeds,
         figures={
             "share read as the target": share,
