@@ -17,6 +17,7 @@ from absynth.errors import InputError
 from absynth.metrics.grid import Grid
 from absynth.networks.mlp import mlp
 from absynth.networks.towers import TowersF, conv_towers, mlp_towers
+from absynth.recipes.divergence_triangle_cifar10 import DivergenceTriangleCIFAR10
 from absynth.recipes.joint_vae_mnist import JointVAEMNIST
 from absynth.samplers import Langevin
 from absynth.seeding import noise_like, stream
@@ -134,6 +135,18 @@ def learned(model: GeneratorModel, names: tuple[str, ...]) -> dict[str, Tensor]:
         for name in names:
             rows[name].append(torch.stack([p.grad for p in modules[name].parameters()]).detach().clone())
     return {name: torch.stack(found) for name, found in rows.items()}
+
+
+def test_the_recipe_for_cifar10_shortens_long_gradients_and_leaves_short_ones():
+    model = nn.ModuleDict({name: nn.Linear(50, 50) for name in ("ebm", "generator", "inference")})
+    optimizers = DivergenceTriangleCIFAR10().optimizers(model)
+    for name, limit in (("ebm", 100.0), ("generator", 10_000.0), ("inference", 10_000.0)):
+        for size in (0.5 * limit, 7 * limit):
+            for p in model[name].parameters():
+                p.grad = torch.full_like(p, size / 2550**0.5)  # 2,550 numbers
+            optimizers[name].step()
+            norm = torch.cat([p.grad.flatten() for p in model[name].parameters()]).norm()
+            torch.testing.assert_close(norm, torch.tensor(min(size, limit)), rtol=1e-4, atol=0)
 
 
 def test_the_bound_is_the_analytic_one_and_touches_the_likelihood_at_the_posterior():

@@ -6,6 +6,7 @@ A method's recipe is one of these with the method's ``algorithm`` and its own nu
 from __future__ import annotations
 
 import math
+from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from math import prod
@@ -26,7 +27,7 @@ from absynth.recipes._pictures import PictureRecipe
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin
 from absynth.seeding import stream
-from absynth.types import Batch
+from absynth.types import Batch, Conditional
 
 RING = EightGaussians(radius=2.0, std=0.2)
 """The law of the ring's data."""
@@ -62,6 +63,18 @@ class TeachingRecipe(Recipe):
     """Adam's second β, for every player."""
     weight_decay: float = 0.0
     """Pull of the generator's and the inference model's weights towards 0, as a gradient."""
+
+    @abstractmethod
+    def ebm(self) -> EBM:
+        """p(x), freshly initialized."""
+
+    @abstractmethod
+    def generator(self) -> Conditional:
+        """p(x|z), freshly initialized."""
+
+    @abstractmethod
+    def inference(self) -> Conditional:
+        """q(z|x), freshly initialized."""
 
     def sampler(self) -> Langevin:
         """The chain on x."""

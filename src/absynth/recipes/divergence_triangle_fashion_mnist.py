@@ -1,6 +1,6 @@
 """The divergence triangle on Fashion-MNIST, small networks.
 
-f is a log density at temperature 1 here, so drafts are revised by true Langevin, in small steps.
+As on MNIST: true Langevin revises, and the weights are those of the authors' code at d = 16.
 """
 
 from __future__ import annotations
@@ -19,4 +19,8 @@ class DivergenceTriangleFashionMNIST(TeachingFashionMNIST, DivergenceTriangleIma
     ebm_lr: float = 1e-4
     step_size: float = 0.01
     temperature: float = 1.0
+    std: float = 32**-0.5
+    energy: float = 16.0
+    entropy: float = 1.6
+    sleep: float = 1.6
     checkpoint_every: int = 1000

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from absynth.algorithms.divergence_triangle import DivergenceTriangle
+from absynth.recipes._divergence_triangle import DivergenceTriangleRecipe
 from absynth.recipes._teaching import TeachingImages
 
 
 @dataclass(frozen=True, kw_only=True)
-class DivergenceTriangleImages(TeachingImages):
+class DivergenceTriangleImages(TeachingImages, DivergenceTriangleRecipe):
     """The divergence triangle on your own pictures."""
 
     steps: int = 20_000
@@ -23,15 +23,3 @@ class DivergenceTriangleImages(TeachingImages):
     ebm_lr: float = 1e-4
     generator_lr: float = 3e-4
     inference_lr: float = 3e-4
-    energy: float = 1.0
-    """Weight of log p(x) of the ebm in the generator's loss."""
-    entropy: float = 1.0
-    """Weight of −log q(z|g(z)) in the generator's loss, the surrogate of its entropy; 0 leaves it out."""
-    sleep: float = 1.0
-    """Weight of −log q(z|g(z)) in the inference model's loss."""
-
-    def algorithm(self) -> DivergenceTriangle:
-        return DivergenceTriangle(
-            self.ebm(), self.generator(), self.inference(), self.latent_law(), sampler=self.sampler(),
-            energy=self.energy, entropy=self.entropy, sleep=self.sleep,
-        )  # fmt: skip
