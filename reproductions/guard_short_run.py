@@ -48,6 +48,10 @@ class ShortRunMNIST16(ShortRunMNIST):
     """Short-run EBM on MNIST at 16×16."""
 
     steps: int = 350
+    width: int = 16
+    stem: Literal[1, 2] = 1
+    lr: float = 3e-4
+    decay: float = 0.5
     checkpoint_every: int = 25
     keep: int = 6
 
@@ -65,7 +69,7 @@ def drawn(model: Algorithm, n: int, seed: int) -> Float[Tensor, "n c h w"]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
     parser.add_argument("--runs", type=Path, default=Path("runs/reproductions"))
     parser.add_argument("--cache", type=Path, default=Path("runs/features"))

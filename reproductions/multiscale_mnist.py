@@ -99,7 +99,7 @@ def main() -> None:
     budget, n = arguments.budget, arguments.samples
 
     recipes = {
-        ONE: ShortRunMNIST(width=arguments.width),
+        ONE: ShortRunMNIST(width=arguments.width, stem=1, lr=3e-4, decay=0.5, ema=0.0),
         "multi-grid": MultiGridMNIST(width=arguments.width),
         "coarse to fine": CoarseToFineMNIST(width=arguments.width),
         "diffusion recovery": DiffusionRecoveryMNIST(width=arguments.width),

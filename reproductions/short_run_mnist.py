@@ -41,7 +41,7 @@ def gaussian(x: Float[Tensor, "n c h w"], n: int, seed: int) -> Float[Tensor, "m
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--runs", type=Path, default=Path("runs/reproductions"))
     parser.add_argument("--cache", type=Path, default=Path("runs/features"))
@@ -80,7 +80,7 @@ def main() -> None:
         command="python reproductions/short_run_mnist.py --seeds " + " ".join(map(str, arguments.seeds)),
         data="MNIST, 28×28, the training split; the test split for the distance alone",
         protocol=f"{N} samples against 10,000 test pictures, all clamped to [−1, 1]; gradient evaluations: {budget}; "
-        f"width {recipe.width}; temperature {recipe.temperature:g}",
+        f"width {recipe.width} behind a strided stem; temperature {recipe.temperature:g}",
         seeds=arguments.seeds,
         figures=dict(found),
         baselines={f"{figure}/{name}": values for name, values in beside.items()},

@@ -75,6 +75,9 @@ class TranslationMNIST(ShortRunMNIST):
     """Short-run EBM of one class, with chains from another."""
 
     steps: int = 250
+    width: int = 16
+    stem: Literal[1, 2] = 1
+    lr: float = 3e-4
     batch: int = 32
     chain_steps: int = 20
     decay: float = 0.2

@@ -305,8 +305,10 @@ def test_f_of_images_of_any_size_sees_all_of_them():
     for size in (8, 9, 15, 28, 33):
         x = torch.zeros(2, 3, size, size, requires_grad=True)
         torch.manual_seed(0)
-        (gradient,) = torch.autograd.grad(conv_f(3, size, 4)(x).sum(), x)
-        assert (gradient.abs().amax((0, 1)) > 0).all()
+        for f in (conv_f(3, size, 4), conv_f(3, size, 4, stem=2)):
+            (gradient,) = torch.autograd.grad(f(x).sum(), x)
+            assert (gradient.abs().amax((0, 1)) > 0).all()
+    assert [m.weight.shape[-1] for m in conv_f(1, 28, 4, stem=2) if isinstance(m, nn.Conv2d)] == [4, 4, 4, 3]
 
 
 # Composition ---------------------------------------------------------------------------------------------------------
