@@ -1,26 +1,15 @@
-"""The divergence triangle on Fashion-MNIST, small networks.
-
-As on MNIST: true Langevin revises, and the weights are those of the authors' code at d = 16.
-"""
+"""The divergence triangle on Fashion-MNIST: the recipe of the digits."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from absynth.recipes._teaching_mnist import TeachingFashionMNIST
-from absynth.recipes.divergence_triangle_images import DivergenceTriangleImages
+from absynth.recipes.divergence_triangle_mnist import DivergenceTriangleMNIST
 
 
 @dataclass(frozen=True, kw_only=True)
-class DivergenceTriangleFashionMNIST(TeachingFashionMNIST, DivergenceTriangleImages):
+class DivergenceTriangleFashionMNIST(DivergenceTriangleMNIST):
     """The divergence triangle on Fashion-MNIST, small networks."""
 
-    steps: int = 4000
-    ebm_lr: float = 1e-4
-    step_size: float = 0.01
-    temperature: float = 1.0
-    std: float = 32**-0.5
-    energy: float = 16.0
-    entropy: float = 1.6
-    sleep: float = 1.6
-    checkpoint_every: int = 1000
+    source: Literal["mnist", "fashion_mnist"] = "fashion_mnist"

@@ -1,7 +1,7 @@
 """The divergence triangle on MNIST, small networks.
 
-f is a log density at temperature 1 here, so drafts are revised by true Langevin, in small steps. The weights are those of
-the authors' CIFAR-10 code, at d = 16 (:mod:`absynth.algorithms.divergence_triangle`).
+f is a log density at temperature 1 here, so drafts are revised by true Langevin, in small steps. The weights are those
+of the authors' CIFAR-10 code, at d = 16 (:mod:`absynth.algorithms.divergence_triangle`).
 """
 
 from __future__ import annotations
