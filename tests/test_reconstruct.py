@@ -10,22 +10,14 @@ import torch
 from cases import CASES
 from PIL import Image
 from test_revise import F64, linear_model
+from test_tasks import run
 
-from absynth import cli
 from absynth.algorithms import VAE
 from absynth.errors import InputError
 from absynth.seeding import stream
 from absynth.tasks.reconstruct import reconstruct, reconstruction_error
 
 CPU = torch.device("cpu")
-
-
-def run(*argv: object) -> int:
-    try:
-        cli.main([str(a) for a in argv])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 def expected_error(std: float = 0.3) -> float:
