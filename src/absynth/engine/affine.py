@@ -39,6 +39,11 @@ class Affine(Op):
         """Whether reordered weights serve at these shapes, and so an activation may run in the same pass."""
         return min(self.weight.shape[:2]) > 1
 
+    @property
+    def makes(self) -> bool:
+        """Whether the gradient of its input is always new memory."""
+        return True
+
     def prepare(self, dtype: torch.dtype, after: tuple[str, list[Any]] | None, packed: bool) -> None:
         """Reorder the weights as they are now, for computing in ``dtype``.
 
@@ -81,6 +86,10 @@ class Linear(Affine):
     @property
     def packs(self) -> bool:
         return super().packs and self.shape[:-1].numel() > 1
+
+    @property
+    def makes(self) -> bool:
+        return len(self.weight) > 1
 
     def prepare(self, dtype: torch.dtype, after: tuple[str, list[Any]] | None, packed: bool) -> None:
         self.dtype = dtype

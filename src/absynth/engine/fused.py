@@ -155,7 +155,7 @@ class Fused:
         ahead = max(1, NOISE_BYTES // max(x.numel() * x.element_size(), 1))
         for first in range(0, len(noise_scales), ahead):
             scales = noise_scales[first : first + ahead]
-            noise = list(noises(x, scales, rng))
+            noise = list(noises(x, scales, rng, NOISE_BYTES))
             chain = _Chain(
                 ctypes.addressof(terms), len(terms), len(x), x[0].numel(), len(scales), threads, self.quadratic, drift,
                 ctypes.addressof(scale_array := (ctypes.c_double * len(scales))(*scales)),

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -26,7 +26,13 @@ class Pointwise(Op):
     """(gradient, output or input) -> gradient."""
     fusible: tuple[str, list[Any]] | None = None
     """What oneDNN calls this function where it can follow a layer in one pass."""
+    over: Callable[[Tensor, Tensor], Tensor] | None = None
+    """``derivative`` written over the gradient that it is given, where there is such a kernel."""
     keeps_output = True
+
+    def in_place(self) -> Pointwise:
+        """The same function, whose backward pass may write over its gradient."""
+        return self if self.over is None else replace(self, derivative=self.over)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.function(x)
@@ -58,19 +64,34 @@ def _leaky_relu(input: Ref, negative_slope: float = 0.01, inplace: bool = False)
         lambda x: F.leaky_relu(x, negative_slope),
         lambda g, y: aten.leaky_relu_backward.default(g, y, negative_slope, True),
         ("leaky_relu", [negative_slope]),
+        lambda g, y: aten.leaky_relu_backward.grad_input(g, y, negative_slope, True, grad_input=g),
     )
 
 
 @rule("relu")
 def _relu(input: Ref, inplace: bool = False) -> Op:
     traced(input)
-    return Pointwise((input,), "relu", torch.relu, lambda g, y: aten.threshold_backward.default(g, y, 0), ("relu", []))
+    return Pointwise(
+        (input,),
+        "relu",
+        torch.relu,
+        lambda g, y: aten.threshold_backward.default(g, y, 0),
+        ("relu", []),
+        lambda g, y: aten.threshold_backward.grad_input(g, y, 0, grad_input=g),
+    )
 
 
 @rule("tanh")
 def _tanh(input: Ref) -> Op:
     traced(input)
-    return Pointwise((input,), "tanh", torch.tanh, aten.tanh_backward.default)
+    return Pointwise(
+        (input,),
+        "tanh",
+        torch.tanh,
+        aten.tanh_backward.default,
+        None,
+        lambda g, y: aten.tanh_backward.grad_input(g, y, grad_input=g),
+    )
 
 
 @rule("sigmoid")

@@ -184,11 +184,22 @@ _COUNTS = frozenset(["numel", "dim", "__len__"])
 _FORMS: dict[Any, _Made | torch.Size | int] = {}
 
 
+def _tensors(args: tuple, kwargs: dict[str, Any]) -> list[Tensor]:
+    """Every tensor among a call's arguments. Most calls have nothing nested: they are looked at once."""
+    found = []
+    for a in args:
+        if isinstance(a, Tensor):
+            found.append(a)
+        elif isinstance(a, (tuple, list, dict)):
+            found += [t for t in flat(a) if isinstance(t, Tensor)]
+    return found + [t for t in flat(kwargs) if isinstance(t, Tensor)] if kwargs else found
+
+
 def _form(a: Any) -> Any:
     if isinstance(a, Tensor):
-        return (Tensor, a.shape, a.dtype, a.requires_grad)
+        return (a.shape, a.dtype, a.requires_grad)
     if isinstance(a, (tuple, list)):
-        return (type(a), *map(_form, a))
+        return (type(a), *[_form(b) for b in a])
     if isinstance(a, dict):
         return tuple((k, _form(v)) for k, v in a.items())
     if isinstance(a, slice):
@@ -211,17 +222,16 @@ class _Recorder(TorchFunctionMode):
 
     def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        tensors = [a for a in args if isinstance(a, Tensor)]
-        if kwargs or any(isinstance(a, (tuple, list, dict)) for a in args):
-            tensors = [a for a in flat((args, kwargs)) if isinstance(a, Tensor)]
+        tensors = _tensors(args, kwargs)
         used = {self.refs[id(t)].index for t in tensors if id(t) in self.refs}
         if not used:
             return self._constant(func, args, kwargs, tensors)
+        name = func.__name__
         if kwargs.get("out") is not None:
             raise Refused(f"{_name(func)} writes into a tensor that it is given")
-        if func.__name__ in _FORM_ONLY and not (id(tensors[0]) in self.refs and func.__name__ == "to"):
+        if name in _FORM_ONLY and not (id(tensors[0]) in self.refs and name == "to"):
             return func(*replaced(args, self._blank), **replaced(kwargs, self._blank))
-        if func.__name__ in _RANDOM and kwargs.get("training", True):
+        if name in _RANDOM and kwargs.get("training", True):
             raise Refused(f"{_name(func)} is random")
         if kwargs.get("inplace") is True:
             result, is_view = self._in_place(func, args[0]), False
@@ -256,7 +266,7 @@ class _Recorder(TorchFunctionMode):
     def _made(self, func: Callable, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
         """What the call would return; the form of a tensor is slow to find and so is remembered between records."""
         try:
-            key = (func, _form(args), _form(kwargs))
+            key = (func, _form(args), _form(kwargs) if kwargs else None)
             hash(key)
         except TypeError:
             key = None
