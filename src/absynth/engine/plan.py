@@ -19,7 +19,6 @@ from absynth.engine.trace import Ref, Trace
 from absynth.seeding import noise_like
 from absynth.types import Rng
 
-
 NOISE_BYTES = 1 << 18
 
 
@@ -208,8 +207,8 @@ def noises(x: Tensor, noise_scales: Sequence[float], rng: Rng, most: int = NOISE
     and one is quicker. At most ``most`` bytes are drawn ahead, each time into the same memory: new memory costs more
     than a tenth of a small chain.
     """
-    together = isinstance(rng, Generator) and x.device.type == "cpu" and x.numel() % 16 == 0 and x.is_contiguous()
-    if not together or not all(scale > 0 for scale in noise_scales):
+    together = x.device.type == "cpu" and x.numel() % 16 == 0 and x.is_contiguous() and min(noise_scales, default=0) > 0
+    if not together or not isinstance(rng, Generator):
         yield from (noise_like(x, rng) if scale > 0 else None for scale in noise_scales)
         return
     ahead = max(1, min(most // max(x.numel() * x.element_size(), 1), len(noise_scales)))
