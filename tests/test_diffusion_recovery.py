@@ -18,7 +18,7 @@ from absynth.recipes.diffusion_recovery_cifar10 import DiffusionRecoveryCIFAR10
 from absynth.recipes.diffusion_recovery_mnist import DiffusionRecoveryMNIST
 from absynth.recipes.diffusion_recovery_ring import DiffusionRecoveryRing
 from absynth.samplers import Langevin
-from absynth.samplers.ladders import ddpm_noise, log_spaced_noise
+from absynth.samplers.ladders import ddpm_noise, log_snr_noise, log_spaced_noise
 from absynth.seeding import noise_like, stream
 from absynth.training import fit
 from absynth.types import Batch
@@ -38,6 +38,23 @@ class Quadratic(nn.Module):
 
     def forward(self, y: torch.Tensor, t: torch.Tensor) -> torch.Tensor:
         return self.steps[t] ** 2 * (self.b[t] * y[:, 0] - 0.5 * self.d[t] * y[:, 0] ** 2)
+
+
+def test_a_narrow_pace_is_the_deviation_of_y_where_all_data_agree():
+    """Given x_{t+1}, of data that are one point; and the ladder whose levels all add the same share of noise."""
+    noise = log_snr_noise(0.05, 0.96, 6)
+    model = DiffusionRecovery(
+        LevelMLP(1, 8), StandardNormal(1), noise=noise, sampler=Langevin(1, 0.5), pace="narrow"
+    ).double()
+    t = torch.arange(5).repeat_interleave(40_000)
+    y, x_next = model.diffuse(torch.full((len(t), 1), 0.3, dtype=F64), t, rng=stream(3))
+    for level in range(5):
+        pair = torch.cov(torch.cat([y, x_next], 1)[t == level].T)
+        left = (pair[0, 0] - pair[0, 1] ** 2 / pair[1, 1]).sqrt()
+        assert float(left) == pytest.approx(float(model.unit[level]), rel=0.02)
+    assert float(model.unit[5]) == pytest.approx(0.96)
+    ratios = model.noise / model.signal
+    assert torch.allclose(ratios[1:] / ratios[:-1], ratios[1] / ratios[0], rtol=1e-5)
 
 
 @dataclass(frozen=True)
@@ -63,7 +80,7 @@ def gaussian(shift: float = 0.0) -> DiffusionRecovery:
 def test_the_papers_t6_ladder():
     model = DiffusionRecovery(
         LevelMLP(2, 8), StandardNormal(2), noise=ddpm_noise(range(0, 600, 100)), sampler=Langevin(30, 2e-4**0.5),
-        growing=True,
+        pace="growing",
     )  # fmt: skip
 
     def near(values, expected):
@@ -96,7 +113,7 @@ def test_chains_in_units_of_their_step_are_the_papers_to_the_letter():
     steps, b = 4, 0.13
     torch.manual_seed(0)
     model = DiffusionRecovery(
-        LevelMLP(2, 8), StandardNormal(2), noise=NOISE, sampler=Langevin(steps, b), growing=True
+        LevelMLP(2, 8), StandardNormal(2), noise=NOISE, sampler=Langevin(steps, b), pace="growing"
     ).double()
     t, x_next = torch.tensor([0, 1, 2, 0]), noise_like(torch.empty(4, 2, dtype=F64), stream(3))
     found = model.synthesize(x_next, t, rng=stream(4))

@@ -9,8 +9,10 @@ arXiv:2012.08125; the parametrization and the last level are those of the author
     y ← y + (s_t²/2) ∇_y log p(y | x_{t+1}) + s_t ε,  from y = x_{t+1}              (4) K steps
     ∇_θ = E[∇_θ F(y_t, t)] − E_{(4)}[∇_θ F(y, t)]                                   (5) of the recovery likelihood
 
-* F = f / s_t², f the network: then (4) moves by exactly half its gradient, whatever the level. With F = f the same
-  ladder diverges at steps of 0.2 σ; at 0.3 σ both do, so s_t / σ_{t+1} should stay below about 0.15.
+* F = f / s_t², f the network: then (4) moves by exactly half its gradient, whatever the level.
+* What bounds s_t is the narrowest direction of (3), that of a coordinate on which all data agree, of standard deviation
+  w_t = (σ_{t+1}⁻² + (a_{t+1} s̄_t)⁻²)^(−1/2). Where s̄ is in geometric progression, w at the top is an eighth of σ, and
+  training diverges at s_t = 0.3 σ_{t+1}.
 * The noisiest level t = T − 1 takes a := 1 and has no (3): its chain starts at N(0, I) and samples p_{T−1} itself.
   (Dividing by its true, tiny a would multiply every error by 20 to 45.) So s̄_{T−1} should be near 1.
 * N(0, I) in (2) is an addition: the paper's measure is flat. F can take it back; it keeps every p_t normalizable, and
@@ -23,6 +25,7 @@ y = (s_t / b) u, Langevin on u of step b is (4) to the letter, and the sampler's
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Float, Int
@@ -39,6 +42,7 @@ from absynth.types import Batch, LogDensity, Reference, Rng
 
 Fill = Callable[[Tensor], Tensor]
 """``y [b, *event]`` to the nearest point that agrees with what was observed of each row."""
+Pace = Literal["level", "growing", "narrow"]
 
 
 class DiffusionRecovery(Algorithm):
@@ -49,14 +53,15 @@ class DiffusionRecovery(Algorithm):
         reference: N(0, I) over the event: measure of every level, and start of the noisiest.
         noise: s̄_0 < … < s̄_{T−1} < 1, the standard deviation of the noise in x_t. A single level is a short run from
             N(0, I), in the same parametrization.
-        sampler: K steps of b = s_t / (c_t σ_{t+1}).
-        growing: c_t = √(s̄_t / s̄_0), as the paper has it for its T6 ladder; else c_t = 1, one ratio for all levels.
+        sampler: K steps of b = s_t / u_t.
+        pace: the unit u_t: "level", σ_{t+1}; "growing", √(s̄_t / s̄_0) σ_{t+1}, as the paper has it for its T6 ladder;
+            "narrow", w_t, at the last level s̄_{T−1}: then K steps come equally near to the law of every level.
 
     Raises:
         InputError: ``noise`` does not rise from above 0 to below 1.
     """
 
-    # Per level: ᾱ_t; s̄_t; a_{t+1}; σ_{t+1}; 1/σ_{t+1}², 0 at the last; s_t / b.
+    # Per level: ᾱ_t; s̄_t; a_{t+1}; σ_{t+1}; 1/σ_{t+1}², 0 at the last; u_t.
     signal: Tensor
     noise: Tensor
     shrink: Tensor
@@ -65,7 +70,7 @@ class DiffusionRecovery(Algorithm):
     unit: Tensor
 
     def __init__(
-        self, net: nn.Module, reference: Reference, *, noise: Sequence[float], sampler: Langevin, growing: bool = False
+        self, net: nn.Module, reference: Reference, *, noise: Sequence[float], sampler: Langevin, pace: Pace = "level"
     ) -> None:
         super().__init__()
         s = torch.tensor([*noise], dtype=torch.float64)
@@ -75,7 +80,8 @@ class DiffusionRecovery(Algorithm):
         shrink = torch.cat([signal[1:] / signal[:-1], torch.ones(1)])
         width = torch.cat([(1 - shrink[:-1] ** 2).sqrt(), torch.ones(1)])
         precision = torch.cat([width[:-1] ** -2, torch.zeros(1)])
-        unit = width * (s / s[0]).sqrt() if growing else width
+        narrow = (precision + (shrink * s) ** -2) ** -0.5
+        unit = {"level": width, "growing": width * (s / s[0]).sqrt(), "narrow": narrow}[pace]
         table = {"signal": signal, "noise": s, "shrink": shrink, "width": width, "precision": precision, "unit": unit}
         for name, values in table.items():
             self.register_buffer(name, values.to(torch.get_default_dtype()))

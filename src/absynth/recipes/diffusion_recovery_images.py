@@ -15,14 +15,17 @@ import torch
 from torch import nn
 from torch.optim import Adam, Optimizer
 
-from absynth.algorithms.diffusion_recovery import DiffusionRecovery
+from absynth.algorithms.diffusion_recovery import DiffusionRecovery, Pace
 from absynth.distributions import StandardNormal
 from absynth.networks.mlp import Activation
 from absynth.networks.time_embedding import LevelConv
 from absynth.recipes._pictures import PictureRecipe
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin
-from absynth.samplers.ladders import ddpm_noise, log_spaced_noise
+from absynth.samplers.ladders import ddpm_noise, log_snr_noise, log_spaced_noise
+
+PACES: dict[str, Pace] = {"log_spaced": "level", "log_snr": "narrow", "ddpm": "growing"}
+"""The unit of the steps on each ladder."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,19 +37,20 @@ class DiffusionRecoveryImages(PictureRecipe):
     steps: int = 100_000
     checkpoint_every: int = 500
     ema: float = 0.999
-    ladder: Literal["log_spaced", "ddpm"] = "ddpm"
-    """Noise of the levels: from ``lowest`` to ``highest`` geometrically, or the paper's T6 out of DDPM's thousand, with
-    steps that grow as the paper's do."""
+    ladder: Literal["log_spaced", "log_snr", "ddpm"] = "ddpm"
+    """Noise of the levels: from ``lowest`` to ``highest`` with the noise, or the noise over the signal, in geometric
+    progression, or the paper's T6 out of DDPM's thousand. Steps are in units of the level's noise, of the narrowest
+    direction of its conditional law, or grow as the paper's do."""
     levels: int = 6
-    """T, of a log-spaced ladder; the DDPM ladder takes every hundredth index, and all where this is 1000."""
+    """T, of a geometric ladder; the DDPM ladder takes every hundredth index, and all where this is 1000."""
     lowest: float = 0.05
-    """s̄_0 of a log-spaced ladder: standard deviation of the noise in x_0."""
+    """s̄_0 of a geometric ladder: standard deviation of the noise in x_0."""
     highest: float = 0.95
-    """s̄_{T−1} of a log-spaced ladder; near 1."""
+    """s̄_{T−1} of a geometric ladder; near 1."""
     chain_steps: int = 30
     """K, Langevin steps a level."""
     step_size: float = math.sqrt(2e-4)
-    """b, the step over the level's noise; above about 0.15 training diverges."""
+    """b, the step in the ladder's units; with log_spaced, training diverges above about 0.15."""
     width: int = 64
     """Maps of f's first layer."""
     ebm_activation: Activation = "silu"
@@ -58,8 +62,9 @@ class DiffusionRecoveryImages(PictureRecipe):
 
     def noise(self) -> tuple[float, ...]:
         """s̄_0 … s̄_{T−1}."""
-        if self.ladder == "log_spaced":
-            return log_spaced_noise(self.lowest, self.highest, self.levels)
+        if self.ladder != "ddpm":
+            spaced = log_spaced_noise if self.ladder == "log_spaced" else log_snr_noise
+            return spaced(self.lowest, self.highest, self.levels)
         return ddpm_noise(range(1000) if self.levels == 1000 else range(0, 100 * self.levels, 100))
 
     def algorithm(self) -> DiffusionRecovery:
@@ -70,7 +75,7 @@ class DiffusionRecoveryImages(PictureRecipe):
             StandardNormal(self.channels, self.size, self.size),
             noise=self.noise(),
             sampler=Langevin(self.chain_steps, self.step_size),
-            growing=self.ladder == "ddpm",
+            pace=PACES[self.ladder],
         )
 
     def optimizers(self, algorithm: nn.Module) -> dict[str, Optimizer]:

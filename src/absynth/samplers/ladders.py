@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -19,6 +20,22 @@ def ddpm_noise(levels: Sequence[int], last: int = 1000) -> tuple[float, ...]:
     """
     signal = (1 - torch.linspace(1e-4, 2e-2, last, dtype=torch.float64)).cumprod(0)
     return tuple((1 - signal[list(levels)]).sqrt().tolist())
+
+
+def log_snr_noise(low: float, high: float, levels: int) -> tuple[float, ...]:
+    """s̄ from ``low`` to ``high`` with s̄ / √(1 − s̄²), the noise beside the signal, in geometric progression.
+
+    Every level then adds the same share of noise to what the one below it has; where s̄ itself is in geometric
+    progression the last level adds far more than the others.
+
+    >>> [round(s, 3) for s in log_snr_noise(0.05, 0.95, 4)]
+    [0.05, 0.193, 0.612, 0.95]
+    """
+    if not (0 < low < high < 1 and levels > 0):
+        raise InputError(f"expected 0 < low < high < 1 and 1 level or more, got {low:g}, {high:g} and {levels}")
+    first, last = (s / math.sqrt(1 - s**2) for s in (low, high))
+    ratios = (first * (last / first) ** (t / max(levels - 1, 1)) for t in range(levels))
+    return tuple(r / math.sqrt(1 + r**2) for r in ratios)
 
 
 def log_spaced_noise(low: float, high: float, levels: int) -> tuple[float, ...]:
