@@ -30,6 +30,9 @@ from absynth.metrics.features import classifier_features
 from absynth.metrics.frechet import frechet
 from absynth.results import record
 
+LOST = 1e9
+"""Stands for any larger pixel, or none at all."""
+
 Way = Literal["gap alone", "gap and penalty", "improved"]
 WAYS: tuple[Way, ...] = ("gap alone", "gap and penalty", "improved")
 
@@ -87,13 +90,12 @@ def main() -> None:
             for way in WAYS:
                 run = arguments.runs / f"improved_cd_{kind}_{way.replace(' ', '_')}_{seed}"
                 model = fit(replace(settings(kind == "wild", way), seed=seed), run, chains="planned")
-                x = model.get_buffer("start.bank").clamp(-1, 1)
+                x = model.get_buffer("start.bank").nan_to_num().clamp(-1, 1)
                 rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
-                reach = max(row["reach"]["ebm"] for row in rows)
-                finite = bool(x.isfinite().all())
-                found[f"{kind}: {figure}, {way}"].append(frechet(features(x), real) if finite else math.inf)
-                found[f"{kind}: largest pixel, {way}"].append(reach)
-                pictures.grid(x[:100].nan_to_num(), run.with_suffix(".png"))
+                reach = max(row["reach"]["ebm"] if math.isfinite(row["reach"]["ebm"]) else LOST for row in rows)
+                found[f"{kind}: {figure}, {way}"].append(frechet(features(x), real))
+                found[f"{kind}: largest pixel, {way}"].append(min(reach, LOST))
+                pictures.grid(x[:100], run.with_suffix(".png"))
                 distance = found[f"{kind}: {figure}, {way}"][-1]
                 print(f"seed {seed}, {kind}, {way}: {distance:.1f}, largest pixel {reach:.2f}", flush=True)
         write(arguments.out, arguments.seeds[: len(found[f"wild: {figure}, improved"])], found, figure)
