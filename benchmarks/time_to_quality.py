@@ -131,7 +131,8 @@ def our_way(recipe: LatentPriorMNIST, *, adam: bool = False, refresh: Refresh | 
 def ways(recipe: LatentPriorMNIST) -> dict[str, Callable[[], Way]]:
     """Every way by its name."""
     ten = replace(recipe, posterior_steps=10)
-    last, guessed = replace(ten, posterior_start="last"), replace(ten, posterior_start="inference")
+    last = replace(ten, posterior_start="last")
+    guessed = replace(ten, posterior_start="inference", inference_width=100)
     persistent = replace(guessed, prior_start="persistent", prior_steps=20)
     plain = Langevin(10, recipe.posterior_step_size)
 

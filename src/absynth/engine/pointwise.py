@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from copy import copy
+from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -32,7 +33,11 @@ class Pointwise(Op):
 
     def in_place(self) -> Pointwise:
         """The same function, whose backward pass may write over its gradient."""
-        return self if self.over is None else replace(self, derivative=self.over)
+        if self.over is None:
+            return self
+        made = copy(self)
+        made.derivative = self.over
+        return made
 
     def forward(self, x: Tensor) -> Tensor:
         return self.function(x)
