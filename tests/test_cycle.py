@@ -17,7 +17,7 @@ from absynth.algorithms.cycle_sequences import CycleSequences, framewise, next_f
 from absynth.density import EBM
 from absynth.distributions import Uniform
 from absynth.errors import InputError
-from absynth.networks.translator import FramePredictor, Translator
+from absynth.networks.translator import FramePredictor, Translator, leaky_tanh
 from absynth.recipes.cycle_images import CycleImages
 from absynth.recipes.cycle_ring import SCALE, X, sample_y, to_y
 from absynth.recipes.cycle_sequences import CycleSequencesRecipe
@@ -302,4 +302,13 @@ def test_a_translator_at_the_end_of_the_range_can_still_come_back():
     with torch.no_grad():
         net.last.bias.fill_(-20.0)
     (slope,) = torch.autograd.grad((net(x) + 1).square().mean(), net.last.bias)
-    assert slope < -30  # 2 (−20 + 1), to the rest of the network; behind a tanh it would be 0
+    assert slope < -0.1  # 2 · (−3 + 1) · 0.1; behind a plain tanh it would be 0
+    assert leaky_tanh(torch.tensor(1.2)).item() == pytest.approx(0.954, abs=1e-3)
+
+
+def test_a_uniform_ground_stays_uniform():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = Translator(1, 1, 4)
+    found = net(-torch.ones(1, 1, 12, 12))
+    torch.testing.assert_close(found, found[:, :, :1, :1].expand_as(found))

@@ -7,15 +7,24 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 
+def leaky_tanh(h: Tensor, leak: float = 0.1) -> Tensor:
+    """tanh h + leak · h: about the range of pictures, and a way back from anywhere past it.
+
+    Players that learn together overshoot. Behind a plain tanh a network that ran to the end of the range has no
+    gradient left to return by; without a bound its drafts and f swing against each other in widening turns.
+    """
+    return h.tanh() + leak * h
+
+
 class Translator(nn.Module):
     """``[b, source, s, s] -> [b, channels, s, s]``, for pictures of any even side (a small U-Net).
 
     One level down, a residual block there, and up again with a skip: an output pixel sees a few pixels around it, so
     that what translation keeps by default is the layout. It begins as an unknown map, not as the identity.
 
-    No bound on the output: the constant that costs cycle consistency least is the background of every picture, early
-    translators run to it, and where it is the bound of a tanh no gradient brings them back. Of digits and negatives,
-    one seed of two was lost there. Values past [-1, 1] are for whoever shows the picture to clip.
+    The constant that costs cycle consistency least is the background of every picture, and early translators run to
+    it: hence :func:`leaky_tanh`, whose values past [-1, 1] are for whoever shows the picture to clip. Margins are
+    repeated rather than filled with zeros, which in pictures are grey, so that a uniform ground stays uniform.
 
     Args:
         source: channels of the domain that it translates from.
@@ -26,22 +35,23 @@ class Translator(nn.Module):
 
     def __init__(self, source: int, channels: int, width: int, leak: float = 0.2) -> None:
         super().__init__()
-        self.first = nn.Conv2d(source, width, 5, padding=2)
-        self.down = nn.Conv2d(width, 2 * width, 4, stride=2, padding=1)
-        self.block = nn.Sequential(
-            nn.Conv2d(2 * width, 2 * width, 3, padding=1),
-            nn.LeakyReLU(leak),
-            nn.Conv2d(2 * width, 2 * width, 3, padding=1),
-        )
-        self.up = nn.ConvTranspose2d(2 * width, width, 4, stride=2, padding=1)
-        self.last = nn.Conv2d(2 * width, channels, 3, padding=1)
+        self.first = same(source, width, 5)
+        self.down = nn.Conv2d(width, 2 * width, 4, stride=2, padding=1, padding_mode="replicate")
+        self.block = nn.Sequential(same(2 * width, 2 * width, 3), nn.LeakyReLU(leak), same(2 * width, 2 * width, 3))
+        self.up = nn.Sequential(nn.Upsample(scale_factor=2), same(2 * width, width, 3))
+        self.last = same(2 * width, channels, 3)
         self.act = nn.LeakyReLU(leak)
 
     def forward(self, x: Float[Tensor, "b source s s"]) -> Float[Tensor, "b channels s s"]:
         fine = self.act(self.first(x))
         coarse = self.act(self.down(fine))
         coarse = self.act(coarse + self.block(coarse))
-        return self.last(torch.cat([fine, self.act(self.up(coarse))], 1))
+        return leaky_tanh(self.last(torch.cat([fine, self.act(self.up(coarse))], 1)))
+
+
+def same(n_in: int, n_out: int, kernel: int) -> nn.Conv2d:
+    """A convolution that keeps the side and repeats the margin."""
+    return nn.Conv2d(n_in, n_out, kernel, padding=kernel // 2, padding_mode="replicate")
 
 
 class FramePredictor(nn.Module):

@@ -14,7 +14,7 @@ from absynth.recipes.latent_prior_mnist import read
 class CycleMNIST(CycleImages):
     """Cycle-consistent cooperative networks between MNIST and other digits of it in negative."""
 
-    steps: int = 500
+    steps: int = 400
     batch: int = 32
     chain_steps: int = 10
     threads: int = 1
