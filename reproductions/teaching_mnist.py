@@ -165,9 +165,9 @@ def write(arguments: argparse.Namespace, seeds: list[int], figures: dict[str, li
         data=f"{name}: 20,000 training pictures, 10,000 test pictures",
         protocol=f"{arguments.seconds:g} s of processor time on one thread a method, batch 100, no guard; squared "
         f"Fréchet distance of {DRAFTS} drafts (modes of the generator), and of the same revised, to the test split, "
-        f"features {space}; mean squared error of {TEST} test pictures on the [-1, 1] scale, methods compared by the best of "
-        "their ways to infer z; weights and rates of dual teaching and of the triangle by pilots of 30 s (seed 9, "
-        "MNIST, pictures of the training split that were left out), the other methods as they were",
+        f"features {space}; mean squared error of {TEST} test pictures on the [-1, 1] scale, methods compared by the "
+        "best of their ways to infer z; weights and rates of dual teaching and of the triangle by pilots of 30 s (seed "
+        "9, MNIST, pictures of the training split that were left out), the other methods as they were",
         seeds=seeds,
         figures=figures,
         baselines={},
