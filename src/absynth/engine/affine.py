@@ -16,6 +16,7 @@ import torch
 import torch.nn.functional as F
 from torch import Size, Tensor
 
+from absynth.engine.minimal import Minimal
 from absynth.engine.ops import Gradient, Op, full, rule
 from absynth.engine.trace import Ref, Refused
 
@@ -147,7 +148,9 @@ class Convolution(Affine):
         x = self.inputs[0].shape
         # float64 is for tests and for small problems: there the ops are autograd's own, in the order of its memory.
         self.channels_last = dtype != torch.float64
-        if self.transposed:
+        if packed and self._halves():
+            self._in_fewer_products(weight, bias, after)
+        elif self.transposed:
             self.run = self._transposed(weight, bias, self.output_padding, after, packed)
             self.run_back = self._plain(weight, None, None, packed, self.shape)
         else:
@@ -160,6 +163,28 @@ class Convolution(Affine):
             ]
             self.run = self._plain(weight, bias, after, packed, x)
             self.run_back = self._transposed(weight, None, over, None, packed)
+
+    def _halves(self) -> bool:
+        """Whether it is between a small map of many channels and one of twice the sides, by 4×4 taps."""
+        narrow, wide = (self.inputs[0].shape, self.shape)[:: 1 if self.transposed else -1]
+        return (
+            self.dtype == torch.float32
+            and (self.stride, self.padding, self.dilation, self.groups) == ([2, 2], [1, 1], [1, 1], 1)
+            and self.weight.shape[2:] == (4, 4)
+            and wide[2:] == (2 * narrow[2], 2 * narrow[3])
+            and narrow[2] % 2 == narrow[3] % 2 == 0
+            and narrow[2:].numel() <= _FEW_ROWS
+            and min(self.weight.shape[:2]) >= _MANY_CHANNELS
+        )
+
+    def _in_fewer_products(self, weight: Tensor, bias: Tensor | None, after: tuple[str, list[Any]] | None) -> None:
+        b, _, h, w = self.inputs[0].shape if self.transposed else self.shape
+        both = Minimal(weight, b, h, w)
+        there, back = (both.widen, both.narrow) if self.transposed else (both.narrow, both.widen)
+        act = _ACTIVATIONS[after[0]] if after else None
+        numbers = after[1] if after else []
+        self.run = lambda x: there(x, bias) if act is None else act(there(x, bias), *numbers, inplace=True)
+        self.run_back = lambda g: back(g, None)
 
     def _plain(
         self, weight: Tensor, bias: Tensor | None, after: tuple[str, list[Any]] | None, packed: bool, size: Size
@@ -231,7 +256,7 @@ class Convolution(Affine):
         return weight.contiguous(memory_format=torch.channels_last) if self.channels_last else weight
 
 
-_FEW_ROWS, _FEW_CHANNELS = 16, 4
+_FEW_ROWS, _FEW_CHANNELS, _MANY_CHANNELS = 16, 4, 128
 _ACTIVATIONS: dict[str, Callable[..., Tensor]] = {"relu": F.relu, "leaky_relu": F.leaky_relu}
 """The functions that oneDNN can apply after a layer, by its names."""
 
