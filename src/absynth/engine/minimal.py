@@ -4,7 +4,8 @@ The wide map has four interleaved quarters, by the parity of row and column, and
 with 2×2 of the taps. Two neighbouring outputs of two taps take three products where four are written (Winograd's
 F(2, 2), "Arithmetic Complexity of Computations", 1980; Lavin and Gray, arXiv:1509.09308, have it for 3×3 taps):
 
-    d0 g0 + d1 g1 = m0 + m1,   d1 g0 + d2 g1 = m1 − m2   with   m0 = (d0 − d1) g0,  m1 = d1 (g0 + g1),  m2 = (d1 − d2) g1,
+    d0 g0 + d1 g1 = m0 + m1        m0 = (d0 − d1) g0,   m1 = d1 (g0 + g1),   m2 = (d1 − d2) g1
+    d1 g0 + d2 g1 = m1 − m2
 
 along rows and along columns: 9 for 16. No factor but ±1 is met, so float32 stays as exact as it was. The sums cost
 memory traffic, which pays where channels are many and maps are small.
@@ -12,12 +13,10 @@ memory traffic, which pays where channels are many and maps are small.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor
-
-Activation = Callable[[Tensor], Tensor]
 
 # The taps that reach the odd rows of the wide map, and the even ones, from narrow rows m and m + 1, m − 1 and m.
 _TAPS = (2, 0), (3, 1)
@@ -51,7 +50,7 @@ class Minimal:
         (h, w), b, m = self.tiles, self.batch, self.wide_channels
         y = x.new_empty(b, h, 2, 2, w, 2, 2, m)  # wide row 4t + 2i + a, wide column 4u + 2j + c
         part = x.new_empty(2, 2, h, w, b, self.narrow_channels)
-        sums: dict[tuple[int, int, int], list[tuple[Tensor, Tensor]]] = {}
+        sums: dict[tuple[int, int, int], list[Tensor]] = {}
         quarters = [(a, c) for a in range(2) for c in range(2)]
         products: list[list[Tensor]] = [[] for _ in quarters]
         for p, q in self._parts(_padded(x), 2, part, (4, 5, 0, 1, 2, 3)):
