@@ -16,6 +16,7 @@ from torch.nn import functional as F
 from absynth.errors import InputError
 from absynth.networks.deconvnet import first_size
 from absynth.networks.mlp import Activation, activation
+from absynth.networks.translator import leaky_tanh
 
 
 def one_hot(c: Int[Tensor, "b"], classes: int, like: Tensor) -> Float[Tensor, "b classes"]:
@@ -127,10 +128,13 @@ class PictureF(nn.Module):
 
 
 class PictureGenerator(nn.Module):
-    """``(z [b, d], source c [b, m, s, s]) -> [b, n, s, s]`` in [-1, 1]: down and up again with skips (a small U-Net).
+    """``(z [b, d], source c [b, m, s, s]) -> [b, n, s, s]``: down and up again with skips (a small U-Net).
 
     z enters twice: as constant maps beside the source, which the skips carry to every scale, and as a map of its own in
     the middle. Where it entered in the middle alone the skips went past it and every z drew the same picture.
+
+    Drafts follow an f that is still swinging, and where they swung to the end of a tanh no gradient brought them back
+    (holes in digits were lost to all black or all white on two seeds of three): hence a leaky one.
 
     Args:
         source: m, channels of the source picture.
@@ -167,7 +171,7 @@ class PictureGenerator(nn.Module):
         h = self.middle(torch.cat([h, noise], 1))
         for layer in self.up:
             h = layer(torch.cat([self.act(h), seen.pop()], 1))
-        return h.tanh()
+        return leaky_tanh(h)
 
 
 def filled(x: Float[Tensor, "b n s s"], c: Float[Tensor, "b m s s"]) -> Float[Tensor, "b n s s"]:

@@ -23,9 +23,6 @@ from absynth.types import Batch
 class InpaintingImages(SourceRecipe):
     """Conditional cooperative learning, filling a central hole (Xie et al. 2021), on your own pictures."""
 
-    steps: int = 20_000
-    checkpoint_every: int = 500
-
     @property
     def source_channels(self) -> int:
         return self.channels + 1
