@@ -1,4 +1,5 @@
-"""(b) The posterior chain: the SVHN generator of the paper, batch 100, K = 20 (and 40 with --steps 40).
+"""(b) The posterior chain: the SVHN generator of the paper, batch 100, K = 20 (and 40 with --steps 40, in a record of
+its own).
 
 python benchmarks/posterior_chain.py
 """
@@ -14,7 +15,8 @@ from absynth.seeding import stream
 
 if __name__ == "__main__":
     options = arguments(__doc__ or "", steps=20).parse_args()
-    bench = Bench("posterior_chain", f"posterior chain, K = {options.steps}", options)
+    name = "posterior_chain" if options.steps == 20 else f"posterior_chain_{options.steps}"
+    bench = Bench(name, f"posterior chain, K = {options.steps}", options)
     prior, generator = models.prior(), models.generator()
     x, z = torch.rand(models.BATCH, 3, 32, 32) * 2 - 1, torch.randn(models.BATCH, models.LATENT)
     rng = stream(0)

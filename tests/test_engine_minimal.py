@@ -21,7 +21,7 @@ def made(b: int, h: int, w: int) -> tuple[Tensor, Tensor, Tensor, Minimal]:
     rng = stream(1, 0, b)
     weight = torch.randn(5, 7, 4, 4, generator=rng)
     x, g = torch.randn(b, 5, h, w, generator=rng), torch.randn(b, 7, 2 * h, 2 * w, generator=rng)
-    return weight, x, g, Minimal(weight, b, h, w)
+    return weight, x, g, Minimal(weight, b, h, w, weight.dtype)
 
 
 def error(found: Tensor, wanted: Tensor) -> float:

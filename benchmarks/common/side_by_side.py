@@ -129,7 +129,7 @@ class Bench:
         """Write results/bench/NAME.json: every round's ratio, and in the protocol medians, floors and the load."""
         if self.arguments.no_record:
             return
-        command = f"python benchmarks/{self.name}.py {shlex.join(sys.argv[1:])}".strip()
+        command = f"python benchmarks/{Path(sys.argv[0]).name} {shlex.join(sys.argv[1:])}".strip()
         longest = max(map(len, self.figures.values()))
         figures = {k: v for k, v in self.figures.items() if len(v) == longest}
         record(

@@ -149,7 +149,7 @@ class Convolution(Affine):
         # float64 is for tests and for small problems: there the ops are autograd's own, in the order of its memory.
         self.channels_last = dtype != torch.float64
         if packed and self._halves():
-            self._in_fewer_products(weight, bias, after)
+            self._in_fewer_products(bias, after)
         elif self.transposed:
             self.run = self._transposed(weight, bias, self.output_padding, after, packed)
             self.run_back = self._plain(weight, None, None, packed, self.shape)
@@ -168,8 +168,7 @@ class Convolution(Affine):
         """Whether it is between a small map of many channels and one of twice the sides, by 4×4 taps."""
         narrow, wide = (self.inputs[0].shape, self.shape)[:: 1 if self.transposed else -1]
         return (
-            self.dtype == torch.float32
-            and (self.stride, self.padding, self.dilation, self.groups) == ([2, 2], [1, 1], [1, 1], 1)
+            (self.stride, self.padding, self.dilation, self.groups) == ([2, 2], [1, 1], [1, 1], 1)
             and self.weight.shape[2:] == (4, 4)
             and wide[2:] == (2 * narrow[2], 2 * narrow[3])
             and narrow[2] % 2 == narrow[3] % 2 == 0
@@ -177,9 +176,9 @@ class Convolution(Affine):
             and min(self.weight.shape[:2]) >= _MANY_CHANNELS
         )
 
-    def _in_fewer_products(self, weight: Tensor, bias: Tensor | None, after: tuple[str, list[Any]] | None) -> None:
+    def _in_fewer_products(self, bias: Tensor | None, after: tuple[str, list[Any]] | None) -> None:
         b, _, h, w = self.inputs[0].shape if self.transposed else self.shape
-        both = Minimal(weight, b, h, w)
+        both = Minimal(self.weight.detach(), b, h, w, self.dtype)
         there, back = (both.widen, both.narrow) if self.transposed else (both.narrow, both.widen)
         act = _ACTIVATIONS[after[0]] if after else None
         numbers = after[1] if after else []

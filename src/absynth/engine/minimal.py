@@ -7,8 +7,8 @@ F(2, 2), "Arithmetic Complexity of Computations", 1980; Lavin and Gray, arXiv:15
     d0 g0 + d1 g1 = m0 + m1        m0 = (d0 − d1) g0,   m1 = d1 (g0 + g1),   m2 = (d1 − d2) g1
     d1 g0 + d2 g1 = m1 − m2
 
-along rows and along columns: 9 for 16. No factor but ±1 is met, so float32 stays as exact as it was. The sums cost
-memory traffic, which pays where channels are many and maps are small.
+along rows and along columns: 9 for 16. No factor but ±1 is met, so rounding stays of its order. The sums cost memory
+traffic, which pays where channels are many and maps are small.
 """
 
 from __future__ import annotations
@@ -30,15 +30,16 @@ class Minimal:
         batch: examples.
         height: rows of the narrow map, even.
         width: its columns, even.
+        dtype: of the maps, and of the taps once they are added up.
     """
 
-    def __init__(self, weight: Tensor, batch: int, height: int, width: int) -> None:
+    def __init__(self, weight: Tensor, batch: int, height: int, width: int, dtype: torch.dtype) -> None:
         self.batch, self.height, self.width = batch, height, width
         self.tiles = height // 2, width // 2
         self.rows = self.tiles[0] * self.tiles[1] * batch
         self.narrow_channels, self.wide_channels = weight.shape[:2]
         taps = weight.permute(2, 3, 1, 0).contiguous()
-        self.kernels = weight.new_empty(3, 3, 2, 2, self.wide_channels, self.narrow_channels)
+        self.kernels = weight.new_empty(3, 3, 2, 2, self.wide_channels, self.narrow_channels, dtype=dtype)
         for a in range(2):
             for p, row in enumerate(_three(taps, a)):
                 for b in range(2):
