@@ -1,4 +1,4 @@
-"""On a GPU: the prior chain of (a), the full iteration of (c), and the SVHN-size recipe, naive loop and graph engine.
+"""On a GPU: the prior chain of (a) and the full iteration of (c) at the paper's SVHN size, naive loop and graph engine.
 
     python benchmarks/gpu.py
 

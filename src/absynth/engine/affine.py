@@ -281,35 +281,29 @@ class FromPoint(Affine):
 
 @rule("conv2d")
 def _conv2d(
-    input: Ref,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    dilation: Any = 1,
+    input: Ref, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, dilation: Any = 1,
     groups: int = 1,
-) -> Op:
-    _leaves(input, weight, bias)
-    stride, padding, dilation = _pair(stride), _pair(padding), _pair(dilation)
-    return Convolution((input,), weight, bias, stride, padding, dilation, groups, False, [0, 0])
+) -> Op:  # fmt: skip
+    return _convolution(input, weight, bias, (stride, padding, dilation, 0), groups, False)
 
 
 @rule("conv_transpose2d")
 def _conv_transpose2d(
-    input: Ref,
-    weight: Tensor,
-    bias: Tensor | None = None,
-    stride: Any = 1,
-    padding: Any = 0,
-    output_padding: Any = 0,
-    groups: int = 1,
-    dilation: Any = 1,
+    input: Ref, weight: Tensor, bias: Tensor | None = None, stride: Any = 1, padding: Any = 0, output_padding: Any = 0,
+    groups: int = 1, dilation: Any = 1,
+) -> Op:  # fmt: skip
+    return _convolution(input, weight, bias, (stride, padding, dilation, output_padding), groups, True)
+
+
+def _convolution(
+    input: Ref, weight: Tensor, bias: Tensor | None, numbers: tuple[Any, ...], groups: int, transposed: bool
 ) -> Op:
+    """The op, from its stride, padding, dilation and output padding."""
     _leaves(input, weight, bias)
-    stride, padding, over, dilation = _pair(stride), _pair(padding), _pair(output_padding), _pair(dilation)
-    if input.shape[2:] == (1, 1) and (padding, over, dilation, groups) == ([0, 0], [0, 0], [1, 1], 1):
+    stride, padding, dilation, over = map(_pair, numbers)
+    if transposed and (*input.shape[2:], *padding, *over, *dilation, groups) == (1, 1, 0, 0, 0, 0, 1, 1, 1):
         return FromPoint((input,), weight, bias)
-    return Convolution((input,), weight, bias, stride, padding, dilation, groups, True, over)
+    return Convolution((input,), weight, bias, stride, padding, dilation, groups, transposed, over)
 
 
 def _pair(value: Any) -> list[int]:

@@ -16,7 +16,6 @@ from torch import Generator, Tensor, nn
 
 from absynth.engine.plan import Plan
 from absynth.engine.trace import Refused
-from absynth.seeding import noise_like
 from absynth.types import Rng
 
 KEPT = 8
@@ -81,12 +80,8 @@ class StaticChain:
         """The chain itself, from the static state to the static end."""
         with torch.no_grad():
             self.plan.prepare()
-            x = self.x
-            for scale in self.noise_scales:
-                x = x + self.drift * self.plan.score(x)
-                if scale > 0:
-                    x = x.add_(noise_like(x, self.generator if rng is None else rng), alpha=scale)
-            self.end.copy_(x)
+            rng = self.generator if rng is None else rng
+            self.end.copy_(self.plan.langevin(self.x, self.drift, self.noise_scales, rng))
 
     def _capture(self) -> None:
         side = torch.cuda.Stream()
