@@ -177,6 +177,18 @@ def test_networks_of_pictures_hear_their_condition(size):
     torch.testing.assert_close(f(x, c)[1:2], f(x[1:2], c[1:2]))  # no row sees another
 
 
+@pytest.mark.parametrize(("first", "even"), [(4, True), (5, False)])
+def test_even_kernels_meet_every_pixel_equally_often(first, even):
+    conv = strided_f(1, 16, 4, first=first)[0]
+    assert isinstance(conv, torch.nn.Conv2d)
+    with torch.no_grad():
+        conv.weight.fill_(1.0)
+    x = torch.zeros(1, 1, 16, 16, requires_grad=True)
+    (met,) = torch.autograd.grad(conv(x).sum(), x)
+    inside = met[0, 0, 4:-4, 4:-4]
+    assert bool(inside.min() == inside.max()) == even
+
+
 def test_a_generator_of_pictures_comes_back_from_the_end_of_the_range():
     """Drafts that swung far past all white are still led by their gradient: behind a plain tanh it would be 0."""
     with torch.random.fork_rng(devices=[]):
@@ -195,7 +207,7 @@ def test_f_of_two_pictures_is_that_of_their_channels_together():
     """The first convolutions of image and source add up to one of all channels."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
-        f, whole = PictureF(2, 1, 8, 4), strided_f(3, 8, 4)
+        f, whole = PictureF(2, 1, 8, 4), strided_f(3, 8, 4, first=4)
     image, source = (net.state_dict() for net in (f.image, f.source))
     first = [torch.cat([image["weight"], source["weight"]], 1), image["bias"]]
     with torch.no_grad():

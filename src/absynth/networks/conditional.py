@@ -49,7 +49,9 @@ class WithLabel(nn.Module):
         return self.net(torch.cat([z, one_hot(c, self.classes, z)], 1))
 
 
-def strided_f(channels: int, size: int, width: int, act: Activation = "silu", outputs: int = 1) -> nn.Sequential:
+def strided_f(
+    channels: int, size: int, width: int, act: Activation = "silu", outputs: int = 1, first: int = 5
+) -> nn.Sequential:
     """f of an image, ``[b, channels, size, size] -> [b, outputs]``, by strided convolutions.
 
     A 5×5 convolution and then 4×4 ones halve the side until it is 4 to 7, a 3×3 convolution and a linear layer follow:
@@ -62,11 +64,14 @@ def strided_f(channels: int, size: int, width: int, act: Activation = "silu", ou
         width: maps of the first layer; they double where the side halves, and once more.
         act: the activation; smooth ones are steadier.
         outputs: how many numbers an image.
+        first: side of the first layer's kernels; even ones meet every pixel equally often, odd ones do not, and chains
+            then draw a checkerboard where f is not held by much else.
     """
     if size < 8:
         raise InputError(f"a convolutional f needs images of 8x8 pixels or more, got {size}x{size}")
-    layers: list[nn.Module] = [nn.Conv2d(channels, width, 5, stride=2, padding=2), activation(act)]
-    side = (size + 1) // 2
+    padding = (first - 1) // 2
+    layers: list[nn.Module] = [nn.Conv2d(channels, width, first, stride=2, padding=padding), activation(act)]
+    side = (size + 2 * padding - first) // 2 + 1
     while side >= 8:
         layers += [nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), activation(act)]
         side, width = side // 2, 2 * width
@@ -119,8 +124,8 @@ class PictureF(nn.Module):
     def __init__(self, source: int, channels: int, size: int, width: int, act: Activation = "silu") -> None:
         super().__init__()
         # Two convolutions that are added are one of both pictures' channels, and only one moves with a chain.
-        self.image, *rest = strided_f(channels, size, width, act)
-        self.source = nn.Conv2d(source, width, 5, stride=2, padding=2, bias=False)
+        self.image, *rest = strided_f(channels, size, width, act, first=4)
+        self.source = nn.Conv2d(source, width, 4, stride=2, padding=1, bias=False)
         self.top = nn.Sequential(*rest, nn.Flatten(0))
 
     def forward(self, x: Float[Tensor, "b n s s"], c: Float[Tensor, "b m s s"]) -> Float[Tensor, "b"]:
