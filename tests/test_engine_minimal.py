@@ -61,12 +61,12 @@ class Both(nn.Module):
 
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="only oneDNN's layers are done so")
-@pytest.mark.parametrize("channels", [128, 8])
-def test_plans_use_it_where_channels_are_many_and_the_score_is_autograds(channels):
+@pytest.mark.parametrize(("batch", "channels", "used"), [(25, 128, True), (24, 128, False), (25, 127, False)])
+def test_plans_use_it_where_maps_and_channels_are_many_and_the_score_is_autograds(batch, channels, used):
     torch.manual_seed(0)
-    net, x = Both(channels), torch.randn(2, channels, 4, 4, generator=stream(4))
+    net, x = Both(channels), torch.randn(batch, channels, 4, 4, generator=stream(4))
     made = plan.Plan(trace.trace(net, x), x.device)
     made.prepare()
     layers = [op for op, _ in made.ops if isinstance(op, affine.Convolution)]
-    assert [op._halves() for op in layers] == [channels == 128] * 2
+    assert [op._halves() for op in layers] == [used] * 2
     assert error(made.score(x), density.score(net.double(), x.double())) < 1e-5

@@ -165,7 +165,7 @@ class Convolution(Affine):
             self.run_back = self._transposed(weight, None, over, None, packed)
 
     def _halves(self) -> bool:
-        """Whether it is between a small map of many channels and one of twice the sides, by 4×4 taps."""
+        """Whether it is between many small maps of many channels and maps of twice the sides, by 4×4 taps."""
         narrow, wide = (self.inputs[0].shape, self.shape)[:: 1 if self.transposed else -1]
         return (
             (self.stride, self.padding, self.dilation, self.groups) == ([2, 2], [1, 1], [1, 1], 1)
@@ -173,6 +173,7 @@ class Convolution(Affine):
             and wide[2:] == (2 * narrow[2], 2 * narrow[3])
             and narrow[2] % 2 == narrow[3] % 2 == 0
             and narrow[2:].numel() <= _FEW_ROWS
+            and narrow[0] * narrow[2:].numel() >= 4 * _MANY_TILES
             and min(self.weight.shape[:2]) >= _MANY_CHANNELS
         )
 
@@ -255,7 +256,8 @@ class Convolution(Affine):
         return weight.contiguous(memory_format=torch.channels_last) if self.channels_last else weight
 
 
-_FEW_ROWS, _FEW_CHANNELS, _MANY_CHANNELS = 16, 4, 128
+_FEW_ROWS, _FEW_CHANNELS = 16, 4
+_MANY_CHANNELS, _MANY_TILES = 128, 100
 _ACTIVATIONS: dict[str, Callable[..., Tensor]] = {"relu": F.relu, "leaky_relu": F.leaky_relu}
 """The functions that oneDNN can apply after a layer, by its names."""
 
