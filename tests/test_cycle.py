@@ -17,7 +17,7 @@ from absynth.algorithms.cycle_sequences import CycleSequences, framewise, next_f
 from absynth.density import EBM
 from absynth.distributions import Uniform
 from absynth.errors import InputError
-from absynth.networks.translator import FramePredictor, Translator, leaky_tanh
+from absynth.networks.translator import FramePredictor, Translator, VectorTranslator, leaky_tanh
 from absynth.recipes.cycle_images import CycleImages
 from absynth.recipes.cycle_ring import SCALE, X, sample_y, to_y
 from absynth.recipes.cycle_sequences import CycleSequencesRecipe
@@ -312,3 +312,15 @@ def test_a_uniform_ground_stays_uniform():
         net = Translator(1, 1, 4)
     found = net(-torch.ones(1, 1, 12, 12))
     torch.testing.assert_close(found, found[:, :, :1, :1].expand_as(found))
+
+
+def test_translators_of_vectors_begin_as_turns_that_undo_each_other():
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        there = VectorTranslator(3, 8).double()
+        back = VectorTranslator(3, 8).double()
+    x = noise_like(torch.empty(5, 3, dtype=F64), stream(1))
+    assert (back(there(x)) - x).abs().max() > 0.1
+    assert (back.begin_as_inverse_of(there)(there(x)) - x).abs().max() < 1e-5
+    assert (there(x).norm(dim=1) - x.norm(dim=1)).abs().max() < 1e-5
+    assert not torch.allclose(there(x), x)

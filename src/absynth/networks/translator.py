@@ -6,6 +6,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from absynth.networks.mlp import Activation, mlp
+
 
 def leaky_tanh(h: Tensor, leak: float = 0.1) -> Tensor:
     """tanh h + leak · h: about the range of pictures, and a way back from anywhere past it.
@@ -52,6 +54,37 @@ class Translator(nn.Module):
 def same(n_in: int, n_out: int, kernel: int) -> nn.Conv2d:
     """A convolution that keeps the side and repeats the margin."""
     return nn.Conv2d(n_in, n_out, kernel, padding=kernel // 2, padding_mode="replicate")
+
+
+class VectorTranslator(nn.Module):
+    """``[b, d] -> [b, d]``: a linear map and what a network adds to it, which is nothing at first.
+
+    It begins as a random turn of the space, and the way back as the inverse turn (:meth:`begin_as_inverse_of`). Two
+    networks that begin as any map and first of all learn to undo each other settle on one that takes half a mode to
+    one place and half of it to another; a map that turns as a whole is turned as a whole by what teaches it.
+
+    Args:
+        dim: d.
+        width: hidden units of the network's two hidden layers.
+        act: its activation.
+    """
+
+    def __init__(self, dim: int, width: int, act: Activation = "silu") -> None:
+        super().__init__()
+        self.linear = nn.Linear(dim, dim)
+        self.rest = mlp([dim, width, width, dim], act)
+        nn.init.orthogonal_(self.linear.weight)
+        for parameter in (self.linear.bias, *list(self.rest.parameters())[-2:]):
+            nn.init.zeros_(parameter)
+
+    def begin_as_inverse_of(self, other: VectorTranslator) -> VectorTranslator:
+        """Turn back what the other one, freshly initialized, turns; returns itself."""
+        with torch.no_grad():
+            self.linear.weight.copy_(other.linear.weight.T)
+        return self
+
+    def forward(self, x: Float[Tensor, "b d"]) -> Float[Tensor, "b d"]:
+        return self.linear(x) + self.rest(x)
 
 
 class FramePredictor(nn.Module):

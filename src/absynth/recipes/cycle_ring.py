@@ -18,7 +18,8 @@ from absynth.algorithms.cycle_cooperative import CycleCooperative
 from absynth.data.toy import EightGaussians
 from absynth.density import EBM
 from absynth.distributions import StandardNormal
-from absynth.networks.mlp import mlp, mlp_f
+from absynth.networks.mlp import mlp_f
+from absynth.networks.translator import VectorTranslator
 from absynth.recipes._cycle import CycleRecipe
 from absynth.recipes.recipe import Recipe
 from absynth.seeding import stream
@@ -57,10 +58,9 @@ class CycleRing(CycleRecipe):
         def ebm() -> EBM:
             return EBM(mlp_f(2, self.width, "silu"), StandardNormal(2, std=self.reference_std))
 
-        to_x, to_y = (mlp([2, self.width, self.width, 2], "silu") for _ in range(2))
-        return CycleCooperative(
-            ebm(), ebm(), to_x, to_y, sampler=self.sampler(), teach=self.teach, cycle=self.cycle
-        )  # fmt: skip
+        to_y = VectorTranslator(2, self.width)
+        to_x = VectorTranslator(2, self.width).begin_as_inverse_of(to_y)
+        return CycleCooperative(ebm(), ebm(), to_x, to_y, sampler=self.sampler(), teach=self.teach, cycle=self.cycle)
 
     def batches(self, start: int = 0) -> Iterator[Batch]:
         step = start
