@@ -74,6 +74,22 @@ def frame_bank(scales: Sequence[float] = SCALES, orientations: int = 8) -> Float
     return torch.stack([F.pad(f, [(side - len(f)) // 2] * 4) for f in filters])
 
 
+def differences() -> Float[Tensor, "3 3 3"]:
+    """Between neighbours across, down, and in a 2×2 checkerboard; of norm 1.
+
+    Wavelets hardly see the finest waves that a grid can hold, and a model that does not see them leaves them as they
+    are in p_0, which looks like a fine lattice over the texture.
+
+    >>> differences().flatten(1).norm(dim=1).round(decimals=4)
+    tensor([1., 1., 1.])
+    """
+    across, down, checks = torch.zeros(3, 3, 3).unbind()
+    across[1, 1:] = torch.tensor([1.0, -1.0])
+    down[1:, 1] = torch.tensor([1.0, -1.0])
+    checks[1:, 1:] = torch.tensor([[1.0, -1.0], [-1.0, 1.0]])
+    return torch.stack([_unit(kernel) for kernel in (across, down, checks)])
+
+
 class FilterBank(nn.Module):
     """Responses of grey pictures to fixed filters, ``[b, 1, h, w] -> [b, n, h', w']``.
 
@@ -112,28 +128,38 @@ class FilterBank(nn.Module):
 
 
 class FrameF(nn.Module):
-    """f(x) = Σ_k λ_k Σ_pixels |r_k| / s_k: FRAME with the potential |r|, linear in what is learned.
+    """f(x) = Σ_k Σ_pixels λ_k |r_k| + Σ_τ λ⁺_kτ (r_k − τ)₊ + λ⁻_kτ (−r_k − τ)₊: FRAME, linear in what is learned.
 
-    Its maximum likelihood is where E_data[mean |r_k| / s_k] = E_model[mean |r_k| / s_k]: the statistics of the texture
-    are matched. Σ over pixels is the mean over those that have a response, times size², so that pieces of any side
-    count alike.
+    r_k are responses in units of s_k. Maximum likelihood matches the means of all these potentials to those of the
+    texture. |r| alone does not see the sign of a response, nor whether many places respond a little or few strongly:
+    the tails beyond ±τ do (FRAME's own potentials are histograms; these are piecewise linear on fewer pieces).
+    Σ over pixels is the mean over those that have a response, times size², so that pieces of any side count alike.
 
     Args:
         bank: the filters.
         scale: s_k ``[n]``, the standard deviation of each response in the data, so that one learning rate fits all.
+        tails: thresholds τ > 0, in units of s_k.
     """
 
     scale: Tensor
 
-    def __init__(self, bank: FilterBank, scale: Float[Tensor, "n"]) -> None:
+    def __init__(self, bank: FilterBank, scale: Float[Tensor, "n"], tails: Sequence[float] = ()) -> None:
         super().__init__()
         self.bank = bank
+        self.tails = tuple(tails)
         self.register_buffer("scale", scale)
-        self.weight = nn.Parameter(torch.zeros_like(scale))
+        self.weight = nn.Parameter(scale.new_zeros(len(scale) * (1 + 2 * len(self.tails))))
 
-    def statistics(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b n"]:
-        """mean |r_k| / s_k of each picture."""
-        return self.bank(x).abs().mean((2, 3)) / self.scale
+    def extra_repr(self) -> str:
+        return f"tails={self.tails}"
+
+    def statistics(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b m"]:
+        """Means over each picture: |r_k| of every filter, then for each τ the upper tails and the lower ones."""
+        r = self.bank(x) / self.scale[:, None, None]
+        parts = [r.abs()]
+        for tail in self.tails:
+            parts += [F.relu(r - tail), F.relu(-r - tail)]
+        return torch.cat([part.mean((2, 3)) for part in parts], 1)
 
     def forward(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b"]:
         return self.statistics(x) @ self.weight * self.bank.size**2

@@ -6,9 +6,9 @@ true (temperature 1), and p_0 = N(0, I) on pictures of unit standard deviation.
 
 ``--data`` is the picture; without it, scikit-image's bricks in the folder of data sets.
 
-``--f filters`` is FRAME with the potential |r| on 52 Gabor-like filters (Zhu, Wu, Mumford 1998; Xie et al. 2015):
-maximum likelihood matches the mean |response| of each filter. ``--f conv`` is the generative ConvNet (Xie et al. 2016),
-which learns its filters.
+``--f filters`` is FRAME on 52 Gabor-like filters (Zhu, Wu, Mumford 1998; Xie et al. 2015) and three differences of
+neighbours: maximum likelihood matches the mean |response| of each, and the tails of its responses. ``--f conv`` is the
+generative ConvNet (Xie et al. 2016), which learns its filters.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from typing import Literal
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
+from torch.nn import functional as F
 from torch.optim import Adam, Optimizer
 
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
@@ -29,7 +30,7 @@ from absynth.data.images import find_root, read_picture
 from absynth.density import EBM
 from absynth.distributions import StandardNormal
 from absynth.errors import InputError
-from absynth.networks.filters import FilterBank, FrameF, TextureConv, frame_bank
+from absynth.networks.filters import FilterBank, FrameF, TextureConv, differences, frame_bank
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin, Persistent
 from absynth.seeding import stream, uniform_like
@@ -47,7 +48,7 @@ CONTRAST = 1 / 3
 class EBMTexture(Recipe):
     """Energy-based model of the texture in one picture (FRAME, or the generative ConvNet)."""
 
-    steps: int = 800
+    steps: int = 600
     batch: int = 4
     checkpoint_every: int = 100
     side: int = 256
@@ -57,20 +58,25 @@ class EBMTexture(Recipe):
     piece: int = 128
     """Side of the random pieces of the picture that are the data."""
     f: Literal["filters", "conv"] = "filters"
-    """Weights on 52 fixed filters (FRAME), or a network of three convolutions (generative ConvNet)."""
+    """Weights on 55 fixed filters (FRAME), or a network of three convolutions (generative ConvNet)."""
     scale: tuple[float, ...] = ()
     """Standard deviation of each filter's response; found from the picture."""
+    tails: tuple[float, ...] = (1.5,)
+    """Thresholds, in those, beyond which responses of either sign have weights of their own; none: |r| alone."""
     width: int = 32
     """Filters of the network's first layer."""
-    chain_steps: int = 15
+    chain_steps: int = 20
     """K, Langevin steps an update."""
-    step_size: float = 0.05
-    """δ of x + (δ²/2)·score + δ·noise, in standard deviations of the picture."""
+    step_size: float = 0.04
+    """δ of x + (δ²/2)·score + δ·noise, in standard deviations of the picture. The noise of one step must answer the
+    finest filters less than the picture does: at 0.07 their weights grow without end, into a checkerboard."""
     sample_rounds: int = 100
     """Times K steps run for a fresh sample."""
-    lr: float = 4e-3
+    lr: float = 2e-3
     """Adam's rate; f sums over thousands of pixels, and large ones make weights and statistics chase each other."""
-    decay: float = 0.8
+    beta1: float = 0.0
+    """Adam's first β; an average over past updates is a delay, and delay is what makes them chase each other."""
+    decay: float = 0.4
     """Share of the updates, at the end, in which the rate falls to 0."""
     guard_gap: float = 1e4
     """A gap f(pos) − f(neg) below this is never trouble; f sums over all pixels, so gaps of hundreds are usual."""
@@ -91,13 +97,14 @@ class EBMTexture(Recipe):
             )
         if self.f == "conv" or self.scale:
             return self
-        responses = FilterBank(frame_bank(), self.size)(picture[None])
-        return replace(self, scale=tuple(responses.std((0, 2, 3)).tolist()))
+        responses = FilterBank(kernels(), self.size)(picture[None])
+        # A filter that the picture never answers would have infinite weight; a thousandth of the contrast is invisible.
+        return replace(self, scale=tuple(responses.std((0, 2, 3)).clamp(min=1e-3 * CONTRAST).tolist()))
 
     def algorithm(self) -> MaximumLikelihood:
         reference = StandardNormal(1, self.size, self.size, std=CONTRAST)
         if self.f == "filters":
-            f = FrameF(FilterBank(frame_bank(), self.size), torch.tensor(self.scale))
+            f = FrameF(FilterBank(kernels(), self.size), torch.tensor(self.scale), self.tails)
         else:
             f = TextureConv(1, self.size, self.width)
         return MaximumLikelihood(
@@ -108,7 +115,7 @@ class EBMTexture(Recipe):
         )
 
     def optimizers(self, algorithm: nn.Module) -> dict[str, Optimizer]:
-        return {"ebm": Adam(algorithm.get_submodule("ebm").parameters(), self.lr)}
+        return {"ebm": Adam(algorithm.get_submodule("ebm").parameters(), self.lr, (self.beta1, 0.999))}
 
     def schedule(self, step: int) -> float:
         return min(1.0, (self.steps - step) / max(self.decay * self.steps, 1.0))
@@ -124,6 +131,12 @@ class EBMTexture(Recipe):
             self, steps=4, batch=2, f="conv", width=4, side=80, size=32, piece=56, chain_steps=3, sample_rounds=2,
             log_every=1, checkpoint_every=2,
         )  # fmt: skip
+
+
+def kernels() -> Float[Tensor, "55 k k"]:
+    """The filters of FRAME, the 52 of :func:`absynth.networks.filters.frame_bank` first."""
+    bank = frame_bank()
+    return torch.cat([bank, F.pad(differences(), [(bank.shape[-1] - 3) // 2] * 4)])
 
 
 def pieces(picture: Float[Tensor, "c h w"], side: int, n: int, *, rng: Rng) -> Float[Tensor, "n c side side"]:
