@@ -4,8 +4,8 @@
 
 The statistics error is the mean over 52 filters of |mean |r|/s of the synthesis − that of the picture|, s being the
 response's standard deviation in the picture. The model is learned on three filters and on the tails of all responses
-besides; the error is over the 52, as for FRAME. The texture to beat has the picture's power spectrum and random phases. A
-second figure asks about what was not trained on: the kurtosis of the responses of filters turned by half a step.
+besides; the error is over the 52, as for FRAME. The texture to beat has the picture's power spectrum and random phases.
+A second figure asks about what was not trained on: the kurtosis of the responses of filters turned by half a step.
 """
 
 from __future__ import annotations
