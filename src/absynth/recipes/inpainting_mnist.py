@@ -19,10 +19,6 @@ class InpaintingMNIST(InpaintingImages):
     threads: int = 1
     checkpoint_every: int = 200
     chain_steps: int = 10
-    truth: float = 0.9
-    """γ. The authors' code has 0.2, but sums the truth's term over a batch of 50 where the other is a mean: 0.93 here.
-    Drafts that follow f alone were lost with it in six hundred updates."""
-    ebm_lr: float = 1e-4
     generator_lr: float = 1e-3
     ebm_width: int = 16
     generator_width: int = 16
