@@ -4,11 +4,11 @@
 
 Ring of eight Gaussians and MNIST. AUROC of f, 2,000 examples against 2,000 of uniform noise, for the recipes as they
 are: noise on [-4, 4]², which meets the modes now and then (the true density's AUROC stands beside it), and [-1, 1]
-in every pixel. Modes among 2,000 drafts, with and without −log q(z|g(z)) in the generator's loss; on the ring at three
+in every pixel. Modes among 2,000 drafts, with and without −log q(z|g(z)) in the generator's loss; on the ring at four
 settings: at the recipe's width σ of p(x|z); at σ = 4, where KL(Q‖P) tells the generator little of where the data are;
-and at the recipe's with KL(P‖Π) weighted 20, so that the generator answers f and little else. Its best answer is one
-point without entropy, and follows f with it. A digit counts as a mode, and a draft belongs to the class whose mean in a
-classifier's features is nearest.
+at the recipe's with KL(P‖Π) weighted 20; and at σ = 10 with a generator ten times as fast as f. In the last two the
+generator answers f and little else, and its best answer is one point without entropy; pilots on seed 9 chose them. A
+digit counts as a mode, and a draft belongs to the class whose mean in a classifier's features is nearest.
 """
 
 from __future__ import annotations
@@ -36,14 +36,15 @@ from absynth.recipes.divergence_triangle_ring import DivergenceTriangleRing
 from absynth.seeding import uniform_like
 from absynth.types import LogDensity
 
-N, DIGITS = 2000, 1000
-GENTLE: dict[str, Any] = {"ebm_lr": 5e-4, "beta1": 0.5, "ema": 0.0, "reference_std": 3.0, "entropy": 1.0}
+N, DIGITS = 2000, 500
+GENTLE: dict[str, Any] = {"ebm_lr": 5e-4, "beta1": 0.5, "ema": 0.0}
 """What the other comparisons train with, for they are short."""
 LEADING = 20.0
 SETTINGS: dict[str, dict[str, Any]] = {
     "σ = 1": {},
     "σ = 4": GENTLE | {"steps": 1000, "std": 4.0},
     f"KL(P‖Π) weighted {LEADING:g}": GENTLE | {"steps": 1500, "ebm_lr": 1e-3, "energy": LEADING, "entropy": LEADING},
+    "σ = 10, fast generator": GENTLE | {"steps": 1500, "std": 10.0, "generator_lr": 5e-3},
 }
 """What differs from the ring's recipe, with the surrogate; without it ``entropy`` is 0."""
 GRID = Grid(-6, 6, 300, 2, dtype=torch.float32)
@@ -114,16 +115,16 @@ def write(
     modes = "modes of 8, ring, {}, {} the surrogate"
     bars = {name: {"at_least": 0.95, "why": "f ranks data over noise"} for name in figures if "AUROC" in name}
     bars[modes.format("σ = 1", "with")] = {"at_least": 8, "why": "the recipe keeps all modes"}
-    *_, leading = SETTINGS
-    bars[modes.format(leading, "with")] = {"at_least": 8, "why": "the surrogate alone keeps them"}
-    bars[modes.format(leading, "without")] = {"at_most": 7, "why": "modes drop without it"}
+    for setting in list(SETTINGS)[2:]:
+        bars[modes.format(setting, "with")] = {"at_least": 8, "why": "the surrogate alone keeps them"}
+        bars[modes.format(setting, "without")] = {"at_most": 7, "why": "modes drop without it"}
     results.record(
         Path("results/divergence_triangle.json"),
         command=f"python reproductions/divergence_triangle.py --seeds {' '.join(map(str, seeds))}",
         data="eight Gaussians of standard deviation 0.2 on a circle of radius 2, fresh draws; MNIST, 20,000 training "
         "pictures",
-        protocol=f"ring: {ring.steps} updates of {ring.batch} (1000 at σ = 4, 1500 where KL(P‖Π) is weighted, a "
-        f"setting found by pilots on seed 9), modes of 2 % of {N} drafts or more; MNIST: {DIGITS} updates of 100, f "
+        protocol=f"ring: {ring.steps} updates of {ring.batch} (1000 at σ = 4, 1500 in the last two "
+        f"settings, found by pilots on seed 9), modes of 2 % of {N} drafts or more; MNIST: {DIGITS} updates of 100, f "
         f"784-200-200-1, Fréchet in {features}; AUROC of {N} examples that were not trained on against as many of "
         "uniform noise",
         seeds=seeds,

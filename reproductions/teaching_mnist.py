@@ -61,7 +61,7 @@ METHODS: dict[str, TeachingMNIST] = {
     "cooperative, fast": CooperativeMNIST(teaching="fast"),
     "cooperative, full": CooperativeMNIST(teaching="full"),
     "variational": VariationalTeachingMNIST(),
-    "triangle": DivergenceTriangleMNIST(),
+    "triangle": DivergenceTriangleMNIST(std=32**-0.5, energy=16.0, entropy=1.6, sleep=1.6),  # the authors', at d = 16
     "dual": DualTeachingMNIST(),
 }
 TAUGHT = ("cooperative, fast", "cooperative, full", "variational", "triangle")

@@ -32,7 +32,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
     "cooperative fast": ("cooperative_ring", {"teaching": "fast"}),
     "cooperative full": ("cooperative_ring", {"teaching": "full"}),
     "variational": ("variational_teaching_ring", {}),
-    "triangle": ("divergence_triangle_ring", {"ema": 0.995, "reference_std": 3.0, "entropy": 1.0}),
+    "triangle": ("divergence_triangle_ring", {}),
     "joint VAE": ("joint_vae_ring", {"beta1": 0.0}),
     "dual": ("dual_teaching_ring", {}),
 }

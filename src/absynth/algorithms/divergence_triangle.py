@@ -14,8 +14,9 @@ Inferential Model", CVPR 2019, arXiv:1812.10907.
     φ: descends KL(Q‖P) + KL(P‖Π): the same bound, and −E_P log q_φ(z|x); in KL(Q‖Π) φ cancels
 
 The entropy of P's x cannot be computed; −log q_φ(z|g(z)) stands in for it, because z is recovered only where drafts
-differ. Without it (``entropy`` = 0) the bound alone keeps the generator from sending all of z where f is highest; on
-small data that was enough (``reproductions/divergence_triangle.py`` found no mode lost on its two seeds). As in the
+differ. Without it (``entropy`` = 0) the bound alone keeps the generator from sending all of z where f is highest. At
+the recipe's weights that is enough on small data; where the energy outweighs the bound a pilot kept one mode of eight
+(``reproductions/divergence_triangle.py`` has both). As in the
 authors' code P's x is the generator's mode: σ is noise of observation, and the energy judges what will be shown.
 
 The authors' CIFAR-10 code weighs Σ(x − g)² by 1, the divergence by 1/d (they average it over the d coordinates of z),
