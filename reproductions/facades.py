@@ -43,9 +43,9 @@ def main() -> None:
         model = fit(replace(recipe, seed=seed), arguments.runs / f"facades_{seed}")
         assert isinstance(model, ConditionalCooperative)
         drafts = [model.draft(len(x), c, rng=stream(seed, 0, k, 1))[1] for k in range(PHOTOS)]
-        photos = [model.revise(d, c, rng=stream(seed, 0, k, 2)).clamp(-1, 1) for k, d in enumerate(drafts)]
+        photos = [model.revise(d, c, rng=stream(seed, 0, k, 2)) for k, d in enumerate(drafts)]
         for kind, found in (("draft", torch.stack(drafts)), ("revised", torch.stack(photos))):
-            figures[kind].append(psnr(found, x.expand_as(found), whole))
+            figures[kind].append(psnr(found.clamp(-1, 1), x.expand_as(found), whole))
         print(f"seed {seed}: { {kind: round(v[-1], 3) for kind, v in figures.items()} }", flush=True)
         if seed == arguments.seeds[0]:
             rows = {"labels": c, "photo": x, "draft": drafts[0], "revised": photos[0], "another": photos[1]}
