@@ -48,7 +48,7 @@ def sample_y(n: int, rng: Rng) -> Tensor:
 class CycleRing(CycleRecipe):
     """Cycle-consistent cooperative networks between two rings in the plane, unpaired."""
 
-    steps: int = 900
+    steps: int = 2000
     batch: int = 200
     threads: int = 1
     cycle: float = 0.05
@@ -56,6 +56,7 @@ class CycleRing(CycleRecipe):
     step_size: float = 0.15
     temperature: float = 0.25
     translator_lr: float = 1e-3
+    decay: float = 0.25
     width: int = 128
     """Hidden units of each network's two hidden layers."""
     reference_std: float = 4.0
