@@ -51,14 +51,14 @@ class CycleRing(CycleRecipe):
     steps: int = 1000
     batch: int = 200
     threads: int = 1
-    cycle: float = 0.05
+    cycle: float = 0.1
     """Weight of cycle consistency; maps begin as each other's inverse, so little keeps them so."""
     step_size: float = 0.15
     temperature: float = 0.25
     ebm_lr: float = 2e-3
     """Adam's rate for both f: at a quarter of this, maps that begin between the modes stayed there."""
     translator_lr: float = 1e-3
-    decay: float = 0.25
+    decay: float = 0.5
     width: int = 128
     """Hidden units of each network's two hidden layers."""
     reference_std: float = 4.0
