@@ -49,7 +49,7 @@ def one_line(capsys) -> str:
 
 @pytest.mark.parametrize("name", recipes.names())
 def test_every_recipe_trains_stops_goes_on_and_samples(name, tmp_path, photos, monkeypatch, request):
-    data = ["--data", photos] if name.endswith("_images") else []
+    data = ["--data", photos] if name.endswith(("_images", "_labels")) else []
     if name.endswith("_text"):
         (tmp_path / "mine.txt").write_text("\n".join(f"line {i % 7} of a text that is mine" for i in range(200)))
         data = ["--data", tmp_path / "mine.txt"]
