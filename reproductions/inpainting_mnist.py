@@ -2,7 +2,7 @@
 
 PSNR inside the hole over test pictures: of one fill, and of the mean of four, beside the mean training picture's hole
 and the hole of the training picture that is nearest outside it. The chain's length is chosen on pictures of the
-training split that were not trained on. The test pictures are others than the first thousand, which were looked at
+training split that were not trained on. The test pictures are others than the first ones, which were looked at
 while the script was written. ``--model short_run_mnist`` does the same with a short-run EBM of the pixels.
 """
 
