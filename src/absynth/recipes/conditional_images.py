@@ -31,11 +31,7 @@ class ConditionalImages(ConditionalRecipe):
     def resolve(self) -> Recipe:
         found = super().resolve()
         assert isinstance(found, ConditionalImages)
-        labels = found.images("train").labels
-        classes = 1 if labels is None else int(labels.max()) + 1
-        if self.classes not in (0, classes):
-            raise InputError(f"the data has {classes} classes, got --classes {self.classes}: leave it out")
-        return replace(found, classes=classes)
+        return replace(found, classes=classes_of(found.images("train"), self.classes))
 
     def f(self) -> nn.Module:
         return LabelF(self.channels, self.size, self.classes, self.ebm_width, self.ebm_activation)
@@ -56,3 +52,15 @@ class ConditionalImages(ConditionalRecipe):
 def labels_of(images: Images) -> Tensor:
     """The label of each picture; 0 where there are none."""
     return torch.zeros(len(images), dtype=torch.long) if images.labels is None else images.labels
+
+
+def classes_of(images: Images, asked: int) -> int:
+    """How many classes the pictures have.
+
+    Raises:
+        InputError: a number was asked for that is neither theirs nor 0, which leaves it to them.
+    """
+    classes = 1 + int(labels_of(images).max())
+    if asked not in (0, classes):
+        raise InputError(f"the data has {classes} classes, got --classes {asked}: leave it out")
+    return classes

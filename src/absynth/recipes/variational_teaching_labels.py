@@ -15,13 +15,12 @@ from torch import Tensor, nn
 
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, GaussianInference, StandardNormal, Uniform
-from absynth.errors import InputError
 from absynth.networks.conditional import WithLabel, strided_f
 from absynth.networks.deconvnet import deconv_generator
 from absynth.networks.encoder import conv_encoder, mlp_encoder
 from absynth.networks.labels import ByLabel, LabelEncoder
 from absynth.networks.mlp import mlp, mlp_generator
-from absynth.recipes.conditional_images import labels_of
+from absynth.recipes.conditional_images import classes_of, labels_of
 from absynth.recipes.recipe import Recipe
 from absynth.recipes.variational_teaching_images import VariationalTeachingImages
 from absynth.types import Batch
@@ -37,10 +36,7 @@ class VariationalTeachingLabels(VariationalTeachingImages):
     def resolve(self) -> Recipe:
         found = super().resolve()
         assert isinstance(found, VariationalTeachingLabels)
-        classes = 1 + int(labels_of(found.images("train")).max())
-        if self.classes not in (0, classes):
-            raise InputError(f"the data has {classes} classes, got --classes {self.classes}: leave it out")
-        return replace(found, classes=classes)
+        return replace(found, classes=classes_of(found.images("train"), self.classes))
 
     def ebm(self) -> EBM:
         reference = StandardNormal(*self.shape, std=self.reference_std) if self.reference_std else Uniform(*self.shape)
