@@ -12,7 +12,7 @@ import os
 import reprlib
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING
@@ -38,12 +38,14 @@ def _digest(path: Path) -> str:
 
 def claim(run: Path, recipe: Recipe) -> None:
     """Make ``run`` the directory of ``recipe``; an InputError where it belongs to another one."""
-    entry = {"recipe": recipe.name(), "fields": recipe.fields()}
+    entry = recipe.entry()
     path = run / "recipe.json"
     if path.exists():
         known = read_json(path)
         if not isinstance(known.get("recipe"), str) or not isinstance(known.get("fields"), dict):
             raise InputError(f"{path} is damaged, expected the recipe's name and fields: choose another --out")
+        if "data" not in known:
+            raise InputError(f"{run} was made by absynth 0.1, whose runs this version cannot resume: choose another --out")
         if known["recipe"] != entry["recipe"]:
             raise InputError(
                 f"{run} is a run of {known['recipe']}, expected {entry['recipe']}: choose another --out, or that recipe"
@@ -54,6 +56,7 @@ def claim(run: Path, recipe: Recipe) -> None:
         if differ:
             what = ", ".join(f"{k} {reprlib.repr(theirs[k])} there, {reprlib.repr(ours[k])} now" for k in differ)
             raise InputError(f"{run} was begun with other numbers ({what}): choose another --out, or the same numbers")
+        _check_data(known["data"], entry["data"])
     elif run.is_dir() and any(p for p in run.iterdir() if not _aside(p)):
         raise InputError(f"{run} is not empty and is no run (it has no recipe.json): choose another --out")
     try:
@@ -63,6 +66,16 @@ def claim(run: Path, recipe: Recipe) -> None:
     except OSError as error:
         raise refused(run, error) from error
     write_json(path, entry)
+
+
+def _check_data(then: dict, now: dict) -> None:
+    """Raise an InputError if the data differ from those that the run began with."""
+    if then["fingerprint"] != now["fingerprint"]:
+        counts = f"{then['examples']} examples then, {now['examples']} now"
+        raise InputError(
+            f"the data changed since this run began ({counts}): give --data to point to the original, or choose another "
+            "--out"
+        )
 
 
 def _aside(path: Path) -> bool:
@@ -149,20 +162,6 @@ def export(run: Path, weights: Weights) -> None:
     write_json(run / "config.json", weights.config)
 
 
-def recipe_of(entry: dict) -> Recipe:
-    """The recipe that a recipe.json or config.json describes."""
-    from absynth.recipes import find
-
-    name, numbers = entry.get("recipe"), entry.get("fields")
-    if not isinstance(name, str) or not isinstance(numbers, dict):
-        raise InputError(f"expected a recipe's name and fields, got the keys {sorted(entry)}: the file is damaged")
-    cls = find(name)
-    unknown = sorted(set(numbers) - {f.name for f in fields(cls)})
-    if unknown:
-        raise InputError(f"the run's recipe has fields this version does not know: {', '.join(unknown)}")
-    return cls(**{k: tuple(v) if isinstance(v, list) else v for k, v in numbers.items()})  # type: ignore[arg-type]
-
-
 def load(run: str | Path, *, device: str | torch.device = "cpu") -> Algorithm:
     """A trained model from its run directory, ready to sample: ``ab.load("runs/m")``.
 
@@ -177,13 +176,14 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Algorithm:
         InputError: there is no run, or its files are damaged.
     """
     from absynth.guard import Remedies
+    from absynth.recipes.recipe import Recipe
 
     run = Path(run)
     if not run.is_dir():
-        raise InputError(f"expected a run directory, found none at {run}: absynth train RECIPE --out {run} makes one")
+        raise InputError(f"expected a run directory, found none at {run}: absynth train METHOD --data DATA --out {run} makes one")
     config = read_json(run / "config.json")
     try:
-        recipe = recipe_of(config)
+        recipe = Recipe.from_entry(config)
         with torch.random.fork_rng(devices=[]):
             algorithm = recipe.algorithm()
         Remedies(**config["remedies"]).apply(algorithm)

@@ -9,5 +9,9 @@ class InputError(ValueError):
     """
 
 
+class Unsupported(InputError):
+    """A model or a data set cannot do what was requested; the message says why and what to use instead."""
+
+
 class Diverged(RuntimeError):
     """Training diverged and the guard used up its tries; the message is the diagnosis."""

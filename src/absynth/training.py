@@ -43,10 +43,20 @@ def backward(losses: Mapping[str, Tensor], players: Mapping[str, nn.Module], sca
 
 
 def update(
-    algorithm: Algorithm, optimizers: Mapping[str, Optimizer], batch: Batch, *, rng: torch.Generator
+    algorithm: Algorithm, optimizers: Mapping[str, Optimizer], *batch: Batch, rng: torch.Generator
 ) -> dict[str, float]:
-    """One step of learning without a guard, a log or a checkpoint: the loop laid bare."""
-    losses = algorithm.losses(batch, rng=rng)
+    """One parameter update without a guard, a log or a checkpoint.
+
+    Args:
+        algorithm: The model and its learning rule.
+        optimizers: One optimizer per player.
+        batch: The minibatch; a second one where the method learns from unpaired data.
+        rng: Source of randomness.
+
+    Returns:
+        The loss of each player.
+    """
+    losses = algorithm.losses(*batch, rng=rng)
     for optimizer in optimizers.values():
         optimizer.zero_grad(set_to_none=True)
     backward(losses, {name: algorithm.get_submodule(name) for name in optimizers})
@@ -96,7 +106,7 @@ class Training:
         self.players = {name: self.algorithm.get_submodule(name) for name in self.optimizers}
         self.ema = EMA(self.algorithm, self.recipe.ema) if self.recipe.ema else None
         ebms = {name for name, module in self.algorithm.named_children() if isinstance(module, EBM)}
-        self.guard = Guard(ebms, gap=self.recipe.guard_gap, stability=self.recipe.guard_stability)
+        self.guard = Guard(ebms, gap=self.recipe.guard_difference, stability=self.recipe.guard_stability)
         self.measured: dict[str, float] = {}
         """The latest δ²λ, until a line of metrics.jsonl has told it."""
         self.step = 0
@@ -137,14 +147,13 @@ class Training:
         if self.ema:
             state |= self.ema.average
         config = {
-            "recipe": self.recipe.name(),
-            "fields": self.recipe.fields(),
+            **self.recipe.entry(),
             "step": self.step,
             "remedies": vars(self.remedies),
         }
         return checkpoint.Weights(state, config)
 
-    def learn(self, batch: Batch) -> dict[str, dict[str, float]]:
+    def learn(self, batch: Batch | tuple[Batch, ...]) -> dict[str, dict[str, float]]:
         """One update up to the optimizers' steps; what there is to see of it, averaged over slices and processes.
 
         Returns:
@@ -152,6 +161,8 @@ class Training:
             its start, mean ``energy`` of positive and negative examples where the algorithm tells it.
         """
         recipe, world, rank = self.recipe, distributed.world(), distributed.rank()
+        batches = (batch,) if isinstance(batch, Batch) else batch
+        self.algorithm.set_progress(self.step / recipe.steps)
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         totals = {name: torch.zeros((), device=self.device) for name in self.players}
@@ -160,9 +171,9 @@ class Training:
         energy: dict[str, Tensor] = {}
         for shard in range(rank, recipe.shards, world):
             rng = stream(recipe.seed, shard, self.step, *retry, device=self.device)
-            part = Batch(*(None if t is None else t[shard :: recipe.shards].to(self.device) for t in batch))  # type: ignore[arg-type]
+            parts = [each.slice(shard, recipe.shards, self.device) for each in batches]
             with dropout_from(rng):
-                losses = self.algorithm.losses(part, rng=rng)
+                losses = self.algorithm.losses(*parts, rng=rng)
             backward(losses, self.players, world / recipe.shards)
             for name in totals:
                 totals[name] += losses[name].detach() * (world / recipe.shards)
@@ -289,7 +300,7 @@ def _train(
     clock = time.monotonic() - training.seconds
     while training.step < recipe.steps:
         seen = training.learn(next(batches))
-        found = training.look(seen) if recipe.guard_tries else None
+        found = training.look(seen) if recipe.guard_retries else None
         # Processes must agree on both, or one would wait for ever for what another has left.
         reports = distributed.gather((found, stopped.is_set()))
         trouble = next((trouble for trouble, _ in reports if trouble), None)
@@ -346,7 +357,7 @@ def _roll_back(training: Training, trouble: Trouble, run: Path, journal: Journal
     try also goes back one checkpoint further.
     """
     recipe, remedies = training.recipe, training.remedies
-    if remedies.tries == recipe.guard_tries:
+    if remedies.tries == recipe.guard_retries:
         journal.write("diverged", training.step, str(trouble), tries=remedies.tries)
         raise Diverged(
             f"{trouble}. {remedies.tries} roll-backs did not help (step sizes x {remedies.step_size or 1}, learning "

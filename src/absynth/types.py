@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Float
 from torch import Generator, Tensor
 
@@ -22,16 +23,22 @@ Rng = Generator | Streams
 
 
 class Batch(NamedTuple):
-    """What data loaders yield."""
+    """A minibatch of b examples."""
 
     x: Tensor
     """Observed examples ``[b, *event]``."""
     c: Tensor | None = None
-    """Condition, one row an example: label, source image, history, time."""
+    """Conditions, one row per example: class labels, source images, histories."""
+    y: Tensor | None = None
+    """Class labels, int64 ``[b]``; −1 marks an unlabelled example. None if the data set has no labels."""
     mask: Tensor | None = None
-    """1 where x was observed (learning from incomplete data)."""
+    """1 where x is observed, broadcastable to x (learning from incomplete data)."""
     index: Tensor | None = None
-    """Each example's number in its data set, where chains are remembered by it ``[b]``."""
+    """Position of each example in its data set, int64 ``[b]``; samplers with stored states need it."""
+
+    def slice(self, first: int, every: int, device: torch.device | str) -> Batch:
+        """Every ``every``-th example from ``first`` on, moved to a device."""
+        return Batch(*(None if t is None else t[first::every].to(device) for t in self))  # type: ignore[arg-type]
 
 
 @runtime_checkable

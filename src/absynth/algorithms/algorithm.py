@@ -34,6 +34,12 @@ class Algorithm(nn.Module, ABC):
         self.energies: dict[str, Tensor] = {}
         """Mean energies of the last update's positive and negative examples, for the learning curves."""
 
+    def set_progress(self, share: float) -> None:
+        """Receive the share of the updates that is done, in [0, 1), before each update.
+
+        Algorithms that grow or anneal override this; it must not depend on earlier calls, so that a run can be resumed.
+        """
+
     @abstractmethod
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         """One scalar loss for each player."""

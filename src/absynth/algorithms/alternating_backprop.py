@@ -67,6 +67,6 @@ class AlternatingBackprop(LatentPrior):
         return self.prior.reference.sample(n, rng)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        x, c, mask, index = batch
+        x, c, mask, index = batch.x, batch.c, batch.mask, batch.index
         z_pos = self.sample_posterior(x, c, mask, index=index, rng=rng)  # inferential back-propagation
         return {"generator": -observed_log_prob(self.generator(z_pos, c), x, mask).mean()}  # learning back-propagation

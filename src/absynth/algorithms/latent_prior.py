@@ -117,12 +117,12 @@ class LatentPrior(Algorithm):
 
     def synthesize(self, batch: Batch, *, rng: Rng) -> tuple[Tensor, Tensor]:
         """z⁻ and z⁺ ``[b, *latent]`` to learn from, each from its own start."""
-        x, c, mask, index = batch
+        x, c, mask, index = batch.x, batch.c, batch.mask, batch.index
         z_neg = self.synthesize_prior(x, c, rng=rng)
         return z_neg, self.sample_posterior(x, c, mask, index=index, rng=rng)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        x, c, mask, _ = batch
+        x, c, mask = batch.x, batch.c, batch.mask
         z_neg, z_pos = self.synthesize(batch, rng=rng)  # z⁻ ~ p̃_α(z), z⁺ ~ p̃_θ(z|x)
         prior = self.prior(c)
         f_neg, f_pos = prior.f(z_neg), prior.f(z_pos)

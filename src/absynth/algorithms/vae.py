@@ -32,7 +32,7 @@ class VAE(GeneratorModel):
         super().__init__(generator, latent, inference)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        x, c, mask, _ = batch
+        x, c, mask = batch.x, batch.c, batch.mask
         error, divergence, _ = self.bound(x, c, mask, rng=rng)
         return {
             "generator": error.mean(),  # −L, eq. (3), whose divergence does not depend on α

@@ -49,6 +49,10 @@ class Images:
     """The stored value that becomes −1."""
     high: float = 255.0
     """The stored value that becomes 1."""
+    class_names: tuple[str, ...] = ()
+    """Name of each label, where the data have names."""
+    notes: tuple[str, ...] = ()
+    """What was left out and why."""
 
     def __len__(self) -> int:
         return len(self.x)

@@ -1,7 +1,7 @@
-"""A recipe: one reproducible experiment as a frozen dataclass of flat, typed numbers.
+"""A recipe: one training method with its numbers, as a frozen dataclass, on a data set.
 
-The fields are the command line's flags and the docstring under each field is its help text. A recipe builds the
-networks, the optimizers and the order of the data; ``fit`` does the rest.
+The fields are the flags of the command line and the docstring under each field is its help text. A recipe builds the
+networks, the optimizers and the minibatches; :func:`absynth.fit` does the rest.
 """
 
 from __future__ import annotations
@@ -10,18 +10,25 @@ import dataclasses
 import sys
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
-import torch
 from torch import Tensor
 from torch.optim import Optimizer
 
-from absynth import pictures
 from absynth.algorithms import Algorithm
-from absynth.report import Picture, ResultTable
+from absynth.data.dataset import Dataset
+from absynth.errors import InputError
 from absynth.types import Batch
+
+OPTIONS = frozenset(
+    {
+        "size", "channels", "limit", "target", "targets", "unit", "vocabulary_size", "length", "tokens", "past", "future",
+        "scene", "mirror", "skip_broken", "missing_value", "validation", "anomaly", "column", "hide",
+    }
+)  # fmt: skip
+"""Fields that are options of the reader of the data; a recipe has those that its kinds of data take."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,49 +36,111 @@ class Recipe(ABC):
     """What every recipe has."""
 
     data: str = ""
-    """Folder or file of the data; empty: the ABSYNTH_DATA folder, then the cache."""
+    """Data set: the name of a published set, or a path to your folder or file."""
+    kind: str = ""
+    """Kind of data, where it cannot be found from the data: image, table, text, smiles, tracks ..."""
+    preset: str = ""
+    """Preset that the numbers were taken from. Defaults to the data set's own, else that of the nearest size."""
+    dataset: Dataset | None = dataclasses.field(default=None, repr=False, compare=False)
+    """The open data set (not a flag)."""
+    limit: int = 0
+    """Number of training examples to use; 0 uses all."""
     seed: int = 0
     """Seed of the initial weights, the order of the data and all noise."""
     steps: int = 1000
-    """Parameter updates."""
+    """Number of parameter updates."""
     batch: int = 100
-    """Examples an update, over all slices."""
+    """Examples per update, over all micro-batches."""
     shards: int = 1
-    """Slices of a batch, each with its own noise; under torchrun a multiple of the number of processes."""
+    """Micro-batches per update, each with its own noise; a multiple of the number of processes under torchrun."""
     ema: float = 0.0
-    """Decay of the averaged weights that are saved for use; 0 saves the weights themselves."""
+    """Decay of the averaged weights that are saved for use; 0 saves the last weights."""
     threads: int = 0
-    """CPU threads; 0: torch's choice. Small networks are fastest on 1, above all on a busy machine."""
+    """Number of CPU threads; 0 leaves torch's choice. Small networks are fastest on 1, above all on a busy machine."""
     log_every: int = 10
     """Updates between lines of metrics.jsonl."""
     checkpoint_every: int = 500
-    """Updates between checkpoints: what a kill can lose."""
+    """Updates between checkpoints."""
     keep: int = 3
-    """Checkpoints kept; the guard needs at least 2 to go back past a bad one."""
-    guard_tries: int = 8
-    """Times the guard rolls back before it stops with a diagnosis; 0 turns the guard off."""
+    """Number of checkpoints to keep; the guard needs at least 2 to return past a bad one."""
+    guard_retries: int = 8
+    """Roll-backs before training stops with a diagnosis; 0 turns the guard off."""
     guard_step_size: float = 0.5
-    """Factor on a sampler's step size when another random stream did not help; 1 forbids this remedy."""
+    """Factor on a sampler's step size after a roll-back; 1 leaves step sizes alone."""
     guard_learning_rate: float = 0.5
-    """Factor on a player's learning rate when another random stream did not help; 1 forbids this remedy."""
-
-    guard_gap: float = 10.0
-    """A gap f(pos) − f(neg) below this is never trouble, in nats."""
+    """Factor on a player's learning rate after a roll-back; 1 leaves learning rates alone."""
+    guard_difference: float = 10.0
+    """An energy difference f(pos) − f(neg) below this never counts as divergence, in nats."""
     guard_stability: float = 2.5
     """Largest δ²λ of a chain that an EBM learns from: 2 doubles the sampled variance, 4 is unstable."""
 
+    kinds: ClassVar[tuple[str, ...]] = ()
+    """Kinds of data that this recipe takes."""
     resumable: ClassVar[frozenset[str]] = frozenset({"data", "steps", "log_every", "checkpoint_every", "keep"})
-    """Fields that may differ when a run goes on."""
+    """Fields that may differ when a run is resumed."""
+    TINY: ClassVar[Mapping[str, Any]] = {"steps": 4, "batch": 8, "log_every": 1, "checkpoint_every": 2}
+    """Field values of ``--tiny``: a few updates of small networks, in seconds."""
 
     @classmethod
     def name(cls) -> str:
-        """How the command line calls this recipe: its module in absynth.recipes, or ``module:Class`` elsewhere."""
+        """How a run records this recipe: ``method``, ``method/file``, or ``module:Class`` outside of absynth."""
         package, _, module = cls.__module__.rpartition(".")
-        return module if package == "absynth.recipes" else f"{cls.__module__}:{cls.__qualname__}"
+        if package == "absynth.recipes":
+            return module
+        if package.startswith("absynth.recipes."):
+            return f"{package.removeprefix('absynth.recipes.')}/{module}"
+        return f"{cls.__module__}:{cls.__qualname__}"
+
+    @classmethod
+    def tiny_options(cls) -> dict[str, Any]:
+        """The reader options among the values of ``--tiny``."""
+        return {k: v for k, v in cls.TINY.items() if k in OPTIONS}
+
+    def tiny(self) -> Recipe:
+        """The same recipe with the values of ``--tiny``."""
+        return replace(self, **self.TINY)
+
+    def reader_options(self) -> dict[str, Any]:
+        """Options of the reader of the data that differ from their defaults."""
+        fields = {f.name: f.default for f in dataclasses.fields(self) if f.name in OPTIONS}
+        return {k: getattr(self, k) for k, default in fields.items() if getattr(self, k) != default}
 
     def resolve(self) -> Recipe:
-        """The recipe with everything that is found from the data filled in; what recipe.json records."""
-        return self
+        """This recipe with its data set open and every number that depends on the data filled in.
+
+        A recipe that overrides this calls it first.
+
+        Raises:
+            InputError: There is no data, or the data do not fit the recipe.
+        """
+        if self.dataset is not None:
+            return self
+        from absynth.data import sets
+
+        if not self.data:
+            raise InputError("expected --data NAME, FOLDER or FILE, got none")
+        return replace(self, dataset=sets.open(self.data, kind=self.kind, **self.reader_options()))
+
+    @property
+    def examples(self) -> Dataset:
+        """The open data set.
+
+        Raises:
+            InputError: The recipe is not resolved.
+        """
+        if self.dataset is None:
+            raise InputError("expected a recipe with an open data set, got one without: call recipe.resolve() first")
+        return self.dataset
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one example."""
+        return self.examples.shape
+
+    @property
+    def classes(self) -> int:
+        """Number of classes of the data; 0 without labels."""
+        return len(self.examples.class_names)
 
     @abstractmethod
     def algorithm(self) -> Algorithm:
@@ -81,66 +150,61 @@ class Recipe(ABC):
     def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
         """One optimizer for each player that learns; a player without one stays as it is."""
 
-    @abstractmethod
     def batches(self, start: int = 0) -> Iterator[Batch]:
-        """Batches from number ``start`` on, on the CPU; their order follows from (seed, epoch)."""
-
-    @abstractmethod
-    def tiny(self) -> Recipe:
-        """The same experiment in seconds on a CPU: for tests and ``--tiny``."""
-
-    def held_out(self, n: int) -> Tensor:
-        """n examples ``[n, *event]`` that training does not see: of batches far beyond those trained on, or, where the
-        data are finite, the first of the test split."""
-        batches, found = self.batches(1_000_000), []
-        while sum(map(len, found)) < n:
-            found.append(next(batches).x)
-        return torch.cat(found)[:n]
+        """Minibatches from number ``start`` on, on the CPU; their order follows from (seed, epoch)."""
+        return self.examples.batches(self.batch, seed=self.seed, start=start)
 
     def conditions(self, n: int) -> Tensor | None:
-        """What to sample under where nothing is asked for, ``[n, ...]``, on the CPU: labels in turn (int64 ``[n]``),
-        source pictures or histories that training does not see; None where the model has no condition."""
+        """Default conditions to sample under, ``[n, ...]`` on the CPU: labels in turn, or conditions of the test split.
+
+        None where the model has no condition.
+        """
         return None
 
-    def show(self, x: Tensor, file: Path, *, columns: int = 10) -> list[Picture | ResultTable]:
-        """Examples as a person would look at them, for a task's result.
-
-        Pictures as a sheet and anything else as a scatter of its first two coordinates; a recipe on text, molecules or
-        tracks replaces this.
-
-        Args:
-            x: ``[n, *event]``.
-            file: where a picture goes, with the suffix .png; its folder is the result's.
-            columns: examples in a row of a sheet.
-        """
-        if x.ndim == 4:
-            pictures.grid(x[:400], file, columns=columns)
-        else:
-            pictures.scatter2d(file, {"examples": x.flatten(1)[:, :2]}, title="first two coordinates")
-        return [{"file": file.name, "caption": f"{min(len(x), 400) if x.ndim == 4 else len(x)} of {self.name()}"}]
-
-    def compare(self, rows: Mapping[str, Tensor], file: Path) -> list[Picture | ResultTable]:
-        """The same examples in several forms, one below the other: beside their reconstructions, along a path.
-
-        Args:
-            rows: title -> ``[n, *event]``, n the same for all.
-            file: as in :meth:`show`.
-        """
-        if all(x.ndim == 4 for x in rows.values()):
-            pictures.rows_with_labels(rows, file)
-        else:
-            points = {title: x.flatten(1)[:, :2] for title, x in rows.items()}
-            pictures.scatter2d(file, points, title="first two coordinates")
-        return [{"file": file.name, "caption": f"From the top: {', '.join(rows)}"}]
+    def held_out(self, n: int) -> Tensor:
+        """n examples of the test split, ``[n, *shape]``, or as many as there are."""
+        return self.examples.split("test").head(n)
 
     def schedule(self, step: int) -> float:
         """Factor on every learning rate at a step."""
         return 1.0
 
     def module_file(self) -> str:
-        """Where the recipe stands, for messages."""
+        """File that defines this recipe, for messages."""
         return getattr(sys.modules[type(self).__module__], "__file__", None) or type(self).__module__
 
-    def fields(self) -> dict[str, object]:
-        """Every number, by name."""
-        return dataclasses.asdict(self)
+    def fields(self) -> dict[str, Any]:
+        """Every number by name, without the data set."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "dataset"}
+
+    def entry(self) -> dict[str, Any]:
+        """What recipe.json and config.json hold."""
+        return {"recipe": self.name(), "fields": self.fields(), "data": self.examples.description()}
+
+    @staticmethod
+    def from_entry(entry: Mapping[str, Any]) -> Recipe:
+        """The recipe that :meth:`entry` described, on an empty stand-in of its data.
+
+        Raises:
+            InputError: The entry is damaged or from a version with other fields.
+        """
+        from absynth import recipes
+        from absynth.data import sets
+
+        name, numbers, data = entry.get("recipe"), entry.get("fields"), entry.get("data")
+        if not isinstance(name, str) or not isinstance(numbers, dict):
+            raise InputError(f"expected a recipe's name and fields, got the keys {sorted(entry)}: the file is damaged")
+        if not isinstance(data, dict):
+            raise InputError("the run was made by absynth 0.1, whose runs this version cannot open: train again")
+        cls = recipes.find(name)
+        unknown = sorted(set(numbers) - {f.name for f in dataclasses.fields(cls)})
+        if unknown:
+            raise InputError(f"the run's recipe has fields this version does not know: {', '.join(unknown)}")
+        values = {k: tuple(v) if isinstance(v, list) else v for k, v in numbers.items()}
+        return cls(**values, dataset=sets.empty(data))
+
+
+def absolute(data: str) -> str:
+    """The absolute form of a path; a name of a published set as it is."""
+    path = Path(data).expanduser()
+    return str(path.resolve()) if data and path.exists() else data

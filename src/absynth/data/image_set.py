@@ -1,0 +1,109 @@
+"""Images as a data set: published sets, a folder, an array in a file or in memory."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from absynth import pictures
+from absynth.data import folder
+from absynth.data.dataset import Dataset, Split, check_part, mirror_description
+from absynth.data.images import Images
+from absynth.errors import InputError
+from absynth.report import Picture, ResultTable
+from absynth.types import Batch
+
+Read = Callable[[Split], Images]
+
+
+class ImageSet(Dataset):
+    """Images in [−1, 1], ``[n, channels, height, width]``.
+
+    Args:
+        read: ``split -> Images``; called once per split.
+        source: What the user named.
+        part: The split.
+        limit: Number of training images to use; 0 uses all.
+    """
+
+    kind = "image"
+    unit = "images"
+
+    def __init__(self, read: Read, source: str = "", part: Split = "train", *, limit: int = 0) -> None:
+        check_part(part)
+        self._read, self.source, self.part, self.limit = read, source, part, limit
+        images = read(part)
+        if limit and part == "train":
+            labels = None if images.labels is None else images.labels[:limit]
+            images = replace(images, x=images.x[:limit], labels=labels)
+        self.images = images
+        self.name, self.labels, self.shape = images.name, images.labels, tuple(images.x.shape[1:])
+        self.low, self.high = images.low, images.high
+        self.examples = len(images) if part == "train" else 0
+        if self.labels is not None:
+            count = 1 + int(self.labels.max()) if len(self.labels) else 0
+            self.class_names = images.class_names or tuple(map(str, range(count)))
+        self.notes = images.notes
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def batch(self, index: Tensor) -> Batch:
+        return Batch(self.images.batch(index), y=None if self.labels is None else self.labels[index])
+
+    def split(self, part: Split) -> ImageSet:
+        if part == self.part:
+            return self
+        found = ImageSet(self._read, self.source, part, limit=self.limit)
+        found.examples = self.examples
+        return found
+
+    def contents(self) -> Iterator[Tensor]:
+        yield self.images.x
+        if self.labels is not None:
+            yield self.labels
+
+    @property
+    def stored_as_bytes(self) -> bool:
+        """Whether pixels are 8-bit, so that a likelihood can be given in bits per dimension."""
+        return self.images.x.dtype == torch.uint8
+
+    def details(self) -> dict[str, Any]:
+        return {"low": self.low, "high": self.high, "bytes": self.stored_as_bytes}
+
+    @classmethod
+    def from_description(cls, description: Mapping[str, Any]) -> ImageSet:
+        details = description["details"]
+        dtype = torch.uint8 if details["bytes"] else torch.float32
+        x = torch.zeros(0, *description["shape"], dtype=dtype)
+        labels = torch.zeros(0, dtype=torch.long) if description["class_names"] else None
+        empty = Images(x, labels, description["name"], details["low"], details["high"])
+        found = cls(lambda part: empty, description["source"])
+        mirror_description(found, description)
+        return found
+
+    def parse(self, path: Path) -> Tensor:
+        """Images of a folder or an array file, resized to the size of this set and scaled as its own are."""
+        theirs = folder.images(path, "all", size=self.shape[-1])
+        if tuple(theirs.x.shape[1:]) != self.shape:
+            raise InputError(
+                f"images must be {self.shape} (channels, height, width) as in training, got {tuple(theirs.x.shape[1:])}"
+            )
+        return replace(theirs, low=self.low, high=self.high).all()
+
+    def show(self, x: Tensor, file: Path, *, columns: int = 10) -> list[Picture | ResultTable]:
+        pictures.grid(x[:400], file, columns=columns)
+        return [{"file": file.name, "caption": f"{min(len(x), 400)} images"}]
+
+    def compare(self, rows: Mapping[str, Tensor], file: Path) -> list[Picture | ResultTable]:
+        pictures.rows_with_labels(rows, file)
+        return [{"file": file.name, "caption": f"From the top: {', '.join(rows)}"}]
+
+    def summary(self) -> str:
+        scale = f"values {self.low:g} to {self.high:g} become -1 to 1"
+        return f"{super().summary()}; {scale}"

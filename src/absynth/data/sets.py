@@ -1,0 +1,165 @@
+"""Names of published data sets, and :func:`open`, which turns a name, a path, an array or a DataFrame into a data set.
+
+Adding a data set is one reader and one row of :data:`SETS`.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from absynth.data import images, toy
+from absynth.data.dataset import KINDS, Dataset
+from absynth.data.find_kind import kind_of
+from absynth.data.image_set import ImageSet
+from absynth.data.readers import READERS, published_images, published_pairs, published_table, published_text, tracks_of
+from absynth.data.toy_set import toy as toy_reader
+from absynth.errors import InputError
+
+
+@dataclass(frozen=True)
+class NamedSet:
+    """A data set that has a name.
+
+    Args:
+        kind: Kind of data.
+        shape: Shape of one example, to find the nearest preset; None where it depends on options.
+        open: Reader; its keyword arguments are the options that ``--data NAME`` accepts.
+        about: What it is, one phrase.
+    """
+
+    kind: str
+    shape: tuple[int, ...] | None
+    open: Callable[..., Dataset]
+    about: str
+
+
+def _images(reader: Callable, shape: tuple[int, int, int], about: str) -> NamedSet:
+    return NamedSet("image", shape, published_images(reader), about)
+
+
+def _toy(law: Callable, name: str, about: str, dim: int = 2) -> NamedSet:
+    return NamedSet("toy", (dim,), toy_reader(law, name), about)
+
+
+SETS: dict[str, NamedSet] = {
+    "ring": _toy(lambda: toy.EightGaussians(radius=1.0, std=0.15), "ring", "eight Gaussians on a circle of radius 1"),
+    "wide_ring": _toy(lambda: toy.EightGaussians(radius=2.0, std=0.2), "wide_ring", "eight Gaussians, radius 2"),
+    "four_modes": _toy(toy.FourModes, "four_modes", "four Gaussians on the axes"),
+    "rings": _toy(toy.Rings, "rings", "three concentric rings"),
+    "moons": _toy(toy.Moons, "moons", "two interleaved half circles"),
+    "linear_modes": _toy(toy.LinearModes, "linear_modes", "x = A z + .3 ε in R^10, z from four_modes, A known", dim=10),
+    "mnist": _images(images.mnist, (1, 28, 28), "handwritten digits, 60,000 + 10,000"),
+    "fashion_mnist": _images(images.fashion_mnist, (1, 28, 28), "garments, 60,000 + 10,000"),
+    "svhn": _images(images.svhn, (3, 32, 32), "street view house numbers"),
+    "cifar10": _images(images.cifar10, (3, 32, 32), "photos of ten classes, 50,000 + 10,000"),
+    "celeba": _images(images.celeba, (3, 64, 64), "aligned faces"),
+    "digits": _images(images.digits, (1, 8, 8), "8×8 digits that come with scikit-learn"),
+    "facades": NamedSet("pairs", None, published_pairs("facades"), "photos of facades and their labels"),
+    "ptb": NamedSet("text", None, published_text("ptb"), "Penn Treebank sentences"),
+    "yelp": NamedSet("text", None, published_text("yelp"), "sentences of Yelp reviews, two classes"),
+    "ag_news": NamedSet("text", None, published_text("ag_news"), "news, four classes"),
+    "dailydialog": NamedSet("text", None, published_text("dailydialog"), "utterances of daily dialogues"),
+    "zinc": NamedSet("smiles", None, published_text("zinc"), "250,000 drug-like molecules"),
+    "moses": NamedSet("smiles", None, published_text("moses"), "1.6 million lead-like molecules"),
+    "eth_ucy": NamedSet("tracks", None, tracks_of("eth_ucy"), "pedestrians, five scenes in metres"),
+    "sdd": NamedSet("tracks", None, tracks_of("sdd"), "Stanford drone data, in pixels"),
+    "digits_table": NamedSet("table", (64,), published_table("digits"), "the 8×8 digits as 64 columns"),
+    "wine": NamedSet("table", (13,), published_table("wine"), "178 wines of three cultivars"),
+    "breast_cancer": NamedSet("table", (30,), published_table("breast_cancer"), "569 tumours, two classes"),
+}
+"""The published sets, by the name that ``--data`` takes."""
+
+
+def open(source: Any, *, kind: str = "", **options: Any) -> Dataset:
+    """Open a data set and return its training split.
+
+    Args:
+        source: Name of a published set (:data:`SETS`), a path to a folder or file, an array, a DataFrame, a pair
+            ``(x, y)`` of arrays, or a :class:`Dataset`, which is returned as it is.
+        kind: Kind of data, one of :data:`absynth.data.dataset.KINDS`. Defaults to the kind found from the source.
+        options: Options of the reader, for example ``size`` for images or ``target`` for tables.
+
+    Returns:
+        The training split; ``.split("test")`` returns the test split.
+
+    Raises:
+        InputError: There is no such set or file, its kind cannot be found, or its reader has no such option.
+
+    >>> open("digits").shape
+    (1, 8, 8)
+    >>> open("digitz")
+    Traceback (most recent call last):
+    absynth.errors.InputError: expected a file, a folder or a data set, got 'digitz' (nearest: digits): data sets are ...
+    """
+    if isinstance(source, Dataset):
+        if options:
+            raise InputError(f"expected no options with an open data set, got {', '.join(options)}: leave them out")
+        return source
+    if kind and kind not in KINDS:
+        near = difflib.get_close_matches(kind, KINDS, n=1, cutoff=0.4)
+        hint = f" (nearest: {near[0]})" if near else ""
+        raise InputError(f"expected a kind of data, got {kind!r}{hint}: kinds are {', '.join(KINDS)}")
+    if isinstance(source, str) and source in SETS and not Path(source).exists():
+        found = SETS[source]
+        if kind and kind != found.kind:
+            raise InputError(f"{source} is {found.kind} data, got --kind {kind}: leave --kind out")
+        _check_options(found.open, options, source, found.kind)
+        data = found.open(**options)
+        data.source = source
+        return data
+    if isinstance(source, str | Path):
+        path = _existing(source)
+        kind, source = kind or kind_of(path), path
+    else:
+        kind = kind or kind_of(source)
+    if kind not in READERS:
+        raise InputError(f"data of kind {kind} cannot be read from {source}: kinds are {', '.join(READERS)}")
+    _check_options(READERS[kind], options, str(source) if isinstance(source, Path) else "the array", kind)
+    data = READERS[kind](source, **options)
+    data.source = str(source) if isinstance(source, Path) else ""
+    return data
+
+
+def kind_before_reading(source: Any) -> str:
+    """The kind of a source, found without reading its examples."""
+    if isinstance(source, Dataset):
+        return source.kind
+    if isinstance(source, str) and source in SETS and not Path(source).exists():
+        return SETS[source].kind
+    if isinstance(source, str | Path):
+        return kind_of(_existing(source))
+    return kind_of(source)
+
+
+def empty(description: dict[str, Any]) -> Dataset:
+    """The empty stand-in of a data set that a run recorded (:meth:`Dataset.description`)."""
+    from absynth.data.readers import CLASSES
+
+    cls = CLASSES.get(description.get("kind", ""))
+    if cls is None:
+        raise InputError(f"expected a kind of data of {', '.join(CLASSES)}, got {description.get('kind')!r}: damaged run")
+    return cls.from_description(description)
+
+
+def _existing(source: str | Path) -> Path:
+    path = Path(source).expanduser()
+    if not path.exists():
+        near = difflib.get_close_matches(str(source), SETS, n=1, cutoff=0.5)
+        hint = f" (nearest: {near[0]})" if near else ""
+        raise InputError(
+            f"expected a file, a folder or a data set, got {str(source)!r}{hint}: data sets are {', '.join(SETS)}"
+        )
+    return path
+
+
+def _check_options(reader: Callable, options: dict[str, Any], source: str, kind: str) -> None:
+    known = [p.name for p in inspect.signature(reader).parameters.values() if p.kind == p.KEYWORD_ONLY]
+    for name in options:
+        if name not in known:
+            takes = f"it takes {', '.join('--' + k for k in known)}" if known else "it takes no options"
+            raise InputError(f"--{name} is not an option of {kind} data, got it with {source}: {takes}")

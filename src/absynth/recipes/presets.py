@@ -1,0 +1,78 @@
+"""Presets: the numbers of a method for one data set, a row each."""
+
+from __future__ import annotations
+
+import difflib
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from absynth.errors import InputError
+
+
+class Preset:
+    """Field values of a recipe for one data set, with what is known about the result.
+
+    Args:
+        minutes: Expected minutes of training on two CPU cores.
+        recorded: Name of the record in ``results/`` that this preset made.
+        source: Where the numbers come from, for example "Pang et al. 2020, Tables 5 and 6".
+        published: The published figure, for example "FID 29.44".
+        fields: Field values that differ from the recipe's defaults.
+    """
+
+    def __init__(
+        self, *, minutes: float | None = None, recorded: str = "", source: str = "", published: str = "", **fields: Any
+    ) -> None:
+        self.minutes, self.recorded, self.source, self.published = minutes, recorded, source, published
+        self.fields = fields
+
+    def __repr__(self) -> str:
+        return f"Preset({', '.join(f'{k}={v!r}' for k, v in self.fields.items())})"
+
+
+def choose(
+    presets: Mapping[str, Preset], name: str, source: str, kind: str, shape: tuple[int, ...], method: str
+) -> tuple[str, Preset, str]:
+    """Find the preset for a data set.
+
+    Args:
+        presets: The method's presets, by ``SET`` or ``SET/VARIANT``.
+        name: What the user asked for, or "": a key, or the VARIANT of the data set's own presets.
+        source: Name of the data set, or a path.
+        kind: Kind of data.
+        shape: Shape of one example.
+        method: Name of the method, for messages.
+
+    Returns:
+        ``(key, preset, why)``; key is "" and the preset empty where the method has none for this kind of data. ``why``
+        is a line for the user where the choice is not the obvious one, else "".
+
+    Raises:
+        InputError: There is no preset of that name; the message names the nearest and lists the rest.
+    """
+    from absynth.data.sets import SETS
+
+    if name:
+        variants = [k for k in presets if k.partition("/")[2] == name]
+        found = next((k for k in (name, f"{source}/{name}", *variants) if k in presets), "")
+        if not found:
+            near = difflib.get_close_matches(name, [*presets, *(k.partition("/")[2] for k in presets)], n=1, cutoff=0.4)
+            hint = f" (nearest: {near[0]})" if near and near[0] else ""
+            raise InputError(f"expected a preset of {method}, got {name!r}{hint}: presets are {', '.join(presets)}")
+        base = SETS.get(found.partition("/")[0])
+        if base is not None and base.shape is not None and len(base.shape) == len(shape) and base.shape != tuple(shape):
+            made, got = ("×".join(map(str, s)) for s in (base.shape, shape))
+            return found, presets[found], f"preset {found} was made for {base.kind} data of {made}; this data is {got}"
+        return found, presets[found], ""
+    if source in presets:
+        return source, presets[source], ""
+    near_size = [
+        (abs(math.log(math.prod(SETS[k].shape or shape) / max(math.prod(shape), 1))), k)
+        for k in presets
+        if k in SETS and SETS[k].kind == kind and (SETS[k].shape is None or len(SETS[k].shape or ()) == len(shape))
+    ]
+    if near_size:
+        key = min(near_size, key=lambda pair: pair[0])[1]
+        return key, presets[key], f"no preset of {method} for {source or 'this data'}: using that of {key}, nearest in size"
+    return "", Preset(), ""
