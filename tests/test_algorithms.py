@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from absynth.algorithms import Algorithm, LatentPrior
 from absynth.seeding import stream
-from absynth.training import backward, update
+from absynth.updates import backward, update
 
 # --- what they owe --------------------------------------------------------------------------------------------------
 

@@ -21,7 +21,7 @@ from absynth.recipes.abp_linear import ABPLinear
 from absynth.recipes.abp_mnist import ABPMNIST
 from absynth.samplers import FromLast, Langevin
 from absynth.seeding import noise_like, stream
-from absynth.training import update
+from absynth.updates import update
 from absynth.types import Batch
 
 F64 = torch.float64

@@ -22,7 +22,7 @@ from absynth.distributions import GaussianGenerator, StandardNormal, sum_event
 from absynth.networks.mlp import mlp, mlp_f
 from absynth.samplers import MALA, Langevin
 from absynth.seeding import noise_like, stream
-from absynth.training import backward
+from absynth.updates import backward
 from absynth.types import Batch, LogDensity, Rng
 
 F64 = torch.float64

@@ -25,7 +25,8 @@ from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin
 from absynth.samplers.multiscale import FadingLangevin, coarsen, fading, refine
 from absynth.seeding import noise_like, stream
-from absynth.training import backward, fit
+from absynth.training import fit
+from absynth.updates import backward
 from absynth.types import Batch
 
 F64 = torch.float64

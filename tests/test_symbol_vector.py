@@ -20,7 +20,7 @@ from absynth.metrics.grid import Grid
 from absynth.networks.mlp import mlp, mlp_f
 from absynth.samplers import Langevin, Persistent
 from absynth.seeding import noise_like, stream
-from absynth.training import update
+from absynth.updates import update
 from absynth.types import Batch
 
 F64 = torch.float64

@@ -22,7 +22,7 @@ from absynth.errors import InputError
 from absynth.networks.encoder import conv_encoder, mlp_encoder
 from absynth.samplers import Langevin
 from absynth.seeding import noise_like, stream
-from absynth.training import backward, update
+from absynth.updates import backward, update
 from absynth.types import Batch, LogDensity, Rng
 
 F64 = torch.float64

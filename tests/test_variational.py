@@ -22,7 +22,8 @@ from absynth.recipes.joint_vae_mnist import JointVAEMNIST
 from absynth.samplers import Langevin
 from absynth.seeding import noise_like, stream
 from absynth.tasks import detect
-from absynth.training import backward, fit
+from absynth.training import fit
+from absynth.updates import backward
 from absynth.types import Batch
 
 F64 = torch.float64

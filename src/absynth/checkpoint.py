@@ -45,7 +45,9 @@ def claim(run: Path, recipe: Recipe) -> None:
         if not isinstance(known.get("recipe"), str) or not isinstance(known.get("fields"), dict):
             raise InputError(f"{path} is damaged, expected the recipe's name and fields: choose another --out")
         if "data" not in known:
-            raise InputError(f"{run} was made by absynth 0.1, whose runs this version cannot resume: choose another --out")
+            raise InputError(
+                f"{run} was made by absynth 0.1, whose runs this version cannot resume: choose another --out"
+            )
         if known["recipe"] != entry["recipe"]:
             raise InputError(
                 f"{run} is a run of {known['recipe']}, expected {entry['recipe']}: choose another --out, or that recipe"
@@ -66,6 +68,13 @@ def claim(run: Path, recipe: Recipe) -> None:
     except OSError as error:
         raise refused(run, error) from error
     write_json(path, entry)
+
+
+def recorded_steps(run: Path) -> int | None:
+    """The number of updates that an existing run was begun with; None where there is no run."""
+    path = run / "recipe.json"
+    steps = read_json(path).get("fields", {}).get("steps") if path.exists() else None
+    return steps if isinstance(steps, int) else None
 
 
 def _check_data(then: dict, now: dict) -> None:
@@ -180,7 +189,9 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Algorithm:
 
     run = Path(run)
     if not run.is_dir():
-        raise InputError(f"expected a run directory, found none at {run}: absynth train METHOD --data DATA --out {run} makes one")
+        raise InputError(
+            f"expected a run directory, found none at {run}: absynth train METHOD --data DATA --out {run} makes one"
+        )
     config = read_json(run / "config.json")
     try:
         recipe = Recipe.from_entry(config)

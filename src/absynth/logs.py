@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 @runtime_checkable
-class Watcher(Protocol):
+class Callback(Protocol):
     """Something that is told how training goes: a progress bar, TensorBoard."""
 
     def begin(self, recipe: Recipe, step: int) -> None: ...
@@ -59,9 +59,9 @@ class MetricsFile:
 class Journal:
     """journal.jsonl: starts, resumes and what the guard did, each a line that a person can read."""
 
-    def __init__(self, run: Path, watchers: Sequence[Watcher]) -> None:
+    def __init__(self, run: Path, callbacks: Sequence[Callback]) -> None:
         self.path = run / "journal.jsonl"
-        self.watchers = watchers
+        self.callbacks = callbacks
         if distributed.rank() == 0:
             _keep_lines(self.path, math.inf)
 
@@ -73,8 +73,8 @@ class Journal:
         row = {"event": event, "step": step, "time": time, "text": text, **numbers}
         _append(self.path, row)
         if event in ("resume", "guard", "damaged", "engine"):
-            for watcher in self.watchers:
-                watcher.say(f"{event}: {text}")
+            for callback in self.callbacks:
+                callback.say(f"{event}: {text}")
 
 
 class ProgressBar:

@@ -61,6 +61,8 @@ class Result:
     """By ``FIGURE`` or ``FIGURE/METHOD``; a published baseline may have a single value."""
     bars: dict[str, dict[str, Any]] = field(default_factory=dict)
     """By figure: ``at_most`` or ``at_least``, which the mean over seeds must meet, and ``why``."""
+    recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """Resolved recipe of each run, by label: method, data, preset, values given, and every field."""
 
     def baselines_of(self, figure: str) -> dict[str, list[float | int]]:
         """The baselines of one figure, by method ("baseline" where the method has no name)."""
@@ -89,6 +91,7 @@ def record(
     figures: Mapping[str, Sequence[float | int]],
     baselines: Mapping[str, Sequence[float | int]],
     bars: Mapping[str, Mapping[str, Any]] | None = None,
+    recipes: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Result:
     """Write what was measured to ``path`` (``results/NAME.json``), with the commit and the machine.
 
@@ -100,6 +103,7 @@ def record(
         seeds: the seeds.
         figures: by name, one finite value a seed; kept to five significant digits.
         baselines: by ``FIGURE`` or ``FIGURE/METHOD``, one value or more.
+        recipes: resolved recipe of each run, by label.
         bars: by figure, ``{"at_least": number, "why": text}`` or ``at_most``; the mean over seeds must meet it.
 
     Returns:
@@ -120,9 +124,42 @@ def record(
     }
     if bars:
         contents["bars"] = {name: dict(bar) for name, bar in bars.items()}
+    if recipes:
+        contents["recipes"] = json.loads(json.dumps({label: dict(recipe) for label, recipe in recipes.items()}))
     result = _validated(path, contents)
     write_json(path, contents)
     return result
+
+
+def records_folder() -> Path:
+    """Folder of the project's records: that of the installed package, else ``results/`` of the checkout."""
+    package = Path(__file__).parent
+    installed = package / "records"
+    return installed if installed.is_dir() else package.parent.parent / "results"
+
+
+def headline(records: Mapping[str, Result], name: str) -> str:
+    """The first figure of a record with its baselines, in one phrase; empty where there is no record."""
+    found = records.get(name)
+    if found is None:
+        return ""
+    figure, values = next(iter(found.figures.items()))
+    others = "; ".join(f"{k} {_summary(v)}" for k, v in found.baselines_of(figure).items())
+    return f"{figure} {_summary(values)}" + (f" ({others})" if others else "")
+
+
+def stale_records(folder: Path) -> list[str]:
+    """Names of the records whose recipes no longer resolve to what was recorded.
+
+    A record made before recipes were recorded holds none, and is not judged.
+    """
+    from absynth import recipes
+
+    return [
+        name
+        for name, found in load_all(folder).items()
+        if any(not recipes.resolves_to(entry) for entry in found.recipes.values())
+    ]
 
 
 def load(path: Path) -> Result:

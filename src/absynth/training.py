@@ -1,254 +1,73 @@
-"""The one loop that trains everything.
-
-``fit`` asks an algorithm for one loss a player, calls ``loss.backward(inputs=that player's parameters)``, lets the
-guard look, and steps each player's optimizer. No loss leaks into another player, so adversarial and cooperative methods
-need no toggling of gradients and no second trainer.
-"""
+"""The one loop that trains everything: updates, logs, checkpoints, roll-backs, resume."""
 
 from __future__ import annotations
 
 import signal
+import statistics
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import torch
-from torch import Tensor, nn
-from torch.optim import Optimizer
 
 from absynth import checkpoint, distributed
 from absynth.algorithms import Algorithm
-from absynth.density import EBM
+from absynth.data import sets
 from absynth.errors import Diverged, InputError
-from absynth.guard import Guard, Remedies, Trouble, stability
-from absynth.logs import Journal, MetricsFile, Watcher
+from absynth.guard import Trouble
+from absynth.logs import Callback, Journal, MetricsFile
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import engine
-from absynth.seeding import dropout_from, stream
-from absynth.types import Batch
-
-STABILITY_STREAM = 1  # tells the guard's own randomness from the algorithm's, so that looking changes nothing
-RETRY_STREAM = int.from_bytes(b"retry", "big")  # and the noise after a roll-back from all that a recipe may draw
-
-
-def backward(losses: Mapping[str, Tensor], players: Mapping[str, nn.Module], scale: float = 1.0) -> None:
-    """Give each player's parameters the gradient of its own loss, and of nothing else."""
-    *others, last = players
-    for name in (*others, last):
-        parameters = [p for p in players[name].parameters() if p.requires_grad]
-        # Players may share a graph (one forward pass, two losses): it is freed with the last of them.
-        (losses[name] * scale).backward(inputs=parameters, retain_graph=name != last)
-
-
-def update(
-    algorithm: Algorithm, optimizers: Mapping[str, Optimizer], *batch: Batch, rng: torch.Generator
-) -> dict[str, float]:
-    """One parameter update without a guard, a log or a checkpoint.
-
-    Args:
-        algorithm: The model and its learning rule.
-        optimizers: One optimizer per player.
-        batch: The minibatch; a second one where the method learns from unpaired data.
-        rng: Source of randomness.
-
-    Returns:
-        The loss of each player.
-    """
-    losses = algorithm.losses(*batch, rng=rng)
-    for optimizer in optimizers.values():
-        optimizer.zero_grad(set_to_none=True)
-    backward(losses, {name: algorithm.get_submodule(name) for name in optimizers})
-    for optimizer in optimizers.values():
-        optimizer.step()
-    return {name: float(loss.detach()) for name, loss in losses.items()}
-
-
-class EMA:
-    """An exponential moving average of an algorithm's parameters, for use after training."""
-
-    def __init__(self, algorithm: nn.Module, decay: float) -> None:
-        self.decay = decay
-        self.average = {k: v.detach().clone() for k, v in self._parameters(algorithm).items()}
-
-    def update(self, algorithm: nn.Module) -> None:
-        """average ← decay · average + (1 − decay) · parameters."""
-        parameters = self._parameters(algorithm)
-        torch._foreach_lerp_(
-            list(self.average.values()), [parameters[k].detach() for k in self.average], 1 - self.decay
-        )
-
-    @staticmethod
-    def _parameters(algorithm: nn.Module) -> dict[str, nn.Parameter]:
-        return dict(algorithm.named_parameters(remove_duplicate=False))  # tied weights are saved under each name
-
-
-class Training:
-    """Everything that a step changes: what a checkpoint holds."""
-
-    def __init__(self, recipe: Recipe, device: torch.device) -> None:
-        self.recipe = recipe
-        self.device = device
-        self.remedies = Remedies()
-        self.restart()
-
-    def restart(self) -> None:
-        """The state before the first step, under the remedies in force."""
-        devices = [self.device] if self.device.type == "cuda" else []
-        with torch.random.fork_rng(devices=devices):
-            torch.manual_seed(self.recipe.seed)
-            self.algorithm = self.recipe.algorithm()
-        self.remedies.apply(self.algorithm)
-        self.algorithm.to(self.device).train()
-        self.optimizers = self.recipe.optimizers(self.algorithm)
-        self.rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimizers.items()}
-        self.players = {name: self.algorithm.get_submodule(name) for name in self.optimizers}
-        self.ema = EMA(self.algorithm, self.recipe.ema) if self.recipe.ema else None
-        ebms = {name for name, module in self.algorithm.named_children() if isinstance(module, EBM)}
-        self.guard = Guard(ebms, gap=self.recipe.guard_difference, stability=self.recipe.guard_stability)
-        self.measured: dict[str, float] = {}
-        """The latest δ²λ, until a line of metrics.jsonl has told it."""
-        self.step = 0
-        self.seconds = 0.0
-
-    def state_dict(self) -> dict:
-        """The state of all processes, which differ in buffers alone (persistent chains); every one must call it."""
-        whole = self.algorithm.state_dict()
-        names = [name for name, _ in self.algorithm.named_buffers() if name in whole]
-        return {
-            "step": self.step,
-            "seconds": self.seconds,
-            "measured": self.measured,
-            "algorithm": whole,
-            "buffers": distributed.gather({name: whole[name].cpu() for name in names}),
-            "optimizers": {k: o.state_dict() for k, o in self.optimizers.items()},
-            "ema": self.ema.average if self.ema else None,
-            "guard": self.guard.state_dict(),
-            "remedies": vars(self.remedies),
-        }
-
-    def load_state_dict(self, state: dict, remedies: Remedies | None = None) -> None:
-        """Go on from a checkpoint; ``remedies`` replace those that were in force when it was made."""
-        self.remedies = remedies or Remedies(**state["remedies"])
-        self.restart()
-        rank, buffers = distributed.rank(), state["buffers"]
-        self.algorithm.load_state_dict(state["algorithm"] | (buffers[rank] if rank < len(buffers) else {}))
-        for name, optimizer in self.optimizers.items():
-            optimizer.load_state_dict(state["optimizers"][name])
-        if self.ema and state["ema"]:
-            self.ema.average = {k: v.clone() for k, v in state["ema"].items()}
-        self.guard.load_state_dict(state["guard"])
-        self.step, self.seconds, self.measured = state["step"], state["seconds"], dict(state["measured"])
-
-    def weights(self) -> checkpoint.Weights:
-        """The weights that ``load`` reads: averaged where the recipe averages."""
-        state = dict(self.algorithm.state_dict())
-        if self.ema:
-            state |= self.ema.average
-        config = {
-            **self.recipe.entry(),
-            "step": self.step,
-            "remedies": vars(self.remedies),
-        }
-        return checkpoint.Weights(state, config)
-
-    def learn(self, batch: Batch | tuple[Batch, ...]) -> dict[str, dict[str, float]]:
-        """One update up to the optimizers' steps; what there is to see of it, averaged over slices and processes.
-
-        Returns:
-            ``loss`` and ``gradient`` (its norm) of each player, ``reach`` (largest coordinate) of each chain and of
-            its start, mean ``energy`` of positive and negative examples where the algorithm tells it.
-        """
-        recipe, world, rank = self.recipe, distributed.world(), distributed.rank()
-        batches = (batch,) if isinstance(batch, Batch) else batch
-        self.algorithm.set_progress(self.step / recipe.steps)
-        for optimizer in self.optimizers.values():
-            optimizer.zero_grad(set_to_none=True)
-        totals = {name: torch.zeros((), device=self.device) for name in self.players}
-        retry = (RETRY_STREAM, self.remedies.stream) if self.remedies.stream else ()
-        reach: dict[str, Tensor] = {}
-        energy: dict[str, Tensor] = {}
-        for shard in range(rank, recipe.shards, world):
-            rng = stream(recipe.seed, shard, self.step, *retry, device=self.device)
-            parts = [each.slice(shard, recipe.shards, self.device) for each in batches]
-            with dropout_from(rng):
-                losses = self.algorithm.losses(*parts, rng=rng)
-            backward(losses, self.players, world / recipe.shards)
-            for name in totals:
-                totals[name] += losses[name].detach() * (world / recipe.shards)
-            for name, mean in self.algorithm.energies.items():
-                energy[name] = energy.get(name, 0) + mean * (world / recipe.shards)
-            for name, chain in self.algorithm.chains.items():
-                for key, x in ((name, chain.end), (f"{name} start", chain.start)):
-                    far = x.detach().abs().amax()
-                    reach[key] = torch.maximum(reach[key], far) if key in reach else far  # keeps NaN
-        parameters = {name: [p for p in m.parameters() if p.grad is not None] for name, m in self.players.items()}
-        distributed.average([p.grad for ps in parameters.values() for p in ps] + [*totals.values(), *energy.values()])  # type: ignore[misc]
-        norms = {name: torch.nn.utils.get_total_norm([p.grad for p in ps]) for name, ps in parameters.items()}  # type: ignore[misc]
-        groups = {"loss": totals, "gradient": norms, "reach": reach, "energy": energy}
-        numbers = iter(torch.stack([v.float() for g in groups.values() for v in g.values()]).tolist())  # one transfer
-        return {group: {name: next(numbers) for name in values} for group, values in groups.items()}
-
-    def look(self, seen: dict[str, dict[str, float]]) -> Trouble | None:
-        """What the guard finds in an update, with δ²λ measured now and then."""
-        chains, fresh = self.algorithm.chains, {}
-        if self.step % self.guard.every == 0:
-            rng = stream(self.recipe.seed, distributed.rank(), self.step, STABILITY_STREAM, device=self.device)
-            # A chain that no EBM learns from is only reported, and its gradients can be dear: a posterior's go through
-            # the generator.
-            rare = self.step % (4 * self.guard.every) == 0
-            watched = {name: chain for name, chain in chains.items() if rare or name in self.guard.ebms}
-            fresh = stability(self.algorithm, watched, rng=rng)
-            self.measured |= fresh
-        return self.guard.check(self.step, seen, fresh, {name: chain.sampler for name, chain in chains.items()})
-
-    def advance(self) -> None:
-        """Step every player's optimizer at the scheduled rate."""
-        for name, optimizer in self.optimizers.items():
-            factor = self.recipe.schedule(self.step) * self.remedies.learning_rate.get(name, 1.0)
-            for group, rate in zip(optimizer.param_groups, self.rates[name]):
-                group["lr"] = rate * factor
-            optimizer.step()
-        if self.ema:
-            self.ema.update(self.algorithm)
-        self.step += 1
+from absynth.updates import Training
 
 
 def fit(
     recipe: Recipe,
     run: str | Path,
     *,
+    data: Any = None,
+    minutes: float | None = None,
     device: str | torch.device = "cpu",
     chains: engine.Name = "auto",
     drift: engine.Drift = "same",
-    watchers: Sequence[Watcher] = (),
+    callbacks: Sequence[Callback] = (),
 ) -> Algorithm:
-    """Train a recipe into a run directory; go on where it stopped if the directory holds the same recipe.
+    """Train a recipe into a run directory, or resume where it stopped.
 
     Args:
-        recipe: the experiment.
-        run: its directory; made if it is not there.
-        device: where to train.
-        chains: the engine that runs them (absynth.samplers.engine); all give the same to rounding, so a run that is
-            to be equal bit for bit goes on with the one it began with.
-        drift: "bf16" computes the layers that chains go through in bfloat16, which changes the score by a percent or
-            more; the journal says so.
-        watchers: told how it goes.
+        recipe: The method with its numbers.
+        run: Run directory. Created if missing; an existing run of the same recipe is resumed.
+        data: Data set in memory or elsewhere: what :func:`absynth.data.open` takes. Defaults to the recipe's own.
+        minutes: Train for about this long: the cost of the first updates is measured and ``steps`` set from it.
+            A resumed run keeps the number it began with.
+        device: Where to train.
+        chains: Engine that runs the chains (absynth.samplers.engine). All give the same result to rounding, so a run
+            that must be equal bit for bit is resumed with the engine it began with.
+        drift: "bf16" computes the layers that chains pass through in bfloat16, which changes the score by a percent or
+            more; the journal records it.
+        callbacks: Receive progress, for example a :class:`absynth.logs.ProgressBar`.
 
     Returns:
-        The trained algorithm, in evaluation mode, with its saved (averaged, if so) weights.
+        The trained algorithm in evaluation mode, with its saved (averaged, if the recipe averages) weights.
 
     Raises:
-        InputError: the directory is another run's, the data cannot be read, the disk is full.
-        Diverged: the guard used up its tries; the run keeps its last good checkpoint.
-        KeyboardInterrupt: after a checkpoint was written; the same call goes on from there.
+        InputError: The directory holds another run, the data cannot be read or changed, the disk is full.
+        Diverged: The guard used up its retries; the run keeps its last good checkpoint.
+        KeyboardInterrupt: After a checkpoint was written; the same call resumes.
     """
     run, device = Path(run), torch.device(device)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     with distributed.process_group(device):
+        if data is not None:
+            recipe = replace(recipe, dataset=sets.open(data, kind=recipe.kind, **recipe.reader_options()))
         recipe = recipe.resolve()
+        if minutes is not None:
+            recipe = within(recipe, minutes, run, device)
         if recipe.shards % distributed.world():
             raise InputError(
                 f"shards must be a multiple of the {distributed.world()} processes, got {recipe.shards}: "
@@ -259,9 +78,9 @@ def fit(
         if distributed.rank() == 0:
             checkpoint.claim(run, recipe)
         distributed.barrier()
-        watchers = watchers if distributed.rank() == 0 else ()
+        callbacks = callbacks if distributed.rank() == 0 else ()
         training = Training(recipe, device)
-        journal = Journal(run, watchers)
+        journal = Journal(run, callbacks)
         state = _latest(run, device, journal)
         if state is not None:
             training.load_state_dict(state)
@@ -272,15 +91,46 @@ def fit(
         def say(text: str) -> None:
             journal.write("engine", training.step, text)
 
-        for watcher in watchers:
-            watcher.begin(recipe, training.step)
+        for callback in callbacks:
+            callback.begin(recipe, training.step)
         try:
             with _stop_signal() as stopped, engine.use(chains, drift=drift, updates=recipe.steps, say=say):
-                _train(training, run, journal, metrics, watchers, stopped)
+                _train(training, run, journal, metrics, callbacks, stopped)
         finally:
-            for watcher in watchers:
-                watcher.end()
+            for callback in callbacks:
+                callback.end()
     return checkpoint.load(run, device=device)
+
+
+def within(recipe: Recipe, minutes: float, run: Path, device: torch.device) -> Recipe:
+    """The recipe with ``steps`` set so that training takes about so many minutes.
+
+    A run that exists keeps its number of steps, whatever the machine's speed now is.
+
+    Raises:
+        InputError: ``minutes`` is not positive.
+    """
+    if not minutes > 0:
+        raise InputError(f"expected a positive number of minutes, got {minutes:g}")
+    known = checkpoint.recorded_steps(run)
+    if known is None:
+        cost = cost_of_update(Training(recipe, device))
+        known = max(1, round(60 * minutes / cost))
+    found = replace(recipe, steps=known)
+    return replace(found, checkpoint_every=max(1, min(recipe.checkpoint_every, known // 4)))
+
+
+def cost_of_update(training: Training, seconds: float = 3.0) -> float:
+    """Seconds that one update takes: the median over updates that follow a warm-up, for at most about ``seconds``."""
+    batches, times, end = training.recipe.batches(), [], time.perf_counter() + seconds
+    while len(times) < 4 or (len(times) < 50 and time.perf_counter() < end):
+        batch, begun = next(batches), time.perf_counter()
+        training.look(training.learn(batch))
+        training.advance()
+        if training.device.type == "cuda":
+            torch.cuda.synchronize()
+        times.append(time.perf_counter() - begun)
+    return statistics.median(times[2:])
 
 
 def _train(
@@ -288,7 +138,7 @@ def _train(
     run: Path,
     journal: Journal,
     metrics: MetricsFile,
-    watchers: Sequence[Watcher],
+    callbacks: Sequence[Callback],
     stopped: threading.Event,
 ) -> None:
     recipe = training.recipe
@@ -314,7 +164,7 @@ def _train(
         training.seconds = time.monotonic() - clock
         if training.step % recipe.log_every == 0:
             row = {"step": training.step, "seconds": round(training.seconds, 3), **seen, "stability": training.measured}
-            for log in (metrics, *watchers):
+            for log in (metrics, *callbacks):
                 log.log(row)
             training.measured = {}
         finished = training.step == recipe.steps

@@ -20,7 +20,7 @@ from absynth.errors import InputError, Unsupported
 from absynth.recipes.presets import Preset, choose
 from absynth.recipes.recipe import OPTIONS, Recipe, absolute
 
-__all__ = ["OPTIONS", "Preset", "Recipe", "build", "classes", "find", "methods", "presets"]
+__all__ = ["OPTIONS", "Preset", "Recipe", "build", "classes", "find", "methods", "presets", "resolves_to"]
 
 _SHARED = ("recipe", "presets")
 
@@ -140,3 +140,41 @@ def build(
     numbers |= options | {k: v for k, v in fields.items() if k not in OPTIONS}
     where = absolute(str(data)) if isinstance(data, str | Path) else ""
     return cls(data=where, kind=kind, preset=key, dataset=opened, **numbers).resolve()
+
+
+def resolves_to(entry: Mapping[str, Any]) -> bool:
+    """Whether a recorded recipe still resolves to the numbers that were recorded with it.
+
+    Numbers that are found from the data are not compared, so that no data are needed.
+
+    Args:
+        entry: ``method``, ``data``, ``preset``, the values ``given`` and the resolved ``fields``.
+    """
+    fields = entry["fields"]
+    try:
+        by_kind = classes(entry["method"])
+        kind = fields.get("kind") or sets_kind(entry["data"]) or next(iter(by_kind))
+        cls = by_kind[kind]
+        table = presets(cls)
+        key = fields.get("preset", "")
+        numbers = {f.name: f.default for f in dataclasses.fields(cls)}
+        numbers |= (table[key].fields if key else {}) | entry["given"]
+    except (InputError, KeyError):
+        return False
+    skipped = {"data", "kind", "preset", "dataset", "seed"}
+    return all(
+        _plain(fields.get(k)) == _plain(v) or (k not in entry["given"] and not v)
+        for k, v in numbers.items()
+        if k not in skipped
+    ) and set(fields) <= set(numbers)
+
+
+def sets_kind(name: str) -> str:
+    """Kind of a published data set; empty for any other name."""
+    from absynth.data.sets import SETS
+
+    return SETS[name].kind if name in SETS else ""
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value

@@ -74,5 +74,9 @@ def choose(
     ]
     if near_size:
         key = min(near_size, key=lambda pair: pair[0])[1]
-        return key, presets[key], f"no preset of {method} for {source or 'this data'}: using that of {key}, nearest in size"
+        return (
+            key,
+            presets[key],
+            f"no preset of {method} for {source or 'this data'}: using that of {key}, nearest in size",
+        )
     return "", Preset(), ""

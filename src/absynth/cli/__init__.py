@@ -1,0 +1,111 @@
+"""The command line: ``absynth train METHOD --data DATA --out RUN``, then tasks on the run.
+
+Fields of recipes and parameters of tasks are the flags, their docstrings the help. A mistake of the user is one line
+and exit status 2; a run that diverged is status 3; Ctrl-C is status 130 after a checkpoint.
+"""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+import sys
+from collections.abc import Sequence
+
+from absynth.errors import Diverged, InputError
+
+COMMANDS: dict[str, tuple[str, str]] = {
+    "train": ("absynth.cli.train", "train"),
+    "report": ("absynth.cli.runs", "report"),
+    "compare": ("absynth.cli.runs", "compare"),
+    "demo": ("absynth.cli.project", "demo"),
+    "reproduce": ("absynth.cli.project", "reproduce"),
+    "results": ("absynth.cli.project", "results"),
+    "data": ("absynth.cli.project", "data"),
+    "doctor": ("absynth.cli.project", "doctor"),
+    "cite": ("absynth.cli.project", "cite"),
+}
+"""Commands that are not tasks: module and function, imported when called so that help starts at once."""
+
+HELP = """absynth: energy-based generative models.
+
+  absynth train METHOD --data DATA --out RUN    train a method on a published data set, a folder or a file
+
+Methods
+{methods}
+
+Tasks on a run (absynth TASK RUN)
+{tasks}
+
+Pages and project
+  report RUN            one page of everything about a run
+  compare RUN RUN ...   one page that lays runs beside each other
+  demo                  train and show several models on data that is already here, in about three minutes
+  data                  list the data sets; absynth data PATH says what was read from your folder or file
+  reproduce             list the experiments behind the figures, or run one
+  results               the recorded figures
+  doctor                what is installed, which device, where data is searched
+  cite METHOD           what to cite
+
+Every command explains its flags with --help."""
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run one command and exit."""
+    argv = list(sys.argv[1:] if argv is None else argv)
+    try:
+        _run(argv)
+    except InputError as error:
+        _stop(f"absynth: {error}", 2)
+    except Diverged as error:
+        _stop(f"absynth: diverged: {error}", 3)
+    except KeyboardInterrupt:
+        _stop("absynth: stopped; what was saved is complete, and the same command resumes", 130)
+    except BrokenPipeError:
+        sys.exit(141)
+
+
+def _stop(text: str, status: int) -> None:
+    line = " ".join(text.split())
+    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
+    sys.stderr.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+    sys.exit(status)
+
+
+def _run(argv: list[str]) -> None:
+    from absynth.tasks import tasks
+
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(_help())
+        return
+    name, rest = argv[0], argv[1:]
+    if name in ("--version", "version"):
+        from importlib.metadata import version
+
+        print(version("absynth"))
+    elif name in COMMANDS:
+        module, function = COMMANDS[name]
+        getattr(importlib.import_module(module), function)(rest)
+    elif name in tasks():
+        from absynth.cli.runs import task
+
+        task(name, rest)
+    else:
+        near = difflib.get_close_matches(name, [*tasks(), *COMMANDS], n=1, cutoff=0.4)
+        hint = f" (nearest: {near[0]})" if near else ""
+        raise InputError(f"expected a command, got {name!r}{hint}: absynth --help lists them")
+
+
+def _help() -> str:
+    import pkgutil
+    import textwrap
+    from pathlib import Path
+
+    from absynth.tasks import titles
+
+    folder = Path(__file__).parent.parent / "recipes"
+    names = sorted(
+        m.name for m in pkgutil.iter_modules([str(folder)]) if m.name not in ("recipe", "presets") and m.name[0] != "_"
+    )
+    methods = textwrap.fill(", ".join(names), 100, initial_indent="  ", subsequent_indent="  ")
+    tasks = "\n".join(f"  {name:<22}{title}" for name, title in titles().items())
+    return HELP.format(methods=methods, tasks=tasks)

@@ -1,0 +1,60 @@
+"""Flags: a parser whose mistakes are one line, and help in groups."""
+
+from __future__ import annotations
+
+import difflib
+import warnings
+from collections.abc import Sequence
+from typing import NoReturn
+
+from jsonargparse import ArgumentParser, set_parsing_settings
+
+from absynth.errors import InputError
+
+set_parsing_settings(docstring_parse_attribute_docstrings=True)
+
+
+class Parser(ArgumentParser):
+    """An argument parser whose mistakes are one line with the nearest name. Flags may be written with - or _."""
+
+    def __init__(self, prog: str, description: str = "") -> None:
+        super().__init__(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        raise InputError(" ".join(str(message).split()))
+
+    def read(self, argv: Sequence[str], *, defaults: bool = True) -> dict:
+        """Parse the flags.
+
+        Args:
+            argv: The words after the command.
+            defaults: Whether flags that were not given are in the result with their defaults.
+        """
+        flags = {o for a in self._actions for o in a.option_strings}
+        argv = [_underscored(word) for word in argv]
+        for word in argv:
+            name = word.split("=", 1)[0]
+            if name.startswith("--") and name not in flags:
+                near = difflib.get_close_matches(name, flags, n=1, cutoff=0.4)
+                hint = f" (nearest: {_dashed(near[0])})" if near else ""
+                raise InputError(f"expected a flag of {self.prog}, got {_dashed(name)}{hint}: --help lists them")
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                return self.parse_args(argv, defaults=defaults).as_dict()
+        except InputError:
+            raise
+        except Exception as error:  # argparse and jsonargparse raise several kinds; all of them are the user's words
+            text = " ".join(str(error).split())
+            raise InputError(f"{self.prog}: {text}: --help explains the flags") from None
+
+
+def _underscored(word: str) -> str:
+    if not word.startswith("--"):
+        return word
+    name, equals, value = word.partition("=")
+    return "--" + name[2:].replace("-", "_") + equals + value
+
+
+def _dashed(flag: str) -> str:
+    return flag.replace("_", "-")

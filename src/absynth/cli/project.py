@@ -1,0 +1,131 @@
+"""Commands about the project: demo, experiments, records, data sets, installation, citation."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from absynth.cli.parser import Parser
+from absynth.errors import InputError
+
+
+def demo(argv: list[str]) -> None:
+    """``absynth demo``."""
+    from absynth.demo import demo as run
+
+    parser = Parser("absynth demo", (run.__doc__ or "").split("\n\n")[0])
+    parser.add_function_arguments(run)
+    run(**parser.read(argv))
+
+
+def reproduce(argv: list[str]) -> None:
+    """``absynth reproduce``: list the experiments; ``absynth reproduce NAME --seeds 0 1 2`` runs one."""
+    from absynth import experiments
+
+    if not argv:
+        Console().print(experiments.table())
+        print("absynth reproduce NAME [--seeds 0 1 2] [--tiny] runs one")
+        return
+    parser = Parser("absynth reproduce", "Run an experiment and record its figures.")
+    parser.add_argument("name", help="Name of the experiment.")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[], help="Seeds. Defaults to those of the record.")
+    parser.add_argument("--tiny", action="store_true", help="A few updates of small networks; records nothing.")
+    parser.add_argument("--runs", type=Path, default=Path("runs/experiments"), help="Where its runs are kept.")
+    parser.add_argument("--out", type=Path, help="Folder of the record. Defaults to the project's results/.")
+    experiments.reproduce(**parser.read(argv))
+
+
+def results(argv: list[str]) -> None:
+    """``absynth results``: the recorded figures; --write and --check keep documents up to date."""
+    from absynth import results
+
+    parser = Parser("absynth results", "The recorded figures.")
+    parser.add_argument("--folder", type=Path, default=results.records_folder(), help="Folder of the records.")
+    parser.add_argument("--write", type=Path, nargs="*", default=[], help="Markdown files whose figures to renew.")
+    parser.add_argument(
+        "--check", type=Path, nargs="*", default=[], help="Markdown files whose figures must be current."
+    )
+    given = parser.read(argv)
+    for document in given["write"]:
+        results.write_into(document, given["folder"])
+    stale = [place for document in given["check"] for place in results.check(document, given["folder"])]
+    if stale:
+        renew = f"absynth results --write {' '.join(str(d) for d in given['check'])}"
+        raise InputError(f"figures are not those of {given['folder']}: {'; '.join(stale)}: {renew} renews them")
+    if given["check"]:
+        for name in results.stale_records(given["folder"]):
+            print(
+                f"stale: {name}: its recipe no longer resolves to the recorded one; absynth reproduce {name} renews it"
+            )
+    if not given["write"] and not given["check"]:
+        Console().print(results.table(results.load_all(given["folder"])))
+
+
+def data(argv: list[str]) -> None:
+    """``absynth data``: list the published sets; ``absynth data PATH`` says what is read from a folder or file."""
+    from absynth.data import sets
+
+    if not argv:
+        table = Table(
+            "name", "kind", "shape", "what it is", title="absynth train METHOD --data NAME", title_justify="left"
+        )
+        for name, found in sets.SETS.items():
+            shape = "" if found.shape is None else "×".join(map(str, found.shape))
+            table.add_row(name, found.kind, shape, found.about)
+        Console().print(table)
+        return
+    parser = Parser("absynth data", "Say what is read from a data set, a folder or a file.")
+    parser.add_argument("source", help="Name of a published set, or a path.")
+    parser.add_argument("--kind", default="", help="Kind of data, where it cannot be found.")
+    given = parser.read(argv)
+    print(sets.open(given["source"], kind=given["kind"]).summary())
+
+
+def doctor(argv: list[str]) -> None:
+    """``absynth doctor``: what is installed, which device and precision, where data is searched."""
+    import torch
+
+    from absynth.devices import available, choose_device
+
+    Parser("absynth doctor", "What is installed, which device would be used, where data is searched.").read(argv)
+    table = Table(show_header=False, title="absynth doctor", title_justify="left")
+    table.add_row("Python", f"{platform.python_version()} on {platform.machine()}")
+    for package in ("absynth", "torch", "numpy", "safetensors", "jsonargparse", "rich", "pillow", "matplotlib",
+                    "scikit-learn", "tensorboard", "rdkit", "pandas", "pyarrow", "torch-fidelity"):  # fmt: skip
+        try:
+            table.add_row(package, version(package))
+        except PackageNotFoundError:
+            table.add_row(package, "not installed (optional)")
+    device = choose_device()
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
+    table.add_row("devices", ", ".join(available()))
+    table.add_row("would use", f"{device} ({name}), float32")
+    root = os.environ.get("ABSYNTH_DATA")
+    there = "" if root is None else " (found)" if Path(root).is_dir() else " (no such folder)"
+    table.add_row("ABSYNTH_DATA", f"{root}{there}" if root else "not set")
+    table.add_row("else data in", str(Path("~/.cache/absynth/data").expanduser()))
+    Console().print(table)
+
+
+def cite(argv: list[str]) -> None:
+    """``absynth cite [METHOD]``: what to cite."""
+    from absynth import recipes
+    from absynth.algorithms import Algorithm
+
+    if not argv:
+        print("Each algorithm's module names its paper: absynth cite METHOD prints it. For the library: CITATION.cff.")
+        return
+    modules: list[str] = []
+    for cls in dict.fromkeys(recipes.classes(argv[0]).values()):
+        bases = [b.__module__ for b in cls.__mro__ if b.__module__.startswith("absynth.recipes.")]
+        own = [m for m in bases if m not in ("absynth.recipes.recipe",)]
+        things = [thing for name in own for thing in vars(sys.modules[name]).values() if isinstance(thing, type)]
+        modules += [*own, *(t.__module__ for t in things if issubclass(t, Algorithm))]
+    for name in dict.fromkeys(modules):
+        print((sys.modules[name].__doc__ or "").strip(), end="\n\n")

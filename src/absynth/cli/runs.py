@@ -1,0 +1,76 @@
+"""Commands on trained runs: tasks, the report, the comparison."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from absynth.cli.parser import Parser
+from absynth.errors import InputError
+
+
+def task(name: str, argv: list[str]) -> None:
+    """``absynth TASK RUN [flags]``: run it, print its figures, renew the report."""
+    from absynth import report, tasks
+    from absynth.samplers import engine
+
+    command = tasks.find(name).command
+    parser = Parser(f"absynth {name}", (command.__doc__ or "").split("\n\n")[0])
+    parser.add_function_arguments(command, as_positional=True)
+    parser.add_argument("--json", action="store_true", help="Print the result as JSON and nothing else.")
+    if not argv:
+        raise InputError(f"expected a run, got none: absynth {name} RUN, with RUN from absynth train --out RUN")
+    given = parser.read(argv)
+    as_json = given.pop("json")
+    run = Path(given["run"]).expanduser()
+    with engine.use("auto"):
+        found = command(**given)
+    if as_json:
+        print(json.dumps(found.as_dict(), indent=2))
+    else:
+        _print(found, Console(highlight=False))
+    if given.get("out") is None:
+        report.write(run)
+
+
+def _print(found, console: Console) -> None:
+    if found.figures:
+        methods = sorted({m for by in found.baselines.values() for m in by})
+        table = Table("figure", "this run", *methods, title=found.title, title_justify="left")
+        for figure, value in found.figures.items():
+            others = found.baselines.get(figure, {})
+            table.add_row(figure, f"{value:.5g}", *(f"{others[m]:.5g}" if m in others else "" for m in methods))
+        console.print(table)
+    for each in found.tables:
+        table = Table(*each["columns"], title=each["caption"], title_justify="left")
+        for row in each["rows"]:
+            table.add_row(*(f"{v:.5g}" if isinstance(v, float) else escape(str(v)) for v in row))
+        console.print(table)
+    for image in found.pictures:
+        console.print(f"{found.folder / image['file']}: {image['caption']}", markup=False, soft_wrap=True)
+
+
+def report(argv: list[str]) -> None:
+    """``absynth report RUN``: one page of everything about a run; runs the tasks that were not run yet."""
+    from absynth.report import gather
+
+    parser = Parser("absynth report", "Write one page about a run; run the tasks that the model supports.")
+    parser.add_function_arguments(gather.gather, as_positional=True)
+    console = Console(highlight=False, soft_wrap=True)
+    given = parser.read(argv)
+    print(gather.gather(**given, say=lambda text: console.print(text, markup=False)))
+
+
+def compare(argv: list[str]) -> None:
+    """``absynth compare RUN RUN ...``: one page that lays runs beside each other."""
+    from absynth.report import compare as page
+
+    parser = Parser("absynth compare", "Write one page that lays runs beside each other: figures, curves, samples.")
+    parser.add_argument("runs", nargs="+", type=Path, help="Directories of trained runs.")
+    parser.add_argument("--out", type=Path, default=Path("compare.html"), help="The page to write.")
+    given = parser.read(argv)
+    print(page.compare([run.expanduser() for run in given["runs"]], given["out"].expanduser()))

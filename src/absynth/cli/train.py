@@ -1,0 +1,122 @@
+"""``absynth train METHOD --data DATA --out RUN [flags]``."""
+
+from __future__ import annotations
+
+import dataclasses
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from absynth.cli.parser import Parser
+from absynth.errors import InputError
+
+_OWN = ("out", "tiny", "minutes", "dry_run", "device", "engine", "score_precision", "tensorboard", "config")
+"""Flags of ``train`` itself; all others are the recipe's."""
+
+
+def train(argv: list[str]) -> None:
+    """Train a method on data."""
+    from absynth import recipes
+    from absynth.cli.help import list_methods, method_help
+
+    console = Console(highlight=False)
+    if not argv or argv[0] in ("-h", "--help"):
+        list_methods(console)
+        return
+    method, rest = argv[0], argv[1:]
+    sys.path.insert(0, "")  # a recipe of your own, module:Class, is searched in the working directory
+    by_kind = recipes.classes(method)
+    if "-h" in rest or "--help" in rest:
+        method_help(console, method, by_kind)
+        return
+    given = _parser(method, by_kind).read(rest, defaults=False)
+    own: dict[str, Any] = {key: given.pop(key, None) for key in _OWN}
+    data = given.pop("data", "")
+    if not data:
+        raise InputError(f"expected --data NAME, FOLDER or FILE, got none: absynth train {method} --data mnist")
+    if own["out"] is None and not own["dry_run"]:
+        raise InputError(f"expected --out RUN, got none: add for instance --out runs/{method.split(':')[-1]}")
+    recipe = recipes.build(
+        method,
+        data,
+        preset=given.pop("preset", ""),
+        tiny=bool(own["tiny"]),
+        say=lambda text: _say(console, text),
+        **given,
+    )
+    _train(recipe, own, console, "steps" in given)
+
+
+def _say(console: Console, text: str) -> None:
+    console.print(text, markup=False, soft_wrap=True)
+
+
+def _parser(method: str, by_kind: dict) -> Parser:
+    """Flags of every kind of data that the method takes; ``build`` refuses those of another kind by name."""
+    parser = Parser(f"absynth train {method}")
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--tiny", action="store_true")
+    parser.add_argument("--minutes", type=float)
+    parser.add_argument("--dry_run", action="store_true")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--engine", default="auto")
+    parser.add_argument("--score_precision", choices=("same", "bf16"), default="same")
+    parser.add_argument("--tensorboard", action="store_true")
+    parser.add_argument("--config", action="config")
+    seen: set[str] = {"dataset"}
+    for cls in dict.fromkeys(by_kind.values()):
+        parser.add_class_arguments(cls, skip=set(seen))
+        seen |= {f.name for f in dataclasses.fields(cls)}
+    return parser
+
+
+def _train(recipe, own: dict[str, Any], console: Console, steps_given: bool) -> None:
+    from absynth import training
+    from absynth.devices import choose_device
+    from absynth.logs import ProgressBar, TensorBoard
+    from absynth.samplers import engine
+
+    device = choose_device(own["device"] or "auto")
+    chains, precision = own["engine"] or "auto", own["score_precision"] or "same"
+    minutes = own["minutes"]
+    if minutes is not None and steps_given:
+        raise InputError("expected --minutes or --steps, got both: leave one out")
+    if own["dry_run"]:
+        with engine.use(chains, drift=precision, updates=recipe.steps):
+            _dry_run(recipe, device, console, minutes)
+        return
+    run: Path = Path(own["out"]).expanduser()
+    callbacks: list = [ProgressBar(console)]
+    if own["tensorboard"]:
+        callbacks.append(TensorBoard(run))
+    training.fit(recipe, run, minutes=minutes, device=device, chains=chains, drift=precision, callbacks=callbacks)
+    _say(console, f"trained; the run is {run}. Next: absynth sample {run}   absynth report {run}")
+
+
+def _dry_run(recipe, device, console: Console, minutes: float | None) -> None:
+    """Print the recipe, its cost and its size."""
+    from absynth.training import cost_of_update
+    from absynth.updates import Training
+
+    training = Training(recipe, device)
+    table = Table("field", "value", title=recipe.name(), title_justify="left")
+    for key, value in recipe.fields().items():
+        table.add_row(key, repr(value))
+    console.print(table)
+    players = Table("player", "parameters")
+    for name, player in training.players.items():
+        players.add_row(name, f"{sum(p.numel() for p in player.parameters()):,}")
+    console.print(players)
+    begun = time.perf_counter()
+    cost = cost_of_update(training)
+    spent = time.perf_counter() - begun
+    steps = max(1, round(60 * minutes / cost)) if minutes is not None else recipe.steps
+    hours, rest = divmod(cost * steps / 60, 60)
+    console.print(
+        f"one update takes {cost * 1e3:.0f} ms on {device} (measured in {spent:.1f} s); "
+        f"{steps} updates take about {hours:.0f} h {rest:.0f} min"
+    )

@@ -1,0 +1,206 @@
+"""One parameter update: losses, one backward pass per player, the guard's measurements, optimizer steps.
+
+``Training`` holds everything that an update changes; :func:`absynth.training.fit` is the loop around it. No loss reaches
+another player, so adversarial and cooperative methods need no toggling of gradients and no second trainer.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor, nn
+from torch.optim import Optimizer
+
+from absynth import checkpoint, distributed
+from absynth.algorithms import Algorithm
+from absynth.density import EBM
+from absynth.guard import Guard, Remedies, Trouble, stability
+from absynth.recipes.recipe import Recipe
+from absynth.seeding import dropout_from, stream
+from absynth.types import Batch
+
+STABILITY_STREAM = 1  # tells the guard's own randomness from the algorithm's, so that looking changes nothing
+RETRY_STREAM = int.from_bytes(b"retry", "big")  # and the noise after a roll-back from all that a recipe may draw
+
+
+def backward(losses: Mapping[str, Tensor], players: Mapping[str, nn.Module], scale: float = 1.0) -> None:
+    """Give each player's parameters the gradient of its own loss, and of nothing else."""
+    *others, last = players
+    for name in (*others, last):
+        parameters = [p for p in players[name].parameters() if p.requires_grad]
+        # Players may share a graph (one forward pass, two losses): it is freed with the last of them.
+        (losses[name] * scale).backward(inputs=parameters, retain_graph=name != last)
+
+
+def update(
+    algorithm: Algorithm, optimizers: Mapping[str, Optimizer], *batch: Batch, rng: torch.Generator
+) -> dict[str, float]:
+    """One parameter update without a guard, a log or a checkpoint.
+
+    Args:
+        algorithm: The model and its learning rule.
+        optimizers: One optimizer per player.
+        batch: The minibatch; a second one where the method learns from unpaired data.
+        rng: Source of randomness.
+
+    Returns:
+        The loss of each player.
+    """
+    losses = algorithm.losses(*batch, rng=rng)
+    for optimizer in optimizers.values():
+        optimizer.zero_grad(set_to_none=True)
+    backward(losses, {name: algorithm.get_submodule(name) for name in optimizers})
+    for optimizer in optimizers.values():
+        optimizer.step()
+    return {name: float(loss.detach()) for name, loss in losses.items()}
+
+
+class EMA:
+    """An exponential moving average of an algorithm's parameters, for use after training."""
+
+    def __init__(self, algorithm: nn.Module, decay: float) -> None:
+        self.decay = decay
+        self.average = {k: v.detach().clone() for k, v in self._parameters(algorithm).items()}
+
+    def update(self, algorithm: nn.Module) -> None:
+        """average ← decay · average + (1 − decay) · parameters."""
+        parameters = self._parameters(algorithm)
+        torch._foreach_lerp_(
+            list(self.average.values()), [parameters[k].detach() for k in self.average], 1 - self.decay
+        )
+
+    @staticmethod
+    def _parameters(algorithm: nn.Module) -> dict[str, nn.Parameter]:
+        return dict(algorithm.named_parameters(remove_duplicate=False))  # tied weights are saved under each name
+
+
+class Training:
+    """Everything that a step changes: what a checkpoint holds."""
+
+    def __init__(self, recipe: Recipe, device: torch.device) -> None:
+        self.recipe = recipe
+        self.device = device
+        self.remedies = Remedies()
+        self.restart()
+
+    def restart(self) -> None:
+        """The state before the first step, under the remedies in force."""
+        devices = [self.device] if self.device.type == "cuda" else []
+        with torch.random.fork_rng(devices=devices):
+            torch.manual_seed(self.recipe.seed)
+            self.algorithm = self.recipe.algorithm()
+        self.remedies.apply(self.algorithm)
+        self.algorithm.to(self.device).train()
+        self.optimizers = self.recipe.optimizers(self.algorithm)
+        self.rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimizers.items()}
+        self.players = {name: self.algorithm.get_submodule(name) for name in self.optimizers}
+        self.ema = EMA(self.algorithm, self.recipe.ema) if self.recipe.ema else None
+        ebms = {name for name, module in self.algorithm.named_children() if isinstance(module, EBM)}
+        self.guard = Guard(ebms, gap=self.recipe.guard_difference, stability=self.recipe.guard_stability)
+        self.measured: dict[str, float] = {}
+        """The latest δ²λ, until a line of metrics.jsonl has told it."""
+        self.step = 0
+        self.seconds = 0.0
+
+    def state_dict(self) -> dict:
+        """The state of all processes, which differ in buffers alone (persistent chains); every one must call it."""
+        whole = self.algorithm.state_dict()
+        names = [name for name, _ in self.algorithm.named_buffers() if name in whole]
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "measured": self.measured,
+            "algorithm": whole,
+            "buffers": distributed.gather({name: whole[name].cpu() for name in names}),
+            "optimizers": {k: o.state_dict() for k, o in self.optimizers.items()},
+            "ema": self.ema.average if self.ema else None,
+            "guard": self.guard.state_dict(),
+            "remedies": vars(self.remedies),
+        }
+
+    def load_state_dict(self, state: dict, remedies: Remedies | None = None) -> None:
+        """Go on from a checkpoint; ``remedies`` replace those that were in force when it was made."""
+        self.remedies = remedies or Remedies(**state["remedies"])
+        self.restart()
+        rank, buffers = distributed.rank(), state["buffers"]
+        self.algorithm.load_state_dict(state["algorithm"] | (buffers[rank] if rank < len(buffers) else {}))
+        for name, optimizer in self.optimizers.items():
+            optimizer.load_state_dict(state["optimizers"][name])
+        if self.ema and state["ema"]:
+            self.ema.average = {k: v.clone() for k, v in state["ema"].items()}
+        self.guard.load_state_dict(state["guard"])
+        self.step, self.seconds, self.measured = state["step"], state["seconds"], dict(state["measured"])
+
+    def weights(self) -> checkpoint.Weights:
+        """The weights that ``load`` reads: averaged where the recipe averages."""
+        state = dict(self.algorithm.state_dict())
+        if self.ema:
+            state |= self.ema.average
+        config = {
+            **self.recipe.entry(),
+            "step": self.step,
+            "remedies": vars(self.remedies),
+        }
+        return checkpoint.Weights(state, config)
+
+    def learn(self, batch: Batch | tuple[Batch, ...]) -> dict[str, dict[str, float]]:
+        """One update up to the optimizers' steps; what there is to see of it, averaged over slices and processes.
+
+        Returns:
+            ``loss`` and ``gradient`` (its norm) of each player, ``reach`` (largest coordinate) of each chain and of
+            its start, mean ``energy`` of positive and negative examples where the algorithm tells it.
+        """
+        recipe, world, rank = self.recipe, distributed.world(), distributed.rank()
+        batches = (batch,) if isinstance(batch, Batch) else batch
+        self.algorithm.set_progress(self.step / recipe.steps)
+        for optimizer in self.optimizers.values():
+            optimizer.zero_grad(set_to_none=True)
+        totals = {name: torch.zeros((), device=self.device) for name in self.players}
+        retry = (RETRY_STREAM, self.remedies.stream) if self.remedies.stream else ()
+        reach: dict[str, Tensor] = {}
+        energy: dict[str, Tensor] = {}
+        for shard in range(rank, recipe.shards, world):
+            rng = stream(recipe.seed, shard, self.step, *retry, device=self.device)
+            parts = [each.slice(shard, recipe.shards, self.device) for each in batches]
+            with dropout_from(rng):
+                losses = self.algorithm.losses(*parts, rng=rng)
+            backward(losses, self.players, world / recipe.shards)
+            for name in totals:
+                totals[name] += losses[name].detach() * (world / recipe.shards)
+            for name, mean in self.algorithm.energies.items():
+                energy[name] = energy.get(name, 0) + mean * (world / recipe.shards)
+            for name, chain in self.algorithm.chains.items():
+                for key, x in ((name, chain.end), (f"{name} start", chain.start)):
+                    far = x.detach().abs().amax()
+                    reach[key] = torch.maximum(reach[key], far) if key in reach else far  # keeps NaN
+        parameters = {name: [p for p in m.parameters() if p.grad is not None] for name, m in self.players.items()}
+        distributed.average([p.grad for ps in parameters.values() for p in ps] + [*totals.values(), *energy.values()])  # type: ignore[misc]
+        norms = {name: torch.nn.utils.get_total_norm([p.grad for p in ps]) for name, ps in parameters.items()}  # type: ignore[misc]
+        groups = {"loss": totals, "gradient": norms, "reach": reach, "energy": energy}
+        numbers = iter(torch.stack([v.float() for g in groups.values() for v in g.values()]).tolist())  # one transfer
+        return {group: {name: next(numbers) for name in values} for group, values in groups.items()}
+
+    def look(self, seen: dict[str, dict[str, float]]) -> Trouble | None:
+        """What the guard finds in an update, with δ²λ measured now and then."""
+        chains, fresh = self.algorithm.chains, {}
+        if self.step % self.guard.every == 0:
+            rng = stream(self.recipe.seed, distributed.rank(), self.step, STABILITY_STREAM, device=self.device)
+            # A chain that no EBM learns from is only reported, and its gradients can be dear: a posterior's go through
+            # the generator.
+            rare = self.step % (4 * self.guard.every) == 0
+            watched = {name: chain for name, chain in chains.items() if rare or name in self.guard.ebms}
+            fresh = stability(self.algorithm, watched, rng=rng)
+            self.measured |= fresh
+        return self.guard.check(self.step, seen, fresh, {name: chain.sampler for name, chain in chains.items()})
+
+    def advance(self) -> None:
+        """Step every player's optimizer at the scheduled rate."""
+        for name, optimizer in self.optimizers.items():
+            factor = self.recipe.schedule(self.step) * self.remedies.learning_rate.get(name, 1.0)
+            for group, rate in zip(optimizer.param_groups, self.rates[name]):
+                group["lr"] = rate * factor
+            optimizer.step()
+        if self.ema:
+            self.ema.update(self.algorithm)
+        self.step += 1
