@@ -15,7 +15,7 @@ demo: $(VENV)/installed
 
 # pytest-xdist spreads the tests over the cores.
 test: $(VENV)/installed-dev
-	$(BIN)/ruff check src tests reproductions benchmarks
+	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/absynth results --check $(QUOTING)
 	$(BIN)/absynth results --folder results/bench --check docs/speed.md
 	$(BIN)/python -m pytest -n auto -m "not slow"
@@ -24,8 +24,8 @@ test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow
 
 lint: $(VENV)/installed-dev
-	$(BIN)/ruff check src tests reproductions benchmarks
-	$(BIN)/ruff format --check src tests reproductions benchmarks
+	$(BIN)/ruff check src tests benchmarks
+	$(BIN)/ruff format --check src tests benchmarks
 	$(BIN)/pyright
 
 bench: $(VENV)/installed-dev
@@ -43,7 +43,7 @@ $(VENV)/torch:
 	touch $@
 
 $(VENV)/installed: $(VENV)/torch pyproject.toml
-	$(BIN)/pip install --quiet --disable-pip-version-check -e .
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[demo]"
 	touch $@
 
 $(VENV)/installed-dev: $(VENV)/torch pyproject.toml

@@ -31,7 +31,7 @@ _STARRED = ("algorithms", "samplers")
 
 if TYPE_CHECKING:
     from absynth import algorithms, data, metrics, networks, recipes, samplers, tasks
-    from absynth.algorithms import *  # noqa: F403
+    from absynth.algorithms import *
     from absynth.checkpoint import load
     from absynth.data import Dataset
     from absynth.density import EBM, Density, observe, product, restrict, score
@@ -46,7 +46,7 @@ if TYPE_CHECKING:
     from absynth.errors import Diverged, InputError, Unsupported
     from absynth.recipes import Recipe
     from absynth.recipes import build as recipe
-    from absynth.samplers import *  # noqa: F403
+    from absynth.samplers import *
     from absynth.seeding import Streams, stream
     from absynth.training import fit
     from absynth.types import Batch, LogDensity, Sampler

@@ -46,7 +46,7 @@ def claim(run: Path, recipe: Recipe) -> None:
             raise InputError(f"{path} is damaged, expected the recipe's name and fields: choose another --out")
         if "data" not in known:
             raise InputError(
-                f"{run} was made by absynth 0.1, whose runs this version cannot resume: choose another --out"
+                f"{run} was made by absynth 0.1, which this version cannot resume: choose another --out"
             )
         if known["recipe"] != entry["recipe"]:
             raise InputError(
@@ -82,8 +82,8 @@ def _check_data(then: dict, now: dict) -> None:
     if then["fingerprint"] != now["fingerprint"]:
         counts = f"{then['examples']} examples then, {now['examples']} now"
         raise InputError(
-            f"the data changed since this run began ({counts}): give --data to point to the original, or choose another "
-            "--out"
+            f"the data changed since this run began ({counts}): give --data to point to the original, or choose "
+            "another --out"
         )
 
 

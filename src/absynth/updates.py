@@ -1,7 +1,7 @@
 """One parameter update: losses, one backward pass per player, the guard's measurements, optimizer steps.
 
-``Training`` holds everything that an update changes; :func:`absynth.training.fit` is the loop around it. No loss reaches
-another player, so adversarial and cooperative methods need no toggling of gradients and no second trainer.
+``Training`` holds everything that an update changes; :func:`absynth.training.fit` is the loop around it. No loss
+reaches another player, so adversarial and cooperative methods need no toggling of gradients and no second trainer.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ import dataclasses
 import inspect
 import textwrap
 from collections.abc import Mapping
+from itertools import pairwise
 from typing import Any
 
 from rich.console import Console
@@ -59,7 +60,7 @@ def docs_of(cls: type) -> dict[str, str]:
             continue
         tree = ast.parse(textwrap.dedent(inspect.getsource(base)))
         body = next(node for node in tree.body if isinstance(node, ast.ClassDef)).body
-        for node, after in zip(body, body[1:]):
+        for node, after in pairwise(body):
             is_text = isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant)
             if isinstance(node, ast.AnnAssign) and isinstance(node.target, ast.Name) and is_text:
                 found[node.target.id] = " ".join(str(after.value.value).split())  # type: ignore[union-attr]

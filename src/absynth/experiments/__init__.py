@@ -1,4 +1,4 @@
-"""Experiments: one file each, behind every recorded figure. ``absynth reproduce`` lists them, ``reproduce NAME`` runs one."""
+"""Experiments behind the recorded figures: ``absynth reproduce`` lists them, ``absynth reproduce NAME`` runs one."""
 
 from absynth.experiments.harness import Experiment, Figures, Run, experiment, find, names, reproduce, table
 

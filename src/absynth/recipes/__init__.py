@@ -1,7 +1,6 @@
 """Training methods: one file each, or a folder with one file per kind of data.
 
-:func:`build` makes the recipe of a method for some data, with the preset that fits; ``absynth train METHOD --data DATA``
-calls it.
+:func:`build` makes the recipe of a method for some data, with the preset that fits; ``absynth train METHOD`` calls it.
 """
 
 from __future__ import annotations
@@ -72,7 +71,7 @@ def find(name: str) -> type[Recipe]:
         if not (inspect.isclass(cls) and issubclass(cls, Recipe)):
             raise InputError(f"{name} must be a subclass of absynth.Recipe, got {cls!r}")
         return cls
-    method, _, file = name.partition("/")
+    method = name.partition("/")[0]
     for module in _modules(method):
         for cls in _own(module):
             if cls.name() == name:

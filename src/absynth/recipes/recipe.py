@@ -24,8 +24,8 @@ from absynth.types import Batch
 
 OPTIONS = frozenset(
     {
-        "size", "channels", "limit", "target", "targets", "unit", "vocabulary_size", "length", "tokens", "past", "future",
-        "scene", "mirror", "skip_broken", "missing_value", "validation", "anomaly", "column", "hide",
+        "size", "channels", "limit", "target", "targets", "unit", "vocabulary_size", "length", "tokens", "past",
+        "future", "scene", "mirror", "skip_broken", "missing_value", "validation", "anomaly", "column", "hide",
     }
 )  # fmt: skip
 """Fields that are options of the reader of the data; a recipe has those that its kinds of data take."""
