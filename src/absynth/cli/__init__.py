@@ -104,7 +104,9 @@ def _help() -> str:
 
     folder = Path(__file__).parent.parent / "recipes"
     names = sorted(
-        m.name for m in pkgutil.iter_modules([str(folder)]) if m.name not in ("recipe", "presets") and m.name[0] != "_"
+        m.name
+        for m in pkgutil.iter_modules([str(folder)])
+        if m.name not in ("recipe", "presets", "bounds") and m.name[0] != "_"
     )
     methods = textwrap.fill(", ".join(names), 100, initial_indent="  ", subsequent_indent="  ")
     tasks = "\n".join(f"  {name:<22}{title}" for name, title in titles().items())

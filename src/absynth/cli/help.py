@@ -140,7 +140,8 @@ def _metavar(field: dataclasses.Field) -> str:
     kind = str(field.type)
     if kind.startswith("Literal"):
         return "{" + kind[8:-1].replace('"', "").replace("'", "").replace(" ", "") + "}"
-    return {"bool": "{true,false}", "int": "N", "float": "X", "str": "TEXT"}.get(kind, "")
+    numbers = {"int": "N", "Count": "N", "Natural": "N", "float": "X", "Positive": "X", "NonNegative": "X"}
+    return {"bool": "{true,false}", "str": "TEXT", "Share": "X", "Decay": "X", **numbers}.get(kind, "")
 
 
 def _shown(value: Any) -> str:

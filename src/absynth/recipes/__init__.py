@@ -21,7 +21,7 @@ from absynth.recipes.recipe import OPTIONS, Recipe, absolute
 
 __all__ = ["OPTIONS", "Preset", "Recipe", "build", "classes", "find", "methods", "presets", "resolves_to"]
 
-_SHARED = ("recipe", "presets")
+_SHARED = ("recipe", "presets", "bounds")
 
 
 def methods() -> list[str]:

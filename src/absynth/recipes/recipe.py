@@ -20,6 +20,7 @@ from torch.optim import Optimizer
 from absynth.algorithms import Algorithm
 from absynth.data.dataset import Dataset
 from absynth.errors import InputError
+from absynth.recipes.bounds import Count, Decay, Natural, Positive, check_bounds
 from absynth.types import Batch
 
 OPTIONS = frozenset(
@@ -43,35 +44,35 @@ class Recipe(ABC):
     """Preset that the numbers were taken from. Defaults to the data set's own, else that of the nearest size."""
     dataset: Dataset | None = dataclasses.field(default=None, repr=False, compare=False)
     """The open data set (not a flag)."""
-    limit: int = 0
+    limit: Natural = 0
     """Number of training examples to use; 0 uses all."""
-    seed: int = 0
+    seed: Natural = 0
     """Seed of the initial weights, the order of the data and all noise."""
-    steps: int = 1000
+    steps: Count = 1000
     """Number of parameter updates."""
-    batch: int = 100
+    batch: Count = 100
     """Examples per update, over all micro-batches."""
-    shards: int = 1
+    shards: Count = 1
     """Micro-batches per update, each with its own noise; a multiple of the number of processes under torchrun."""
-    ema: float = 0.0
+    ema: Decay = 0.0
     """Decay of the averaged weights that are saved for use; 0 saves the last weights."""
-    threads: int = 0
+    threads: Natural = 0
     """Number of CPU threads; 0 leaves torch's choice. Small networks are fastest on 1, above all on a busy machine."""
-    log_every: int = 10
+    log_every: Count = 10
     """Updates between lines of metrics.jsonl."""
-    checkpoint_every: int = 500
+    checkpoint_every: Count = 500
     """Updates between checkpoints."""
-    keep: int = 3
+    keep: Count = 3
     """Number of checkpoints to keep; the guard needs at least 2 to return past a bad one."""
-    guard_retries: int = 8
+    guard_retries: Natural = 8
     """Roll-backs before training stops with a diagnosis; 0 turns the guard off."""
-    guard_step_size: float = 0.5
+    guard_step_size: Positive = 0.5
     """Factor on a sampler's step size after a roll-back; 1 leaves step sizes alone."""
-    guard_learning_rate: float = 0.5
+    guard_learning_rate: Positive = 0.5
     """Factor on a player's learning rate after a roll-back; 1 leaves learning rates alone."""
-    guard_difference: float = 10.0
+    guard_difference: Positive = 10.0
     """An energy difference f(pos) − f(neg) below this never counts as divergence, in nats."""
-    guard_stability: float = 2.5
+    guard_stability: Positive = 2.5
     """Largest δ²λ of a chain that an EBM learns from: 2 doubles the sampled variance, 4 is unstable."""
 
     kinds: ClassVar[tuple[str, ...]] = ()
@@ -80,6 +81,10 @@ class Recipe(ABC):
     """Fields that may differ when a run is resumed."""
     TINY: ClassVar[Mapping[str, Any]] = {"steps": 4, "batch": 8, "log_every": 1, "checkpoint_every": 2}
     """Field values of ``--tiny``: a few updates of small networks, in seconds."""
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            check_bounds(type(self), field.name, getattr(self, field.name))
 
     @classmethod
     def name(cls) -> str:

@@ -1,0 +1,69 @@
+"""Types of fields that state the range of their values; a recipe with a value out of range cannot be made.
+
+>>> check_bounds(int, "steps", 0, Count)
+Traceback (most recent call last):
+absynth.errors.InputError: expected --steps of at least 1, got 0
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Annotated, Any, get_args, get_type_hints
+
+from absynth.errors import InputError
+
+
+@dataclass(frozen=True)
+class Bound:
+    """The range [low, high], without its ends if ``open``."""
+
+    low: float = -math.inf
+    high: float = math.inf
+    open: bool = False
+
+    def holds(self, value: float) -> bool:
+        """Whether a value lies in the range."""
+        return math.isfinite(value) and (self.low < value < self.high if self.open else self.low <= value <= self.high)
+
+    def __str__(self) -> str:
+        if math.isinf(self.high):
+            return f"above {self.low:g}" if self.open else f"of at least {self.low:g}"
+        return f"{'strictly ' if self.open else ''}between {self.low:g} and {self.high:g}"
+
+
+Count = Annotated[int, Bound(1)]
+"""A whole number of at least 1."""
+Natural = Annotated[int, Bound(0)]
+"""A whole number of at least 0."""
+Positive = Annotated[float, Bound(0, open=True)]
+"""A number above 0."""
+NonNegative = Annotated[float, Bound(0)]
+"""A number of at least 0."""
+Share = Annotated[float, Bound(0, 1)]
+"""A number between 0 and 1."""
+Decay = Annotated[float, Bound(0, 1 - 1e-12)]
+"""A number of at least 0 and below 1."""
+
+
+@lru_cache(maxsize=256)
+def bounds_of(cls: type) -> dict[str, Bound]:
+    """The range of each field of a class whose type states one."""
+    hints = get_type_hints(cls, include_extras=True)
+    found = {name: [a for a in get_args(hint)[1:] if isinstance(a, Bound)] for name, hint in hints.items()}
+    return {name: bounds[0] for name, bounds in found.items() if bounds}
+
+
+def check_bounds(cls: type, name: str, value: Any, hint: Any = None) -> None:
+    """Raise an InputError if a field's value is out of its range.
+
+    Args:
+        cls: The class that declares the field.
+        name: Name of the field.
+        value: Its value.
+        hint: The type that states the range. Defaults to the field's own.
+    """
+    bound = bounds_of(cls).get(name) if hint is None else get_args(hint)[1]
+    if bound is not None and isinstance(value, int | float) and not bound.holds(value):
+        raise InputError(f"expected --{name.replace('_', '-')} {bound}, got {value:g}")
