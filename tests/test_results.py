@@ -9,7 +9,7 @@ import subprocess
 import pytest
 from rich.console import Console
 
-from absynth import files, results
+from absynth import files, quoting, results
 from absynth.errors import InputError
 
 
@@ -58,14 +58,14 @@ def test_a_bar_is_on_the_mean(tmp_path, bar, met):
     r = put(tmp_path / "a.json", bars={"auprc": {**bar, "why": "."}})  # the mean is 0.90012
     assert r.met("auprc") is met
     assert r.met("steps") is None
-    assert ("NOT MET" in results.markdown_table({"a": r})) is not met
+    assert ("NOT MET" in quoting.markdown_table({"a": r})) is not met
 
 
 def test_mean_and_spread_are_those_of_the_seeds(tmp_path):
     r = put(tmp_path / "a.json", figures={"x": [1.0, 2.0, 3.0]}, baselines={}, bars=None)
-    assert "| a | x | 2.0 ± 1.0 | 1, 2, 3 |" in results.markdown_table({"a": r})
+    assert "| a | x | 2.0 ± 1.0 | 1, 2, 3 |" in quoting.markdown_table({"a": r})
     single = put(tmp_path / "a.json", seeds=[4], figures={"x": [2.5]}, baselines={}, bars=None)
-    assert "| a | x | 2.5 |  |  |  |" in results.markdown_table({"a": single})
+    assert "| a | x | 2.5 |  |  |  |" in quoting.markdown_table({"a": single})
 
 
 def test_commit_is_unknown_outside_git_and_marked_where_code_has_changed(tmp_path):
@@ -129,35 +129,35 @@ It reaches <!-- figure:digits.auprc --><!-- /figure --> against <!-- figure:digi
 def test_a_document_is_filled_in_and_found_stale_when_a_figure_changes(folder, tmp_path):
     document = tmp_path / "README.md"
     document.write_text(DOCUMENT)
-    assert [place.split(":")[1] for place in results.check(document, folder)] == ["3", "11", "11"]
+    assert [place.split(":")[1] for place in quoting.check(document, folder)] == ["3", "11", "11"]
     assert document.read_text() == DOCUMENT  # a check changes nothing
-    assert results.write_into(document, folder) == ["results:digits", "figure:digits.auprc", "figure:digits.auprc/PCA"]
+    assert quoting.write_into(document, folder) == ["results:digits", "figure:digits.auprc", "figure:digits.auprc/PCA"]
     filled = document.read_text()
     assert "reaches <!-- figure:digits.auprc -->0.900 ± 0.012<!-- /figure --> against" in filled
-    assert results.markdown_table(results.load_all(folder)) in filled
+    assert quoting.markdown_table(results.load_all(folder)) in filled
     assert "`<!-- results:NAME -->`" in filled
-    assert results.check(document, folder) == []
-    assert results.write_into(document, folder) == []
+    assert quoting.check(document, folder) == []
+    assert quoting.write_into(document, folder) == []
 
     put(folder / "digits.json", figures={"auprc": [0.95, 0.9, 0.888], "steps": [60, 60, 60]})
-    assert [place.split(" ")[0] for place in results.check(document, folder)] == [
+    assert [place.split(" ")[0] for place in quoting.check(document, folder)] == [
         "README.md:3:",
         f"README.md:{filled[: filled.index('It reaches')].count(chr(10)) + 1}:",
     ]  # the baseline did not change
     document.write_text(filled.replace("0.900 ± 0.012<", "0.999<"))
     put(folder / "digits.json")
-    assert len(results.check(document, folder)) == 1
+    assert len(quoting.check(document, folder)) == 1
 
 
 def test_all_and_several_names(folder, tmp_path):
     put(folder / "other.json")
     document = tmp_path / "a.md"
     document.write_text("<!-- results:all --><!-- /results -->\n<!-- results:other, digits --><!-- /results -->")
-    results.write_into(document, folder)
+    quoting.write_into(document, folder)
     everything = results.load_all(folder)
     first, second = document.read_text().split("<!-- /results -->")[:2]
-    assert results.markdown_table(everything) in first
-    assert results.markdown_table({name: everything[name] for name in ("other", "digits")}) in second
+    assert quoting.markdown_table(everything) in first
+    assert quoting.markdown_table({name: everything[name] for name in ("other", "digits")}) in second
 
 
 @pytest.mark.parametrize(
@@ -173,7 +173,7 @@ def test_all_and_several_names(folder, tmp_path):
 def test_markers_without_a_record_or_an_end(folder, tmp_path, text, said):
     document = tmp_path / "a.md"
     document.write_text(text)
-    for function in (results.check, results.write_into):
+    for function in (quoting.check, quoting.write_into):
         with pytest.raises(InputError, match=said):
             function(document, folder)
     assert document.read_text() == text
@@ -182,7 +182,7 @@ def test_markers_without_a_record_or_an_end(folder, tmp_path, text, said):
 def test_text_stays_text_in_markdown_and_on_the_terminal(tmp_path):
     figures = {"a|b [red]*": [1.0, 2.0, 3.0]}
     r = put(tmp_path / "a.json", figures=figures, baselines={}, bars=None, data="<!-- /results --><b>", command="x `y`")
-    text = results.markdown_table({"a": r})
+    text = quoting.markdown_table({"a": r})
     assert r"| a\|b \[red\]\* |" in text
     assert "<" not in text
     assert "`x 'y'`" in text

@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import reprlib
 import shutil
 from collections.abc import Callable
@@ -17,15 +18,33 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import TYPE_CHECKING
 
+import safetensors
 import safetensors.torch
 import torch
 
-from absynth.errors import InputError
+from absynth import lock
+from absynth.errors import Diverged, InputError
 from absynth.files import read_json, refused, sync, write_atomic, write_json
 
 if TYPE_CHECKING:
     from absynth.algorithms import Algorithm
     from absynth.recipes.recipe import Recipe
+
+
+_OVERRIDABLE = (
+    "lr",
+    "step_size",
+    "temperature",
+    "_weight",
+    "decay",
+    "ema",
+    "noise",
+    "retries",
+    "difference",
+    "stability",
+)
+"""Endings of the fields that ``--override`` may change on resume: no network's shape depends on them."""
+_STEP = re.compile(r"step_(\d+)")
 
 
 def _digest(path: Path) -> str:
@@ -36,38 +55,60 @@ def _digest(path: Path) -> str:
 # Claiming a run directory --------------------------------------------------------------------------------------------
 
 
-def claim(run: Path, recipe: Recipe) -> None:
-    """Make ``run`` the directory of ``recipe``; an InputError where it belongs to another one."""
-    entry = recipe.entry()
+def claim(run: Path, recipe: Recipe, *, override: bool = False) -> str:
+    """Make ``run`` the directory of ``recipe``.
+
+    Args:
+        run: Run directory. Created if missing.
+        recipe: The recipe.
+        override: Whether learning rates, step sizes and other numbers that no network depends on may differ from those
+            that the run began with; recipe.json then holds the new ones.
+
+    Returns:
+        What was overridden, one phrase; "" if nothing.
+
+    Raises:
+        InputError: The directory holds another run, other files or other numbers, or the data changed.
+    """
+    entry, changed = recipe.entry(), ""
     path = run / "recipe.json"
     if path.exists():
         known = read_json(path)
         if not isinstance(known.get("recipe"), str) or not isinstance(known.get("fields"), dict):
             raise InputError(f"{path} is damaged, expected the recipe's name and fields: choose another --out")
-        if "data" not in known:
-            raise InputError(
-                f"{run} was made by absynth 0.1, which this version cannot resume: choose another --out"
-            )
+        if not isinstance(known.get("data"), dict):
+            raise InputError(f"{run} was made by absynth 0.1, which this version cannot resume: choose another --out")
         if known["recipe"] != entry["recipe"]:
             raise InputError(
                 f"{run} is a run of {known['recipe']}, expected {entry['recipe']}: choose another --out, or that recipe"
             )
-        # Through JSON, so that tuples and lists compare equal.
-        ours, theirs = json.loads(json.dumps(entry["fields"])), known["fields"]
-        differ = [k for k in ours if k not in recipe.resumable and k in theirs and ours[k] != theirs[k]]
-        if differ:
-            what = ", ".join(f"{k} {reprlib.repr(theirs[k])} there, {reprlib.repr(ours[k])} now" for k in differ)
-            raise InputError(f"{run} was begun with other numbers ({what}): choose another --out, or the same numbers")
+        changed = _changes(run, recipe, known["fields"], entry["fields"], override)
         _check_data(known["data"], entry["data"])
     elif run.is_dir() and any(p for p in run.iterdir() if not _aside(p)):
         raise InputError(f"{run} is not empty and is no run (it has no recipe.json): choose another --out")
     try:
         run.mkdir(parents=True, exist_ok=True)
         for left in filter(_aside, run.iterdir()):  # what a kill left half written
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
+            if left.name != lock.NAME:
+                shutil.rmtree(left) if left.is_dir() else left.unlink()
     except OSError as error:
         raise refused(run, error) from error
     write_json(path, entry)
+    return changed
+
+
+def _changes(run: Path, recipe: Recipe, theirs: dict, ours: dict, override: bool) -> str:
+    """The fields that differ and may not, as an InputError; or those that were overridden, as a phrase."""
+    ours = json.loads(json.dumps(ours))  # so that tuples and lists compare equal
+    differ = [k for k in ours if k not in recipe.resumable and k in theirs and ours[k] != theirs[k]]
+    what = ", ".join(f"{k} {reprlib.repr(theirs[k])} there, {reprlib.repr(ours[k])} now" for k in differ)
+    fixed = [k for k in differ if not k.endswith(_OVERRIDABLE)]
+    if differ and (not override or fixed):
+        allowed = "" if fixed else ", or add --override to change them on purpose"
+        raise InputError(
+            f"{run} was begun with other numbers ({what}): choose another --out, or the same numbers{allowed}"
+        )
+    return what
 
 
 def recorded_steps(run: Path) -> int | None:
@@ -88,7 +129,7 @@ def _check_data(then: dict, now: dict) -> None:
 
 
 def _aside(path: Path) -> bool:
-    return path.name.startswith(".") and path.name.endswith(".tmp")
+    return path.name == lock.NAME or (path.name.startswith(".") and path.name.endswith(".tmp"))
 
 
 # Checkpoints ---------------------------------------------------------------------------------------------------------
@@ -124,7 +165,8 @@ def save(run: Path, step: int, state: dict, keep: int) -> None:
 
 def checkpoints(run: Path) -> list[Path]:
     """Checkpoint folders, newest first."""
-    return sorted(run.glob("step_[0-9]*"), key=lambda p: int(p.name.removeprefix("step_")), reverse=True)
+    found = {path: _STEP.fullmatch(path.name) for path in run.glob("step_*") if path.is_dir()}
+    return sorted((p for p, m in found.items() if m), key=lambda p: int(p.name.removeprefix("step_")), reverse=True)
 
 
 def drop_after(run: Path, step: int) -> None:
@@ -164,11 +206,70 @@ class Weights:
 
 
 def export(run: Path, weights: Weights) -> None:
-    """Write model.safetensors and config.json."""
+    """Write model.safetensors and config.json.
+
+    The weights carry a digest of themselves and of the recipe, so that damage and another run's weights are noticed.
+
+    Raises:
+        Diverged: A weight is not finite; what was exported before stays.
+    """
     # Clones, because safetensors refuses tied weights.
     tensors = {k: v.detach().cpu().clone(memory_format=torch.contiguous_format) for k, v in weights.state.items()}
-    write_atomic(run / "model.safetensors", safetensors.torch.save(tensors))
+    bad = next((k for k, v in tensors.items() if v.is_floating_point() and not torch.isfinite(v).all()), None)
+    if bad is not None:
+        raise Diverged(
+            f"the weights {bad} are not finite: give a smaller step size or learning rate, or keep the guard on"
+        )
+    metadata = {"digest": _tensor_digest(tensors), "recipe": _recipe_digest(weights.config)}
+    write_atomic(run / "model.safetensors", safetensors.torch.save(tensors, metadata))
     write_json(run / "config.json", weights.config)
+
+
+def _tensor_digest(tensors: dict[str, torch.Tensor]) -> str:
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        tensor = tensors[name].contiguous()
+        digest.update(f"{name} {tensor.dtype} {list(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes() if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def _recipe_digest(config: dict) -> str:
+    """A digest of what the shapes and the meaning of weights follow from."""
+    told = {"recipe": config.get("recipe"), "data": config.get("data"), "fields": config.get("fields")}
+    told["fields"] = {k: v for k, v in (told["fields"] or {}).items() if k not in ("data", "steps", "keep")}
+    told["fields"] = {k: v for k, v in told["fields"].items() if not k.endswith(("_every", *_OVERRIDABLE))}
+    return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16).hexdigest()
+
+
+def finished(run: Path) -> int:
+    """Number of updates behind the exported weights of a run; 0 where there are none."""
+    if not (run / "model.safetensors").exists() or not (run / "config.json").exists():
+        return 0
+    step = read_json(run / "config.json").get("step")
+    return step if isinstance(step, int) else 0
+
+
+def _weights(run: Path, config: dict) -> dict[str, torch.Tensor]:
+    """The tensors of a run, checked against their digest and the run's recipe.
+
+    Raises:
+        InputError: They are damaged or another run's.
+    """
+    path = run / "model.safetensors"
+    try:
+        with safetensors.safe_open(path, "pt") as file:
+            metadata = file.metadata() or {}
+            tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    except (OSError, RuntimeError, ValueError, safetensors.SafetensorError) as error:
+        raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]}): train again") from None
+    if metadata.get("digest") != _tensor_digest(tensors):
+        raise InputError(
+            f"{path} is damaged (its digest does not match): resume the run to write it anew, or train again"
+        )
+    if metadata.get("recipe") != _recipe_digest(config):
+        raise InputError(f"{path} holds the weights of another run than {run / 'config.json'}: restore the run's own")
+    return tensors
 
 
 def load(run: str | Path, *, device: str | torch.device = "cpu") -> Algorithm:
@@ -187,7 +288,7 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Algorithm:
     from absynth.guard import Remedies
     from absynth.recipes.recipe import Recipe
 
-    run = Path(run)
+    run = Path(run).expanduser()
     if not run.is_dir():
         raise InputError(
             f"expected a run directory, found none at {run}: absynth train METHOD --data DATA --out {run} makes one"
@@ -198,13 +299,12 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Algorithm:
         with torch.random.fork_rng(devices=[]):
             algorithm = recipe.algorithm()
         Remedies(**config["remedies"]).apply(algorithm)
-    except (KeyError, TypeError, AttributeError) as error:
+    except (KeyError, TypeError, AttributeError, IndexError) as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{run}/config.json is damaged ({reason}): train again") from error
     try:
-        state = safetensors.torch.load_file(run / "model.safetensors")
-        algorithm.load_state_dict(state)
-    except (OSError, RuntimeError, safetensors.SafetensorError) as error:
+        algorithm.load_state_dict(_weights(run, config))
+    except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{run}/model.safetensors does not fit its config.json ({reason}): train again") from None
     algorithm.recipe = recipe  # type: ignore[assignment]

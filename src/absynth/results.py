@@ -1,13 +1,4 @@
-"""Recorded figures: ``results/NAME.json`` says what was measured, on what, by which command and at which commit.
-
-A document holds its figures between markers, and they are written there from the records, never by hand::
-
-    <!-- results:NAME -->  ...a table...  <!-- /results -->        NAME, NAME2 or all
-    <!-- figure:NAME.FIGURE -->0.912 ± 0.004<!-- /figure -->       FIGURE, or FIGURE/METHOD for a baseline
-
-:func:`write_into` fills them in and :func:`check` lists those that no longer say what was recorded. Markers within
-code (backticks or fences) are left alone.
-"""
+"""Recorded figures: ``results/NAME.json`` says what was measured, on what, by which command and at which commit."""
 
 from __future__ import annotations
 
@@ -28,20 +19,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from absynth.errors import InputError
-from absynth.files import write_atomic, write_json
+from absynth.files import write_json
 
 DIGITS = 5
 """Significant digits kept of a recorded value."""
 
-_COLUMNS = ("name", "figure", "mean ± spread", "per seed", "baseline", "bar")
-# Code comes first in the alternation, so that a marker that is only quoted is passed over.
-_PLACES = re.compile(
-    r"(?P<code>```.*?```|`[^`\n]*`)"
-    r"|(?P<open><!--\s*results:(?P<names>[^>]*?)\s*-->)(?P<block>.*?)<!--\s*/results\s*-->"
-    r"|(?P<inline><!--\s*figure:(?P<figure>[^>]*?)\s*-->)(?P<value>.*?)<!--\s*/figure\s*-->"
-    r"|(?P<stray><!--\s*/?(?:results|figure)\b.*?-->)",
-    re.DOTALL,
-)
+COLUMNS = ("name", "figure", "mean ± spread", "per seed", "baseline", "bar")
 
 
 @dataclass(frozen=True)
@@ -144,8 +127,8 @@ def headline(records: Mapping[str, Result], name: str) -> str:
     if found is None:
         return ""
     figure, values = next(iter(found.figures.items()))
-    others = "; ".join(f"{k} {_summary(v)}" for k, v in found.baselines_of(figure).items())
-    return f"{figure} {_summary(values)}" + (f" ({others})" if others else "")
+    others = "; ".join(f"{k} {summary(v)}" for k, v in found.baselines_of(figure).items())
+    return f"{figure} {summary(values)}" + (f" ({others})" if others else "")
 
 
 def stale_records(folder: Path) -> list[str]:
@@ -167,7 +150,7 @@ def load(path: Path) -> Result:
     try:
         contents = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        raise InputError(f"{path} must be a record in JSON, got {_line(error)}: record it again") from error
+        raise InputError(f"{path} must be a record in JSON, got {one_line(error)}: record it again") from error
     return _validated(path, contents)
 
 
@@ -180,53 +163,11 @@ def load_all(folder: Path) -> dict[str, Result]:
 
 def table(results: Mapping[str, Result]) -> Table:
     """The records as a table for the terminal."""
-    out = Table(*_COLUMNS, title="Recorded figures (± standard deviation over seeds)", title_justify="left")
+    out = Table(*COLUMNS, title="Recorded figures (± standard deviation over seeds)", title_justify="left")
     for result in results.values():
-        for row in _rows(result):
+        for row in rows(result):
             out.add_row(*(escape(cell) for cell in row), style="bold red" if result.met(row[1]) is False else None)
     return out
-
-
-def markdown_table(results: Mapping[str, Result]) -> str:
-    """The records as a Markdown table, and beneath it one line a record: data, protocol, seeds, command, commit."""
-    lines = ["| " + " | ".join(_COLUMNS) + " |", "|" + "---|" * len(_COLUMNS)]
-    for result in results.values():
-        lines += ["| " + " | ".join(_escaped(cell) for cell in row) + " |" for row in _rows(result)]
-    lines += ["", "± is the standard deviation over seeds; a bar is on the mean.", ""]
-    for r in results.values():
-        machine = ", ".join(f"{key} {value}" for key, value in r.machine.items())
-        said = [r.data, r.protocol, f"seeds {', '.join(map(str, r.seeds))}"]
-        said += [f"{name}: {bar['why']}" for name, bar in r.bars.items()]
-        text = "; ".join(part.strip().rstrip(".;") for part in said if part.strip())
-        command = _line(r.command).replace("`", "'").replace("-->", "-- >")  # code: shown as is, so entities are not
-        origin = f"`{command}` at {_escaped(r.commit)} ({_escaped(machine)})"
-        lines.append(f"- **{_escaped(r.name)}**: {_escaped(text)}. {origin}")
-    return "\n".join(lines)
-
-
-def write_into(document: Path, results: Path) -> list[str]:
-    """Write the recorded figures between a Markdown file's markers.
-
-    Args:
-        document: the file.
-        results: the folder of records.
-
-    Returns:
-        The markers whose contents changed; the file is untouched where there are none.
-
-    Raises:
-        InputError: a marker names what was not recorded, or is not closed.
-    """
-    text, stale = _filled(document, results)
-    if stale:
-        write_atomic(document, text)
-    return [marker for _, marker in stale]
-
-
-def check(document: Path, results: Path) -> list[str]:
-    """The places in a Markdown file that do not say what was recorded, one line each; empty where all do."""
-    _, stale = _filled(document, results)
-    return [f"{document.name}:{line}: {marker} differs from what was recorded" for line, marker in stale]
 
 
 def number(value: float | int, decimals: int | None = None) -> str:
@@ -251,7 +192,7 @@ def number(value: float | int, decimals: int | None = None) -> str:
 def _validated(path: Path, contents: Any) -> Result:
     def need(condition: object, expected: str, got: object) -> None:
         if not condition:
-            raise InputError(f"{path}: {expected}, got {_line(repr(got))[:80]}: correct it or record it again")
+            raise InputError(f"{path}: {expected}, got {one_line(repr(got))[:80]}: correct it or record it again")
 
     def values(found: object, what: str, n: int | None = None) -> None:
         need(isinstance(found, list) and found, f"{what} must be a list of numbers", found)
@@ -293,7 +234,8 @@ def _owner(baseline: str, figures: Mapping[str, object]) -> str | None:
     return max(owners, key=len, default=None)
 
 
-def _summary(values: Sequence[float | int]) -> str:
+def summary(values: Sequence[float | int]) -> str:
+    """Mean ± standard deviation over seeds, with two significant digits of the latter."""
     mean = statistics.fmean(values)
     if len(values) < 2:
         return number(mean)
@@ -304,74 +246,24 @@ def _summary(values: Sequence[float | int]) -> str:
     return f"{number(mean, decimals)} ± {number(spread, decimals)}"
 
 
-def _rows(result: Result) -> list[tuple[str, ...]]:
-    rows = []
+def rows(result: Result) -> list[tuple[str, ...]]:
+    """A record as the rows of a table with :data:`COLUMNS`."""
+    found = []
     for name, values in result.figures.items():
         methods = result.baselines_of(name)
-        beside = "; ".join(_summary(v) if k == "baseline" else f"{k} {_summary(v)}" for k, v in methods.items())
+        beside = "; ".join(summary(v) if k == "baseline" else f"{k} {summary(v)}" for k, v in methods.items())
         bar, met = result.bars.get(name), result.met(name)
         said = ""
         if bar is not None:
             sign, limit = ("≤", bar["at_most"]) if "at_most" in bar else ("≥", bar["at_least"])
             said = f"{sign} {number(limit)}: {'met' if met else 'NOT MET'}"
         each = ", ".join(number(v) for v in values) if len(values) > 1 else ""
-        rows.append((result.name, name, _summary(values), each, beside, said))
-    return rows
+        found.append((result.name, name, summary(values), each, beside, said))
+    return found
 
 
-def _filled(document: Path, folder: Path) -> tuple[str, list[tuple[int, str]]]:
-    """The document with every marker filled in, and (line, marker) of those whose contents were different."""
-    try:
-        text = document.read_bytes().decode("utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"document must be a Markdown file, got {document}: {_line(error)}") from error
-    results = load_all(folder)
-    stale: list[tuple[int, str]] = []
-
-    def place(match: re.Match[str]) -> str:
-        where = f"{document.name}:{text.count(chr(10), 0, match.start()) + 1}"
-        if match["code"] is not None:
-            return match[0]
-        inside = match["block"] if match["open"] else match["value"]
-        if match["stray"] or re.search(r"<!--\s*(results|figure):", inside):
-            raise InputError(
-                f"{where}: a marker must be opened and closed, got {_line(match[0])[:60]}: add its other half"
-            )
-        if match["open"]:
-            marker, opening, closing = f"results:{match['names']}", match["open"], "<!-- /results -->"
-            names = list(results) if match["names"] == "all" else [n.strip() for n in match["names"].split(",")]
-            for name in names:
-                _known(name, results, "record", where)
-            wanted = "\n\n" + markdown_table({name: results[name] for name in names}) + "\n\n"
-        else:
-            marker, opening, closing = f"figure:{match['figure']}", match["inline"], "<!-- /figure -->"
-            name, _, figure = match["figure"].partition(".")
-            result = _known(name, results, "record", where)
-            wanted = _summary(_known(figure, {**result.baselines, **result.figures}, f"figure of {name}", where))
-        if inside.replace("\r\n", "\n") == wanted:
-            return match[0]
-        stale.append((text.count("\n", 0, match.start()) + 1, marker))
-        return opening + wanted + closing
-
-    return _PLACES.sub(place, text), stale
-
-
-def _known(name: str, among: Mapping[str, Any], what: str, where: str) -> Any:
-    if name not in among:
-        raise InputError(
-            f"{where}: expected a {what}, one of {', '.join(among) or 'none yet'}, got {name!r}: record it first"
-        )
-    return among[name]
-
-
-def _escaped(text: str) -> str:
-    """Text that stays text within a Markdown table."""
-    return re.sub(
-        r"([\\`*_|\[\]])", r"\\\1", _line(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    )
-
-
-def _line(text: object) -> str:
+def one_line(text: object) -> str:
+    """Text with every run of white space as one space."""
     return " ".join(str(text).split())
 
 

@@ -7,17 +7,18 @@ import statistics
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 
-from absynth import checkpoint, distributed
+from absynth import checkpoint, distributed, lock
 from absynth.algorithms import Algorithm
 from absynth.data import sets
 from absynth.errors import Diverged, InputError
+from absynth.files import refused
 from absynth.guard import Trouble
 from absynth.logs import Callback, Journal, MetricsFile
 from absynth.recipes.recipe import Recipe
@@ -31,6 +32,7 @@ def fit(
     *,
     data: Any = None,
     minutes: float | None = None,
+    override: bool = False,
     device: str | torch.device = "cpu",
     chains: engine.Name = "auto",
     drift: engine.Drift = "same",
@@ -44,6 +46,8 @@ def fit(
         data: Data set in memory or elsewhere: what :func:`absynth.data.open` takes. Defaults to the recipe's own.
         minutes: Train for about this long: the cost of the first updates is measured and ``steps`` set from it.
             A resumed run keeps the number it began with.
+        override: Whether learning rates, step sizes and weights of terms may differ from those that the run began with;
+            the journal records the change.
         device: Where to train.
         chains: Engine that runs the chains (absynth.samplers.engine). All give the same result to rounding, so a run
             that must be equal bit for bit is resumed with the engine it began with.
@@ -59,47 +63,99 @@ def fit(
         Diverged: The guard used up its retries; the run keeps its last good checkpoint.
         KeyboardInterrupt: After a checkpoint was written; the same call resumes.
     """
-    run, device = Path(run), torch.device(device)
+    run, device = Path(run).expanduser(), torch.device(device)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
-    with distributed.process_group(device):
-        if data is not None:
-            recipe = replace(recipe, dataset=sets.open(data, kind=recipe.kind, **recipe.reader_options()))
-        recipe = recipe.resolve()
-        if minutes is not None:
-            recipe = within(recipe, minutes, run, device)
-        if recipe.shards % distributed.world():
-            raise InputError(
-                f"shards must be a multiple of the {distributed.world()} processes, got {recipe.shards}: "
-                f"add --shards {distributed.world()}"
-            )
-        if recipe.batch % recipe.shards:  # slices of unlike sizes would count alike
-            raise InputError(f"batch must be a multiple of shards, got batch {recipe.batch}, shards {recipe.shards}")
-        if distributed.rank() == 0:
-            checkpoint.claim(run, recipe)
-        distributed.barrier()
-        callbacks = callbacks if distributed.rank() == 0 else ()
-        training = Training(recipe, device)
-        journal = Journal(run, callbacks)
-        state = _latest(run, device, journal)
-        if state is not None:
-            training.load_state_dict(state)
-        also = "" if drift == "same" else f", the drift of its chains in {drift}"
-        journal.write("start" if state is None else "resume", training.step, f"{recipe.name()} on {device}{also}")
-        metrics = MetricsFile(run, training.step)
-
-        def say(text: str) -> None:
-            journal.write("engine", training.step, text)
-
-        for callback in callbacks:
-            callback.begin(recipe, training.step)
-        try:
-            with _stop_signal() as stopped, engine.use(chains, drift=drift, updates=recipe.steps, say=say):
-                _train(training, run, journal, metrics, callbacks, stopped)
-        finally:
-            for callback in callbacks:
-                callback.end()
+    with ExitStack() as stack:
+        for context in (torch.inference_mode(False), torch.enable_grad(), distributed.process_group(device)):
+            stack.enter_context(context)
+        _fit(stack, recipe, run, data, minutes, override, device, chains, drift, callbacks)
     return checkpoint.load(run, device=device)
+
+
+def _fit(
+    stack: ExitStack,
+    recipe: Recipe,
+    run: Path,
+    data: Any,
+    minutes: float | None,
+    override: bool,
+    device: torch.device,
+    chains: engine.Name,
+    drift: engine.Drift,
+    callbacks: Sequence[Callback],
+) -> None:
+    if data is not None:
+        recipe = replace(recipe, dataset=sets.open(data, kind=recipe.kind, **recipe.reader_options()))
+    recipe = recipe.resolve()
+    if minutes is not None:
+        recipe = within(recipe, minutes, run, device)
+    if recipe.shards % distributed.world():
+        raise InputError(
+            f"shards must be a multiple of the {distributed.world()} processes, got {recipe.shards}: "
+            f"add --shards {distributed.world()}"
+        )
+    if recipe.batch % recipe.shards:  # slices of unlike sizes would count alike
+        raise InputError(f"batch must be a multiple of shards, got batch {recipe.batch}, shards {recipe.shards}")
+    overridden = ""
+    if distributed.rank() == 0:
+        overridden = _claim(stack, run, recipe, override)
+    distributed.barrier()
+    callbacks = callbacks if distributed.rank() == 0 else ()
+    training = Training(recipe, device)
+    journal = Journal(run, callbacks)
+    state = _latest(run, device, journal)
+    if state is not None:
+        _restore(training, state, run)
+    elif (done := checkpoint.finished(run)) > 0:
+        raise InputError(
+            f"{run} holds a model of {done} updates but no intact checkpoint, and training would overwrite it: choose "
+            "another --out, or move model.safetensors away"
+        )
+    if overridden:
+        journal.write("override", training.step, overridden)
+    also = "" if drift == "same" else f", the drift of its chains in {drift}"
+    journal.write("start" if state is None else "resume", training.step, f"{recipe.name()} on {device}{also}")
+    metrics = MetricsFile(run, training.step)
+
+    def say(text: str) -> None:
+        journal.write("engine", training.step, text)
+
+    for callback in callbacks:
+        callback.begin(recipe, training.step)
+    try:
+        with _stop_signal() as stopped, engine.use(chains, drift=drift, updates=recipe.steps, say=say):
+            _train(training, run, journal, metrics, callbacks, stopped)
+    finally:
+        for callback in callbacks:
+            callback.end()
+
+
+def _claim(stack: ExitStack, run: Path, recipe: Recipe, override: bool) -> str:
+    """Lock and claim the run directory until the end of training; what was overridden, in words."""
+    fresh = not run.exists()
+    try:
+        run.mkdir(parents=True, exist_ok=True)
+        stack.enter_context(lock.hold(run))
+    except OSError as error:
+        raise refused(run, error) from error
+    try:
+        return checkpoint.claim(run, recipe, override=override)
+    except InputError:
+        if not (run / "recipe.json").exists():  # leaves a folder that is no run as it was
+            (run / lock.NAME).unlink(missing_ok=True)
+            if fresh:
+                run.rmdir()
+        raise
+
+
+def _restore(training: Training, state: dict, run: Path) -> None:
+    """Load a checkpoint; an InputError if it does not fit the recipe."""
+    try:
+        training.load_state_dict(state)
+    except (RuntimeError, KeyError, ValueError, TypeError, IndexError) as error:
+        reason = " ".join(str(error).split())[:120]
+        raise InputError(f"the checkpoint in {run} does not fit its recipe ({reason}): choose another --out") from None
 
 
 def within(recipe: Recipe, minutes: float, run: Path, device: torch.device) -> Recipe:
@@ -171,7 +227,7 @@ def _train(
         if training.step % recipe.checkpoint_every == 0 or finished or stop:
             _save(training, run)
         if stop and not finished:
-            journal.write("interrupt", training.step, "stopped on request; the same command goes on from here")
+            journal.write("interrupt", training.step, "stopped on request; the same command resumes from here")
             raise KeyboardInterrupt
     text = f"{training.seconds:.0f} s of training, {training.remedies.tries} roll-backs"
     journal.write("finish", training.step, text)
@@ -230,7 +286,7 @@ def _roll_back(training: Training, trouble: Trouble, run: Path, journal: Journal
 
 @contextmanager
 def _stop_signal() -> Iterator[threading.Event]:
-    """An event that Ctrl-C or a polite kill sets: the step in hand is finished and a checkpoint written."""
+    """An event that Ctrl-C or SIGTERM sets: the current update is finished and a checkpoint written."""
     stopped = threading.Event()
     if threading.current_thread() is not threading.main_thread():
         yield stopped

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import io
 import sys
 from collections.abc import Sequence
 
@@ -52,6 +53,9 @@ Every command explains its flags with --help."""
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit."""
     argv = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):  # a terminal or a log without UTF-8 gets "?" for what it cannot show
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
     try:
         _run(argv)
     except InputError as error:
@@ -62,12 +66,13 @@ def main(argv: Sequence[str] | None = None) -> None:
         _stop("absynth: stopped; what was saved is complete, and the same command resumes", 130)
     except BrokenPipeError:
         sys.exit(141)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        _stop(f"absynth: {where}{error.strerror or error}: check the path and its permissions", 2)
 
 
 def _stop(text: str, status: int) -> None:
-    line = " ".join(text.split())
-    encoding = getattr(sys.stderr, "encoding", None) or "utf-8"
-    sys.stderr.write(line.encode(encoding, "replace").decode(encoding) + "\n")
+    print(" ".join(text.split()), file=sys.stderr)
     sys.exit(status)
 
 

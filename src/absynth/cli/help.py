@@ -19,6 +19,7 @@ from absynth.recipes import OPTIONS, Recipe
 RUN_FLAGS = {
     "out DIR": "Run directory. Created if missing; an existing run of the same recipe is resumed.",
     "minutes M": "Train for about M minutes: the cost of the first updates is measured and --steps set from it.",
+    "override": "Change learning rates, step sizes or weights of terms of a run that is resumed.",
     "tiny": "A few updates of small networks, in seconds, to see that everything works.",
     "dry-run": "Print the recipe, its cost and its size; train nothing.",
     "device NAME": "auto, cpu, cuda, cuda:1 ... [default: auto]",

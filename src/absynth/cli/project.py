@@ -43,7 +43,7 @@ def reproduce(argv: list[str]) -> None:
 
 def results(argv: list[str]) -> None:
     """``absynth results``: the recorded figures; --write and --check keep documents up to date."""
-    from absynth import results
+    from absynth import quoting, results
 
     parser = Parser("absynth results", "The recorded figures.")
     parser.add_argument("--folder", type=Path, default=results.records_folder(), help="Folder of the records.")
@@ -53,8 +53,8 @@ def results(argv: list[str]) -> None:
     )
     given = parser.read(argv)
     for document in given["write"]:
-        results.write_into(document, given["folder"])
-    stale = [place for document in given["check"] for place in results.check(document, given["folder"])]
+        quoting.write_into(document, given["folder"])
+    stale = [place for document in given["check"] for place in quoting.check(document, given["folder"])]
     if stale:
         renew = f"absynth results --write {' '.join(str(d) for d in given['check'])}"
         raise InputError(f"figures are not those of {given['folder']}: {'; '.join(stale)}: {renew} renews them")

@@ -14,7 +14,7 @@ from rich.table import Table
 from absynth.cli.parser import Parser
 from absynth.errors import InputError
 
-_OWN = ("out", "tiny", "minutes", "dry_run", "device", "engine", "score_precision", "tensorboard", "config")
+_OWN = ("out", "tiny", "minutes", "override", "dry_run", "device", "engine", "score_precision", "tensorboard", "config")
 """Flags of ``train`` itself; all others are the recipe's."""
 
 
@@ -61,6 +61,7 @@ def _parser(method: str, by_kind: dict) -> Parser:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--minutes", type=float)
+    parser.add_argument("--override", action="store_true")
     parser.add_argument("--dry_run", action="store_true")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--engine", default="auto")
@@ -93,7 +94,16 @@ def _train(recipe, own: dict[str, Any], console: Console, steps_given: bool) -> 
     callbacks: list = [ProgressBar(console)]
     if own["tensorboard"]:
         callbacks.append(TensorBoard(run))
-    training.fit(recipe, run, minutes=minutes, device=device, chains=chains, drift=precision, callbacks=callbacks)
+    training.fit(
+        recipe,
+        run,
+        minutes=minutes,
+        override=bool(own["override"]),
+        device=device,
+        chains=chains,
+        drift=precision,
+        callbacks=callbacks,
+    )
     _say(console, f"trained; the run is {run}. Next: absynth sample {run}   absynth report {run}")
 
 

@@ -10,6 +10,7 @@ import difflib
 import importlib
 import inspect
 import pkgutil
+import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import ModuleType
@@ -60,10 +61,17 @@ def presets(cls: type[Recipe]) -> Mapping[str, Preset]:
     return getattr(importlib.import_module(cls.__module__), "PRESETS", {})
 
 
-def find(name: str) -> type[Recipe]:
-    """The recipe class that a run recorded: ``method``, ``method/file`` or ``module:Class``."""
+def find(name: str, folder: str = "") -> type[Recipe]:
+    """The recipe class that a run recorded: ``method``, ``method/file`` or ``module:Class``.
+
+    Args:
+        name: The recorded name.
+        folder: Folder to import a recipe of your own from, if its module is not on the path.
+    """
     if ":" in name:
         module_name, _, class_name = name.partition(":")
+        if folder and folder not in sys.path and Path(folder).is_dir():
+            sys.path.append(folder)
         try:
             cls = getattr(importlib.import_module(module_name), class_name)
         except (ImportError, AttributeError) as error:

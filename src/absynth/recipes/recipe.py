@@ -184,7 +184,10 @@ class Recipe(ABC):
 
     def entry(self) -> dict[str, Any]:
         """What recipe.json and config.json hold."""
-        return {"recipe": self.name(), "fields": self.fields(), "data": self.examples.description()}
+        entry = {"recipe": self.name(), "fields": self.fields(), "data": self.examples.description()}
+        if ":" in entry["recipe"]:  # a recipe of your own: where its module was found
+            entry["module_folder"] = str(Path(self.module_file()).resolve().parents[type(self).__module__.count(".")])
+        return entry
 
     @staticmethod
     def from_entry(entry: Mapping[str, Any]) -> Recipe:
@@ -201,7 +204,7 @@ class Recipe(ABC):
             raise InputError(f"expected a recipe's name and fields, got the keys {sorted(entry)}: the file is damaged")
         if not isinstance(data, dict):
             raise InputError("the run was made by absynth 0.1, whose runs this version cannot open: train again")
-        cls = recipes.find(name)
+        cls = recipes.find(name, entry.get("module_folder", ""))
         unknown = sorted(set(numbers) - {f.name for f in dataclasses.fields(cls)})
         if unknown:
             raise InputError(f"the run's recipe has fields this version does not know: {', '.join(unknown)}")
