@@ -55,6 +55,7 @@ class Run:
         folder: Folder for the runs of this seed.
         tiny: Whether to train for a few updates only, to see that everything works.
         images: Folder for images that a page shows.
+        features: Folder where feature networks are kept, the same for all experiments.
         recipes: Recipes trained so far, by label: they go into the record.
     """
 
@@ -62,6 +63,7 @@ class Run:
     folder: Path
     tiny: bool
     images: Path
+    features: Path
     recipes: dict[str, dict[str, Any]] = field(default_factory=dict)
 
     def few(self, full: int, tiny: int = 40) -> int:
@@ -218,7 +220,7 @@ def reproduce(
         if kept.exists() and not tiny:
             row = json.loads(kept.read_text())
         else:
-            run = Run(seed, folder / f"seed_{seed}", tiny, folder / "images")
+            run = Run(seed, folder / f"seed_{seed}", tiny, folder / "images", Path(runs) / "features")
             run.folder.mkdir(parents=True, exist_ok=True)
             run.images.mkdir(parents=True, exist_ok=True)
             measured = found.measure(seed, run)
@@ -236,7 +238,10 @@ def reproduce(
         protocol=found.protocol,
         seeds=seeds,
         figures={k: [row["values"][k] for row in rows] for k in rows[0]["values"]},
-        baselines={k: [row["baselines"][k] for row in rows] for k in rows[0]["baselines"]},
+        baselines={
+            k: [row["baselines"][k] for row in rows if k in row["baselines"]]
+            for k in dict.fromkeys(k for row in rows for k in row["baselines"])
+        },
         bars={k: v for k, v in found.bars.items() if k in rows[0]["values"]},
         recipes=rows[0]["recipes"],
     )

@@ -1,18 +1,15 @@
 """log Z by annealed importance sampling against quadrature, a closed form, and itself on a learned image EBM.
 
-``python reproductions/ais.py --seeds 0 1``, about three minutes of CPU a seed.
-
 * plane: a curved density, log Z by a sum over a grid;
 * 64 dimensions: a Gaussian tilt of N(0, I), log Z in closed form;
 * digits 8×8: an EBM learned by persistent Langevin chains at temperature 1. Nobody knows its log Z: the gap between the
-  forward and the reverse figure is what there is to report, and it must narrow with the number of temperatures. It
-  learns, and is asked about, the 17 grey values of the digits dequantized; its bits a dimension stand beside those of
-  the Gaussian of the training pictures.
+  forward and the reverse figure is what there is to report, and it must narrow with the number of temperatures. The
+  data are the 17 grey values of the digits, dequantized; bits per dimension are compared with those of the Gaussian of
+  the training images.
 """
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 
 import torch
@@ -23,20 +20,20 @@ from absynth.data.images import digits
 from absynth.data.order import minibatches
 from absynth.density import EBM
 from absynth.distributions import StandardNormal
+from absynth.experiments.harness import Figures, Run, at_most, experiment
 from absynth.metrics.grid import Grid
 from absynth.metrics.likelihood import LogZ, bits_per_dimension, dequantize, log_z
 from absynth.networks.mlp import mlp_f
-from absynth.results import record
 from absynth.samplers import HMC, Langevin, Persistent, engine
 from absynth.seeding import noise_like, stream
-from absynth.training import update
 from absynth.types import Batch
+from absynth.updates import update
 
 TEMPERATURES = (50, 200, 800)
 CHAINS = 128
 LEVELS = 17
 STD = 0.8
-"""Of the reference: the pictures' own."""
+"""Of the reference: the images' own."""
 STEPS, STEP_SIZE = 20, 0.03
 """A grey value's cell is 1/8 wide, of standard deviation 0.036: longer steps would not resolve it."""
 RATE = 2e-3
@@ -96,13 +93,13 @@ def learned(seed: int, updates: int) -> MaximumLikelihood:
         for group in optimizers["ebm"].param_groups:
             group["lr"] = RATE * min(1.0, 2 * (1 - step / updates))
         x = dequantize(images.batch(index).flatten(1), rng=stream(seed, 0, step, 7), levels=LEVELS)
-        with engine.use("planned"):
+        with engine.use("traced"):
             update(model, optimizers, Batch(x), rng=stream(seed, 0, step))
     return model
 
 
 def gaussian_bits(seed: int) -> float:
-    """Bits a dimension of the Gaussian of the (dequantized) training pictures."""
+    """Bits a dimension of the Gaussian of the (dequantized) training images."""
     train, test = (
         dequantize(digits(Path("."), split).all(), rng=stream(seed, 0, 0, 5), levels=LEVELS).flatten(1).double()
         for split in ("train", "test")
@@ -111,58 +108,38 @@ def gaussian_bits(seed: int) -> float:
     return float(bits_per_dimension(law.log_prob(test), 64, LEVELS).mean())
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--updates", type=int, default=2500)
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results" / "ais.json")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    outside = "beyond the bounds and two standard errors"
-    names = [f"{case}, {what}" for case in ("plane", "64-D") for what in ("forward", "reverse", outside)]
-    names += [f"digits, gap at {k} temperatures" for k in TEMPERATURES] + ["digits, bits per dimension"]
-    figures: dict[str, list[float]] = {name: [] for name in names}
-    baselines: dict[str, list[float]] = {"digits, bits per dimension/Gaussian of the pixels": []}
-    for seed in arguments.seeds:
-        found = [*plane(seed), *gaussian(seed)]
-        density = learned(seed, arguments.updates).ebm().log_density
-        estimate = None
-        for k in TEMPERATURES:
-            estimate = log_z(
-                density,
-                StandardNormal(64, std=STD),
-                chains=CHAINS,
-                temperatures=k,
-                transition=HMC(1, 0.1, leapfrog_steps=4),
-                rng=stream(seed, 0, 0, 6),
-            )
-            found.append(estimate.gap)
-            print(f"seed {seed}: {estimate}", flush=True)
-        assert estimate is not None
-        x = dequantize(digits(Path("."), "test").all().flatten(1), rng=stream(seed, 0, 0, 5), levels=LEVELS)
-        with torch.no_grad():
-            found.append(float(bits_per_dimension(density(x) - estimate.value, 64, LEVELS).mean()))
-        baselines["digits, bits per dimension/Gaussian of the pixels"].append(gaussian_bits(seed))
-        for name, value in zip(names, found, strict=True):
-            figures[name].append(value)
-        print(f"seed {seed}: " + ", ".join(f"{name} {v[-1]:.4g}" for name, v in (figures | baselines).items()))
-    bar = {"at_most": 0.05, "why": "within 0.05 nats of the truth"}
-    brackets = {"at_most": 0.0, "why": "the two bounds bracket it"}
-    record(
-        arguments.out,
-        command="python reproductions/ais.py --seeds " + " ".join(map(str, arguments.seeds)),
-        data="a curved density in the plane; a Gaussian in 64 dimensions; scikit-learn's digits, 17 grey values",
-        protocol="absolute errors of log Z in nats: 1000 chains, 200 temperatures against a 1200×1200 grid, and 300 "
-        "against the closed form, reverse chains from exact samples there and from the settled forward chains in the "
-        f"plane. The digits' EBM: {arguments.updates} updates, persistent chains at temperature 1; gap of {CHAINS} "
-        "chains either way in nats; bits a dimension of the test pictures with log Z the middle of the two at "
-        f"{TEMPERATURES[-1]} temperatures",
-        seeds=arguments.seeds,
-        figures=figures,
-        baselines=baselines,
-        bars={name: brackets if name.endswith(outside) else bar for name in names[:6]},
-    )
+OUTSIDE = "beyond the bounds and two standard errors"
+NAMES = [f"{case}, {what}" for case in ("plane", "64-D") for what in ("forward", "reverse", OUTSIDE)]
+BITS = "digits, bits per dimension"
 
 
-if __name__ == "__main__":
-    main()
+@experiment(
+    data="a curved density in the plane; a Gaussian in 64 dimensions; scikit-learn's digits, 17 grey values",
+    protocol="absolute errors of log Z in nats: 1000 chains, 200 temperatures against a 1200×1200 grid, and 300 against "
+    "the closed form, reverse chains from exact samples there and from the settled forward chains in the plane. The "
+    f"digits' EBM: 2,500 updates, persistent chains at temperature 1; gap of {CHAINS} chains either way in nats; bits "
+    f"per dimension of the test images with log Z the middle of the two at {TEMPERATURES[-1]} temperatures",
+    seeds=(0, 1),
+    minutes=3,
+    bars={
+        name: at_most(0.0, "the two bounds bracket it")
+        if name.endswith(OUTSIDE)
+        else at_most(0.05, "within 0.05 nats of the truth")
+        for name in NAMES
+    },
+)
+def measure(seed: int, run: Run) -> Figures:
+    values = dict(zip(NAMES, [*plane(seed), *gaussian(seed)], strict=True))
+    density = learned(seed, run.few(2500, 5)).ebm().log_density
+    reference = StandardNormal(64, std=STD)
+    transition = HMC(1, 0.1, leapfrog_steps=4)
+    estimate = None
+    for k in (run.few(t, 5) for t in TEMPERATURES):
+        rng = stream(seed, 0, 0, 6)
+        estimate = log_z(density, reference, chains=CHAINS, temperatures=k, transition=transition, rng=rng)
+        values[f"digits, gap at {k} temperatures"] = estimate.gap
+    assert estimate is not None
+    x = dequantize(digits(Path("."), "test").all().flatten(1), rng=stream(seed, 0, 0, 5), levels=LEVELS)
+    with torch.no_grad():
+        values[BITS] = float(bits_per_dimension(density(x) - estimate.value, 64, LEVELS).mean())
+    return Figures(values, {f"{BITS}/Gaussian of the pixels": gaussian_bits(seed)})
