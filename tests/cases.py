@@ -67,7 +67,7 @@ def amortized_latent_prior() -> AmortizedLatentPrior:
     for p in flow.parameters():  # as made it is the identity, and its inner layers have no gradient
         nn.init.normal_(p, std=0.3)
     return AmortizedLatentPrior(
-        prior(), generator(), inference, flow, prior_sampler=SHORT, posterior_sampler=SHORT, revision=SHORT
+        prior(), generator(), inference, flow, prior_sampler=SHORT, posterior_sampler=SHORT, refinement_sampler=SHORT
     )
 
 
@@ -292,7 +292,7 @@ CASES = {
     "MaximumLikelihood with missing entries": Case(short_run, gaps, ("ebm",)),
     "ImprovedContrastiveDivergence": Case(improved_contrastive_divergence, vectors, ("ebm",)),
     "DiffusionRecovery": Case(diffusion_recovery, vectors, ("ebm",)),
-    "MultiGrid": Case(multigrid, squares, ("ebm_0", "ebm_1")),
+    "MultiGrid": Case(multigrid, squares, ("ebms.0", "ebms.1")),
     "Cooperative fast": Case(cooperative, vectors, ("ebm", "generator")),
     "Cooperative full": Case(cooperative_full, vectors, ("ebm", "generator")),
     "DualTeaching": Case(dual_teaching, vectors, ("ebm", "generator", "inference")),

@@ -23,11 +23,12 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
-from absynth.algorithms import Algorithm, Chain
+from absynth.algorithms import Algorithm, ChainRecord
 from absynth.distributions import sum_event
 from absynth.samplers import altered, engine
 from absynth.seeding import noise_like
@@ -44,7 +45,7 @@ class Trouble:
     who: str
     """The player, or the chain."""
     sampler: str | None
-    """The attribute that holds the sampler, where a chain is to blame."""
+    """Name of the sampler, where a chain is to blame."""
     evidence: str
     learner: str | None = None
     """The EBM that learns from the chain to blame; a player to blame is its own."""
@@ -87,12 +88,12 @@ class Remedies:
     def apply(self, algorithm: Algorithm) -> None:
         """Set the samplers' step sizes: the recipe's, times what the remedies say."""
         for name, factor in self.step_size.items():
-            sampler = getattr(algorithm, name)
+            sampler: Any = algorithm.samplers()[name]
             noise_scale = getattr(sampler, "noise_scale", None)
             changes = {"step_size": sampler.step_size * factor}
             if noise_scale is not None:  # keeps the temperature that the recipe chose
                 changes["noise_scale"] = noise_scale * factor
-            setattr(algorithm, name, altered(sampler, **changes))
+            algorithm.replace_sampler(name, altered(sampler, **changes))
 
 
 class History:
@@ -141,7 +142,7 @@ class Guard:
         self.ranges: dict[str, float] = {}
 
     def check(
-        self, step: int, seen: dict[str, dict[str, float]], stability: dict[str, float], samplers: dict[str, str]
+        self, step: int, seen: dict[str, dict[str, float]], stability: dict[str, float], samplers: dict[str, str | None]
     ) -> Trouble | None:
         """The first trouble of this update, if there is any.
 
@@ -149,7 +150,7 @@ class Guard:
             step: the update.
             seen: ``loss`` and ``gradient`` by player, ``reach`` by chain and by "chain start".
             stability: δ²λ by chain, where it was measured.
-            samplers: the attribute that holds each chain's sampler.
+            samplers: The name of each chain's sampler.
         """
         for name, sampler in samplers.items():  # first: a chain that explodes takes the losses with it
             trouble = self._check_chain(step, name, sampler, seen["reach"], stability.get(name))
@@ -172,7 +173,7 @@ class Guard:
         return None
 
     def _check_chain(
-        self, step: int, name: str, sampler: str, reach: dict[str, float], stability: float | None
+        self, step: int, name: str, sampler: str | None, reach: dict[str, float], stability: float | None
     ) -> Trouble | None:
         who, far = f"the {name} chain", reach[name]
         learner = name if name in self.ebms else None
@@ -207,16 +208,16 @@ class Guard:
             history.recent, history.blocks = list(lists["recent"]), list(lists["blocks"])
 
 
-def stability(algorithm: Algorithm, chains: dict[str, Chain], *, rng: Rng, rows: int = 32) -> dict[str, float]:
+def stability(chains: dict[str, ChainRecord], *, rng: Rng, rows: int = 32) -> dict[str, float]:
     """δ²λ of each chain's sampler at the ends of its chains, the median over at most ``rows`` chains."""
     return {
-        name: getattr(algorithm, chain.sampler).step_size ** 2
-        * float(curvature(chain, getattr(algorithm, chain.sampler).step_size, rng=rng, rows=rows).median())
+        name: chain.sampler.step_size**2  # type: ignore[attr-defined]
+        * float(curvature(chain, chain.sampler.step_size, rng=rng, rows=rows).median())  # type: ignore[attr-defined]
         for name, chain in chains.items()
     }
 
 
-def curvature(chain: Chain, length: float, *, rng: Rng, rows: int = 32, iterations: int = 4) -> Tensor:
+def curvature(chain: ChainRecord, length: float, *, rng: Rng, rows: int = 32, iterations: int = 4) -> Tensor:
     """The largest curvature λ of −log density that a displacement of the given length meets, ``[b]``.
 
     Power iterations on v ↦ (score(x) − score(x + length·v)) / length, a secant rather than a second derivative: it

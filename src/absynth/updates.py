@@ -96,7 +96,7 @@ class Training:
         self.rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimizers.items()}
         self.players = {name: self.algorithm.get_submodule(name) for name in self.optimizers}
         self.ema = EMA(self.algorithm, self.recipe.ema) if self.recipe.ema else None
-        ebms = {name for name, module in self.algorithm.named_children() if isinstance(module, EBM)}
+        ebms = {name for name, module in self.algorithm.named_modules() if isinstance(module, EBM)}
         self.guard = Guard(ebms, gap=self.recipe.guard_difference, stability=self.recipe.guard_stability)
         self.measured: dict[str, float] = {}
         """The latest δ²λ, until a line of metrics.jsonl has told it."""
@@ -190,9 +190,10 @@ class Training:
             # the generator.
             rare = self.step % (4 * self.guard.every) == 0
             watched = {name: chain for name, chain in chains.items() if rare or name in self.guard.ebms}
-            fresh = stability(self.algorithm, watched, rng=rng)
+            fresh = stability(watched, rng=rng)
             self.measured |= fresh
-        return self.guard.check(self.step, seen, fresh, {name: chain.sampler for name, chain in chains.items()})
+        samplers = {name: self.algorithm.sampler_name(chain.sampler) for name, chain in chains.items()}
+        return self.guard.check(self.step, seen, fresh, samplers)
 
     def advance(self) -> None:
         """Step every player's optimizer at the scheduled rate."""

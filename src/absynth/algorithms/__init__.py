@@ -1,8 +1,9 @@
 """One paper, one file, one class."""
 
-from absynth.algorithms.algorithm import Algorithm, Chain
+from absynth.algorithms.algorithm import Algorithm, ChainRecord
 from absynth.algorithms.alternating_backprop import AlternatingBackprop
 from absynth.algorithms.amortized_latent_prior import AmortizedLatentPrior
+from absynth.algorithms.chain import AnomalyScores, Chain, Projection, Translation
 from absynth.algorithms.coarse_to_fine import CoarseToFine
 from absynth.algorithms.conditional_cooperative import ConditionalCooperative
 from absynth.algorithms.cooperative import Cooperative
@@ -11,6 +12,7 @@ from absynth.algorithms.cycle_sequences import CycleSequences
 from absynth.algorithms.diffusion_recovery import DiffusionRecovery
 from absynth.algorithms.divergence_triangle import DivergenceTriangle
 from absynth.algorithms.dual_teaching import DualTeaching
+from absynth.algorithms.generator_model import GeneratorModel
 from absynth.algorithms.improved_contrastive_divergence import ImprovedContrastiveDivergence
 from absynth.algorithms.information_bottleneck import InformationBottleneck
 from absynth.algorithms.joint_vae import JointVAE
@@ -18,6 +20,7 @@ from absynth.algorithms.latent_belief import LatentBelief
 from absynth.algorithms.latent_prior import LatentPrior
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.algorithms.multigrid import MultiGrid
+from absynth.algorithms.short_run import ShortRun
 from absynth.algorithms.symbol_vector import SymbolVector
 from absynth.algorithms.vae import VAE
 from absynth.algorithms.variational_teaching import VariationalTeaching
@@ -27,7 +30,9 @@ __all__ = [
     "Algorithm",
     "AlternatingBackprop",
     "AmortizedLatentPrior",
+    "AnomalyScores",
     "Chain",
+    "ChainRecord",
     "CoarseToFine",
     "ConditionalCooperative",
     "Cooperative",
@@ -36,6 +41,7 @@ __all__ = [
     "DiffusionRecovery",
     "DivergenceTriangle",
     "DualTeaching",
+    "GeneratorModel",
     "ImprovedContrastiveDivergence",
     "InformationBottleneck",
     "JointVAE",
@@ -43,6 +49,9 @@ __all__ = [
     "LatentPrior",
     "MaximumLikelihood",
     "MultiGrid",
+    "Projection",
+    "ShortRun",
     "SymbolVector",
+    "Translation",
     "VariationalTeaching",
 ]

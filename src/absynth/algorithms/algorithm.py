@@ -3,26 +3,30 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from copy import copy
 from typing import NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from absynth.algorithms.capabilities import Capabilities
 from absynth.types import Batch, LogDensity, Rng, Sampler
 
+ENERGY_DIFFERENCE = "is f(neg) − f(pos): near 0 at balance. It is not a likelihood, and lower is not better"
+"""What the loss of an EBM says, for ``explain_metrics``."""
 
-class Chain(NamedTuple):
-    """The last chains that an algorithm ran under one name: what the guard looks at."""
 
-    sampler: str
-    """Name of the algorithm's attribute that holds the sampler."""
+class ChainRecord(NamedTuple):
+    """The last chains that an algorithm ran under one name: what the guard examines."""
+
+    sampler: Sampler
     log_density: LogDensity
     start: Tensor
     end: Tensor
 
 
-class Algorithm(nn.Module, ABC):
-    """Analysis by synthesis: ``losses`` synthesizes with the model as it stands and compares with the data.
+class Algorithm(Capabilities, nn.Module, ABC):
+    """Analysis by synthesis: ``losses`` synthesizes with the current model and compares with the data.
 
     Players are child modules and the keys of ``losses`` are their names. Each loss is minus what its player ascends,
     and reaches that player alone: ``fit`` calls ``loss.backward(inputs=player.parameters())``.
@@ -30,7 +34,7 @@ class Algorithm(nn.Module, ABC):
 
     def __init__(self) -> None:
         super().__init__()
-        self.chains: dict[str, Chain] = {}
+        self.chains: dict[str, ChainRecord] = {}
         self.energies: dict[str, Tensor] = {}
         """Mean energies of the last update's positive and negative examples, for the learning curves."""
 
@@ -48,9 +52,25 @@ class Algorithm(nn.Module, ABC):
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """n examples ``[n, *event]`` from the model."""
 
-    def run_chain(self, name: str, sampler: str, log_density: LogDensity, start: Tensor, *, rng: Rng) -> Tensor:
-        """Run the sampler held in the attribute ``sampler`` and remember the chains under ``name``."""
-        move: Sampler = getattr(self, sampler)
-        end = move(log_density, start, rng=rng)
-        self.chains[name] = Chain(sampler, log_density, start, end)
+    def run_chain(self, name: str, sampler: Sampler, log_density: LogDensity, start: Tensor, *, rng: Rng) -> Tensor:
+        """Run a sampler and remember the chains under ``name``, that of the player that learns from them.
+
+        Args:
+            name: Name of the record; the guard treats chains named after an EBM as those that it learns from.
+            sampler: One of :meth:`samplers`, the object itself.
+            log_density: What the chains move on.
+            start: Initial states.
+            rng: Source of randomness.
+        """
+        end = sampler(log_density, start, rng=rng)
+        self.chains[name] = ChainRecord(sampler, log_density, start, end)
         return end
+
+    def sampler_name(self, sampler: Sampler) -> str | None:
+        """The name of a sampler object in :meth:`samplers`; None if it is not among them."""
+        return next((name for name, known in self.samplers().items() if known is sampler), None)
+
+
+def distinct(sampler: Sampler) -> Sampler:
+    """A copy of a sampler, so that two equal samplers of one model are told apart by identity."""
+    return copy(sampler)

@@ -4,44 +4,37 @@ Han, Lu, Zhu, Wu: "Alternating Back-Propagation for Generator Network", AAAI 201
 
     z ~ p_0(z),  x = g_β(z) + σ ε
 
-Inferential back-propagation runs Langevin on z; learning back-propagation regresses x on the inferred z. The paper goes
-on from each example's last z (``posterior_start=FromLast``), so a few steps a visit add up to a chain that follows
-p_β(z|x). Chains from p_0 are the default: short-run inference (Nijkamp et al. 2020, arXiv:1912.01909), whose learned
-generator is one that K steps can invert. There z may be one vector a layer (:mod:`absynth.networks.layered`).
+Inferential back-propagation runs Langevin on z; learning back-propagation regresses x on the inferred z. The paper
+continues from each example's last z (``posterior_start=FromLast``), so a few steps per visit add up to a chain that
+follows p_β(z|x). Chains from p_0 are the default: short-run inference (Nijkamp et al. 2020, arXiv:1912.01909), whose
+learned generator is one that K steps can invert. There z may be one vector per layer (:mod:`absynth.networks.layered`).
 
 Entries of x that were never observed (``Batch.mask``) are left out of the likelihood in both steps, and what is
-generated at the inferred z is their recovery. It is the latent-space EBM prior with f ≡ 0, and so the baseline beside
-which a learned prior has to show its worth.
+generated at the inferred z is their recovery. The latent-space EBM prior with f ≡ 0 is this method, and so the baseline
+of a learned prior.
 """
 
 from __future__ import annotations
 
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 
-from absynth.algorithms.latent_prior import LatentPrior
-from absynth.density import EBM
+from absynth.algorithms.generator_model import GeneratorModel
 from absynth.distributions import observed_log_prob
-from absynth.samplers import Start
+from absynth.samplers import FromNoise, Start
 from absynth.types import Batch, Conditional, Reference, Rng, Sampler
 
 
-class Flat(nn.Module):
-    """f ≡ 0: the EBM is its reference."""
-
-    def forward(self, z: Tensor, c: Tensor | None = None) -> Float[Tensor, "b"]:
-        return z.new_zeros(len(z))
-
-
-class AlternatingBackprop(LatentPrior):
-    """Player: ``generator``. ``prior`` is the reference itself, drawn from directly.
+class AlternatingBackprop(GeneratorModel):
+    """Player: ``generator``. ``prior`` is the reference itself.
 
     Args:
         reference: p_0.
         generator: p_β(x|z).
         posterior_sampler: K_1 steps on p_θ(z|x).
-        posterior_start: where they begin: p_0, or, as in the paper, the example's last z (:class:`FromLast`).
-        likelihood_weight: as in :class:`LatentPrior`.
+        posterior_start: Initial states of its chains. Defaults to p_0; the paper's is each example's last z
+            (:class:`FromLast`).
+        likelihood_weight: Weight of the log likelihood on which posterior chains move.
     """
 
     def __init__(
@@ -54,19 +47,14 @@ class AlternatingBackprop(LatentPrior):
         likelihood_weight: float = 1.0,
     ) -> None:
         super().__init__(
-            EBM(Flat(), reference),
             generator,
-            prior_sampler=posterior_sampler,
+            reference,
             posterior_sampler=posterior_sampler,
-            posterior_start=posterior_start,
+            posterior_start=posterior_start or FromNoise(reference),
             likelihood_weight=likelihood_weight,
         )
-
-    def sample_prior(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
-        """z ~ p_0, exactly."""
-        return self.prior.reference.sample(n, rng)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x, c, mask, index = batch.x, batch.c, batch.mask, batch.index
         z_pos = self.sample_posterior(x, c, mask, index=index, rng=rng)  # inferential back-propagation
-        return {"generator": -observed_log_prob(self.generator(z_pos, c), x, mask).mean()}  # learning back-propagation
+        return {"generator": -observed_log_prob(self.likelihood(z_pos, c), x, mask).mean()}  # learning back-propagation

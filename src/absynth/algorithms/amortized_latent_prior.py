@@ -1,8 +1,8 @@
 """The latent-space EBM prior with its two short runs amortized by networks.
 
 Pang, Han, Nijkamp, Zhu, Wu: "Learning Latent Space Energy-Based Prior Model", NeurIPS 2020, arXiv:2006.08205, section
-2.6 and appendix A.11. Beside p_θ(x, z) = p_α(z) p_β(x|z) two networks are learned: q_φ(z|x) stands for the posterior's
-chain and a flow q_ψ(z) for the prior's.
+2.6 and appendix A.11. Besides p_θ(x, z) = p_α(z) p_β(x|z) two networks are learned: q_φ(z|x) replaces the posterior's
+chain and a flow q_ψ(z) the prior's.
 
     Δ(θ, φ, ψ) = KL(p_data ‖ p_θ) + KL(q_φ(z|x) ‖ p_θ(z|x)) − KL(q_ψ(z) ‖ p_α(z))         eq. (65)
     min_θ min_φ max_ψ Δ                                                                  eq. (66)
@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from absynth.algorithms.algorithm import distinct
 from absynth.algorithms.latent_prior import LatentPrior
 from absynth.density import EBM
 from absynth.distributions import Normal, observed_log_prob
@@ -35,18 +36,16 @@ class AmortizedLatentPrior(LatentPrior):
         generator: p_β(x|z).
         inference: q_φ(z|x).
         flow: q_ψ(z), which draws from the prior; None: ``prior_sampler`` does.
-        prior_sampler: K_0 steps on p_α from p_0: what draws where there is no flow, and what a task runs that asks for
-            a chain.
-        posterior_sampler: K_1 steps on p_θ(z|x): what a task runs that asks for the posterior itself. Learning draws
-            from q_φ.
-        revision: a few steps on p_α from the flow's draws before the prior learns from them, so that it need not wait
-            for an actor that lags: None is the paper's, adversarial. The flow's own loss is the same.
-        prior_start: where the prior's chains begin while it learns, instead of p_0: persistent chains.
-        likelihood_weight: of log p_β(x|z) in the inference model's loss. 1 is the bound itself; more keeps a recurrent
-            generator from doing without z: q_φ then stands for the posterior of the likelihood to this power.
-        sample_rounds: times the prior's sampler runs on a fresh chain.
-        free_nats: a coordinate of z whose KL(q_φ ‖ p_0) is below this on average over the batch is not pulled towards
-            p_0 (the authors of symbol-vector coupling keep 1 nat for text); 0 is the bound itself.
+        prior_sampler: K_0 steps on p_α from p_0: it draws where there is no flow, and tasks on the chain use it.
+        posterior_sampler: K_1 steps on p_θ(z|x), for tasks on the posterior itself. Learning draws from q_φ.
+        refinement_sampler: A few steps on p_α from the flow's draws before the prior learns from them, so that it need
+            not wait for an actor that lags. None is the paper's adversarial learning. The flow's own loss is the same.
+        prior_start: Initial states of the prior's chains in training. Defaults to p_0; the option is persistent chains.
+        likelihood_weight: Weight of log p_β(x|z) in the inference model's loss. 1 is the ELBO; more keeps a recurrent
+            generator from ignoring z: q_φ is then the posterior of the likelihood to this power.
+        sample_rounds: Number of times the prior's sampler runs on a fresh chain.
+        free_nats: A coordinate of z whose KL(q_φ ‖ p_0) is below this on average over the batch is not pulled towards
+            p_0 (the authors of symbol-vector coupling keep 1 nat for text); 0 is the ELBO.
     """
 
     def __init__(
@@ -58,7 +57,7 @@ class AmortizedLatentPrior(LatentPrior):
         *,
         prior_sampler: Sampler,
         posterior_sampler: Sampler,
-        revision: Sampler | None = None,
+        refinement_sampler: Sampler | None = None,
         prior_start: Start | None = None,
         likelihood_weight: float = 1.0,
         sample_rounds: int = 1,
@@ -75,7 +74,7 @@ class AmortizedLatentPrior(LatentPrior):
             sample_rounds=sample_rounds,
         )
         self.flow = flow
-        self.revision = revision
+        self.refinement_sampler = None if refinement_sampler is None else distinct(refinement_sampler)
         self.free_nats = free_nats
 
     def sample_prior(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
@@ -87,11 +86,14 @@ class AmortizedLatentPrior(LatentPrior):
     ) -> Tensor:
         """z⁺ ``[b, d]`` of q_φ(z|x) in one pass. A ``mask`` changes nothing: q_φ sees x as it is given."""
         with torch.no_grad():
-            return self.posterior(x, c).sample(rng)
+            return self.encode(x, c).sample(rng)
 
-    def posterior(self, x: Tensor, c: Tensor | None = None) -> Normal:
-        """q_φ(z|x), which hears the condition too unless an algorithm says otherwise."""
-        return self.get_submodule("inference")(x, c)
+    def samplers(self) -> dict[str, Sampler]:
+        refine = {} if self.refinement_sampler is None else {"refinement_sampler": self.refinement_sampler}
+        return {**super().samplers(), **refine}
+
+    def sampling_sampler(self) -> str | None:
+        return super().sampling_sampler() if self.flow is None else None
 
     def divergence(self, q: Normal) -> Float[Tensor, ""]:
         """KL(q_φ ‖ p_0), the batch's mean; coordinates within their free nats stand at ``free_nats``."""
@@ -105,19 +107,20 @@ class AmortizedLatentPrior(LatentPrior):
         """The losses of eq. (65), with q_φ(z|x) and the draw z⁺ of it that they were computed at."""
         x, c = batch.x, batch.c
         prior = self.prior(c)
-        q = self.posterior(x, c)
+        q = self.encode(x, c)
+        assert isinstance(q, Normal)
         z_pos = q.sample(rng)  # with its graph
-        error = -observed_log_prob(self.generator(z_pos, c), x, batch.mask).mean()
+        reconstruction = -observed_log_prob(self.likelihood(z_pos, c), x, batch.mask).mean()
         losses = {
-            "generator": error,
+            "generator": reconstruction,
             # E[log q − log p(x, z)] − log Z
-            "inference": self.likelihood_weight * error + self.divergence(q) - prior.f(z_pos).mean(),
+            "inference": self.likelihood_weight * reconstruction + self.divergence(q) - prior.f(z_pos).mean(),
         }
         if self.flow is not None:
             z_neg, log_q = self.flow.draw(len(x), rng)
             losses["flow"] = (log_q - prior.log_density(z_neg)).mean()  # KL(q_ψ ‖ p_α) − log Z
-            if self.revision is not None:
-                z_neg = self.run_chain("prior", "revision", prior.log_density, z_neg.detach(), rng=rng)
+            if self.refinement_sampler is not None:
+                z_neg = self.run_chain("prior", self.refinement_sampler, prior.log_density, z_neg.detach(), rng=rng)
         else:
             z_neg = self.synthesize_prior(x, c, rng=rng)
         losses["prior"] = prior.f(z_neg.detach()).mean() - prior.f(z_pos.detach()).mean()  # α's part of Δ
@@ -125,3 +128,12 @@ class AmortizedLatentPrior(LatentPrior):
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         return self.variational(batch, rng=rng)[0]
+
+    def explain_metrics(self) -> dict[str, str]:
+        elbo = "is the negative ELBO, up to the prior's normalization: it should fall, then level off"
+        flow = (
+            {}
+            if self.flow is None
+            else {"flow": "is KL(flow ‖ prior) up to a constant: it should fall, then level off"}
+        )
+        return {**super().explain_metrics(), "inference": elbo, **flow}

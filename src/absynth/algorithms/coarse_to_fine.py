@@ -23,17 +23,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from absynth.algorithms.algorithm import Algorithm
-from absynth.density import EBM
+from absynth.algorithms.algorithm import ENERGY_DIFFERENCE
+from absynth.algorithms.chain import Chain, Projection
+from absynth.algorithms.pyramid import Pyramid
+from absynth.density import EBM, Density
 from absynth.distributions import Uniform
-from absynth.errors import InputError
 from absynth.networks.growing import GrowingConv
 from absynth.samplers.multiscale import coarsen, refine
 from absynth.seeding import noise_like
 from absynth.types import Batch, Rng, Sampler
 
 
-class CoarseToFine(Algorithm):
+class CoarseToFine(Pyramid):
     """Player: ``ebm``, whose f takes images of every resolution.
 
     ``Batch.c`` is the growth g ``[b]``, the same for all rows: its whole part is the stage s, and α = min(1, 2(g − s)),
@@ -42,7 +43,7 @@ class CoarseToFine(Algorithm):
     Args:
         f: a network a stage, and how each begins.
         reference: U(−1, 1) at the coarsest resolution: where chains begin, and a flat measure at every resolution.
-        samplers: K_s steps, one a stage; they become the attributes ``sampler_0``, ``sampler_1`` …
+        samplers: K_s steps, one sampler per stage.
         data_noise: standard deviation of noise added to the data.
 
     Raises:
@@ -54,19 +55,39 @@ class CoarseToFine(Algorithm):
     def __init__(
         self, f: GrowingConv, reference: Uniform, *, samplers: Sequence[Sampler], data_noise: float = 0.0
     ) -> None:
-        super().__init__()
-        if len(samplers) != len(f.sizes):
-            raise InputError(f"expected one sampler for each of {len(f.sizes)} stages, got {len(samplers)}")
-        self.sizes = f.sizes
+        super().__init__(f.sizes, samplers)
         self.data_noise = data_noise
         self.ebm = EBM(f, reference)
-        for s, sampler in enumerate(samplers):
-            setattr(self, f"sampler_{s}", sampler)
         self.register_buffer("grown", torch.zeros((), dtype=torch.int64))
 
     def extra_repr(self) -> str:
-        samplers = "\n".join(f"{size}x{size}: {getattr(self, f'sampler_{s}')}" for s, size in enumerate(self.sizes))
-        return f"{samplers}\ndata_noise={self.data_noise:g}"
+        return f"{super().extra_repr()}\ndata_noise={self.data_noise:g}"
+
+    def level_density(self, level: int) -> Density:
+        return self.ebm()
+
+    def coarsest_start(self, n: int, rng: Rng) -> Tensor:
+        return self.ebm.reference.sample(n, rng)
+
+    def coarser_samples(self, n: int, rng: Rng) -> Tensor:
+        last = len(self.sizes) - 1
+        return self.synthesize(n, last - 1, rng=rng) if last else self.coarsest_start(n, rng)
+
+    def chain(self, c: Tensor | None = None) -> Chain:
+        self._check_grown()
+        return super().chain(c)
+
+    def complete(self, project: Projection, n: int, *, steps: int = 0, rng: Rng) -> Tensor:
+        self._check_grown()
+        return super().complete(project, n, steps=steps, rng=rng)
+
+    def _check_grown(self) -> None:
+        size, finest = self.sizes[int(self.grown)], self.sizes[-1]
+        if size < finest:
+            self._unsupported(f"has grown to {size} of {finest} pixels per side: resume the training first")
+
+    def explain_metrics(self) -> dict[str, str]:
+        return {"ebm": ENERGY_DIFFERENCE}
 
     def growth(self, c: Tensor | None) -> tuple[int, Tensor | None]:
         """(stage, α ``[b]``) of a batch's growth; α is None where nothing fades."""
@@ -81,7 +102,7 @@ class CoarseToFine(Algorithm):
         for s in range(stage + 1):
             x = refine(x.clamp(-1, 1), self.sizes[s])
             name, c = ("ebm", fade) if s == stage else (f"stage_{s}", None)
-            x = self.run_chain(name, f"sampler_{s}", self.ebm(c).log_density, x, rng=rng)
+            x = self.run_chain(name, self.level_samplers[s], self.ebm(c).log_density, x, rng=rng)
         return x
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:

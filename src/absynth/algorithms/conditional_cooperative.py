@@ -23,6 +23,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
+from absynth.algorithms.chain import Translation
 from absynth.algorithms.cooperative import Cooperative
 from absynth.density import EBM
 from absynth.distributions import sum_event
@@ -37,7 +38,7 @@ class ConditionalCooperative(Cooperative):
     Args:
         ebm: p_θ(x|c).
         generator: p_α(x|z, c).
-        latent: p_0(z).
+        prior: p_0(z).
         sampler: K steps on p_θ(·|c) from a draft.
         posterior_sampler: steps on p_α(z|x̃, c), for full teaching; None is fast teaching.
         truth: γ, how much of what the initializer learns is the truth itself; 0 where one c has many x.
@@ -52,14 +53,14 @@ class ConditionalCooperative(Cooperative):
         self,
         ebm: EBM,
         generator: Conditional,
-        latent: Reference,
+        prior: Reference,
         *,
         sampler: Sampler,
         posterior_sampler: Sampler | None = None,
         truth: float = 0.0,
         data_noise: float = 0.0,
     ) -> None:
-        super().__init__(ebm, generator, latent, sampler=sampler, posterior_sampler=posterior_sampler)
+        super().__init__(ebm, generator, prior, sampler=sampler, posterior_sampler=posterior_sampler)
         if not 0 <= truth < 1 or data_noise < 0:
             raise InputError(
                 f"expected truth of at least 0 and less than 1, and data_noise of at least 0, got {truth:g} and "
@@ -67,6 +68,15 @@ class ConditionalCooperative(Cooperative):
             )
         self.truth = truth
         self.data_noise = data_noise
+
+    def translations(self) -> dict[str, Translation]:
+        """From the condition to x: of use where the condition is an image."""
+
+        def apply(c: Tensor, *, rng: Rng) -> tuple[Tensor, Tensor]:
+            initial = self.initial_samples(len(c), c, rng=rng)[1]
+            return initial, self.refine(initial, c, rng=rng)
+
+        return {"source_to_target": Translation(apply)}
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}\ntruth={self.truth:g}, data_noise={self.data_noise:g}"
@@ -76,6 +86,6 @@ class ConditionalCooperative(Cooperative):
         noisy = x + self.data_noise * noise_like(x, rng) if self.data_noise else x
         losses = super().losses(Batch(noisy, c), rng=rng)  # those of cooperative networks, given c
         if self.truth:
-            to_truth = sum_event((x - self.generator(self.latent.sample(len(x), rng), c).mode).abs()).mean()
+            to_truth = sum_event((x - self.generator(self.reference.sample(len(x), rng), c).mode).abs()).mean()
             losses["generator"] = (1 - self.truth) * losses["generator"] + self.truth * to_truth  # (2)
         return losses

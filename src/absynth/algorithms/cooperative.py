@@ -30,7 +30,7 @@ class Cooperative(Teaching):
     Args:
         ebm: p_θ(x|c).
         generator: p_α(x|z, c).
-        latent: p_0(z).
+        prior: p_0(z).
         sampler: D1, K steps on p_θ from a draft.
         posterior_sampler: G1, steps on p_α(z|x̃) from the z that x̃ was born from; None is fast teaching.
     """
@@ -39,21 +39,21 @@ class Cooperative(Teaching):
         self,
         ebm: EBM,
         generator: Conditional,
-        latent: Reference,
+        prior: Reference,
         *,
         sampler: Sampler,
         posterior_sampler: Sampler | None = None,
     ) -> None:
-        super().__init__(ebm, generator, latent, sampler=sampler, posterior_sampler=posterior_sampler)
+        super().__init__(ebm, generator, prior, sampler=sampler, posterior_sampler=posterior_sampler)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x, c = batch.x, batch.c
-        z, drafts = self.draft(len(x), c, rng=rng)  # G0
-        revised = self.revise(drafts, c, rng=rng)  # D1
+        z, initial = self.initial_samples(len(x), c, rng=rng)  # G0
+        refined = self.refine(initial, c, rng=rng)  # D1
         if self.posterior_sampler is not None:
-            z = self.revise_latent(revised, z, c, rng=rng)  # G1
+            z = self.refine_latent(refined, z, c, rng=rng)  # G1
         f = self.ebm(c).f
         return {
-            "ebm": f(revised).mean() - f(x).mean(),  # D2
-            "generator": -self.generator(z, c).log_prob(revised).mean(),  # G2
+            "ebm": f(refined).mean() - f(x).mean(),  # D2
+            "generator": -self.generator(z, c).log_prob(refined).mean(),  # G2
         }

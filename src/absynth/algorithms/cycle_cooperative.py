@@ -26,7 +26,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from absynth.algorithms.algorithm import Algorithm
+from absynth.algorithms.algorithm import ENERGY_DIFFERENCE, Algorithm
+from absynth.algorithms.chain import Translation
 from absynth.density import EBM, Density
 from absynth.errors import InputError
 from absynth.seeding import noise_like
@@ -75,35 +76,55 @@ class CycleCooperative(Algorithm):
 
     def density(self, domain: Domain) -> Density:
         """p_X or p_Y."""
-        return self.get_submodule(f"ebm_{domain}")()
+        return (self.ebm_x if domain == "x" else self.ebm_y)()
 
     def log_density(self, domain: Domain) -> LogDensity:
         """What chains of the domain move on."""
         return self.density(domain).log_density
 
-    def revise(self, draft: Tensor, domain: Domain, *, rng: Rng) -> Tensor:
-        """x̃ or ỹ: K steps on the domain's density from a draft. Its EBM learns from this chain."""
-        return self.run_chain(f"ebm_{domain}", "sampler", self.log_density(domain), draft.detach(), rng=rng)
+    def refine(self, initial: Tensor, domain: Domain, *, rng: Rng) -> Tensor:
+        """x̃ or ỹ: K steps on the domain's density from an initial translation. Its EBM learns from this chain."""
+        return self.run_chain(f"ebm_{domain}", self.sampler, self.log_density(domain), initial.detach(), rng=rng)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x, y = unpaired(batch)
-        x_draft, y_draft = self.to_x(y), self.to_y(x)
-        x_revised, y_revised = self.revise(x_draft, "x", rng=rng), self.revise(y_draft, "y", rng=rng)
+        x_initial, y_initial = self.to_x(y), self.to_y(x)
+        x_refined, y_refined = self.refine(x_initial, "x", rng=rng), self.refine(y_initial, "y", rng=rng)
         f_x, f_y = self.density("x").f, self.density("y").f
         x_seen, y_seen = (v + self.data_noise * noise_like(v, rng) if self.data_noise else v for v in (x, y))
-        cycle = mean_absolute(x, self.to_x(y_draft)) + mean_absolute(y, self.to_y(x_draft))  # (2)
+        cycle = mean_absolute(x, self.to_x(y_initial)) + mean_absolute(y, self.to_y(x_initial))  # (2)
         return {
-            "ebm_x": f_x(x_revised).mean() - f_x(x_seen).mean(),
-            "ebm_y": f_y(y_revised).mean() - f_y(y_seen).mean(),
-            "to_x": self.teach * mean_square(x_revised, x_draft) + self.cycle * cycle,  # (1), the term of to_x
-            "to_y": self.teach * mean_square(y_revised, y_draft) + self.cycle * cycle,  # (1), the term of to_y
+            "ebm_x": f_x(x_refined).mean() - f_x(x_seen).mean(),
+            "ebm_y": f_y(y_refined).mean() - f_y(y_seen).mean(),
+            "to_x": self.teach * mean_square(x_refined, x_initial) + self.cycle * cycle,  # (1), the term of to_x
+            "to_y": self.teach * mean_square(y_refined, y_initial) + self.cycle * cycle,  # (1), the term of to_y
         }
 
     def translate(self, x: Tensor, domain: Domain, *, rng: Rng) -> tuple[Tensor, Tensor]:
-        """``(draft, revised)``: examples of the other domain, brought to this one."""
+        """``(initial, refined)``: examples of the other domain, translated to this one."""
         with torch.no_grad():
-            draft = self.get_submodule(f"to_{domain}")(x)
-        return draft, self.revise(draft, domain, rng=rng)
+            initial = self.translator(domain)(x)
+        return initial, self.refine(initial, domain, rng=rng)
+
+    def translator(self, domain: Domain) -> nn.Module:
+        """The network that translates to a domain."""
+        return self.to_x if domain == "x" else self.to_y
+
+    def translations(self) -> dict[str, Translation]:
+        return {
+            "x_to_y": Translation(lambda x, *, rng: self.translate(x, "y", rng=rng), self.to_x),
+            "y_to_x": Translation(lambda y, *, rng: self.translate(y, "x", rng=rng), self.to_y),
+        }
+
+    def samplers(self) -> dict[str, Sampler]:
+        return {"sampler": self.sampler}
+
+    def sampling_sampler(self) -> str | None:
+        return "sampler"
+
+    def explain_metrics(self) -> dict[str, str]:
+        translator = "is its distance to refined translations plus the cycle error: it should fall, then level off"
+        return {"ebm_x": ENERGY_DIFFERENCE, "ebm_y": ENERGY_DIFFERENCE, "to_x": translator, "to_y": translator}
 
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """n examples of X: c, of Y, translated and revised."""

@@ -19,6 +19,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from absynth.algorithms.chain import Translation
 from absynth.algorithms.cycle_cooperative import CycleCooperative, Domain, mean_absolute, mean_square, unpaired
 from absynth.density import EBM
 from absynth.types import Batch, LogDensity, Rng, Sampler
@@ -68,27 +69,37 @@ class CycleSequences(CycleCooperative):
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x, y = unpaired(batch)
-        x_draft, y_draft = framewise(self.to_x, y), framewise(self.to_y, x)
-        x_revised, y_revised = self.revise(x_draft, "x", rng=rng), self.revise(y_draft, "y", rng=rng)
+        x_initial, y_initial = framewise(self.to_x, y), framewise(self.to_y, x)
+        x_refined, y_refined = self.refine(x_initial, "x", rng=rng), self.refine(y_initial, "y", rng=rng)
         f_x, f_y = self.density("x").f, self.density("y").f
-        plain = mean_absolute(x, framewise(self.to_x, y_draft)) + mean_absolute(y, framewise(self.to_y, x_draft))
-        ahead_x, ahead_y = framewise(self.to_x, self.rec_y(y_draft)), framewise(self.to_y, self.rec_x(x_draft))
+        plain = mean_absolute(x, framewise(self.to_x, y_initial)) + mean_absolute(y, framewise(self.to_y, x_initial))
+        ahead_x, ahead_y = framewise(self.to_x, self.rec_y(y_initial)), framewise(self.to_y, self.rec_x(x_initial))
         through = next_frame(x, ahead_x) + next_frame(y, ahead_y)  # (2)
         shared = self.cycle * plain + self.spatio_temporal * through
         return {
-            "ebm_x": f_x(x_revised.flatten(0, 1)).mean() - f_x(x.flatten(0, 1)).mean(),
-            "ebm_y": f_y(y_revised.flatten(0, 1)).mean() - f_y(y.flatten(0, 1)).mean(),
-            "to_x": self.teach * mean_square(x_revised, x_draft) + shared,
-            "to_y": self.teach * mean_square(y_revised, y_draft) + shared,
+            "ebm_x": f_x(x_refined.flatten(0, 1)).mean() - f_x(x.flatten(0, 1)).mean(),
+            "ebm_y": f_y(y_refined.flatten(0, 1)).mean() - f_y(y.flatten(0, 1)).mean(),
+            "to_x": self.teach * mean_square(x_refined, x_initial) + shared,
+            "to_y": self.teach * mean_square(y_refined, y_initial) + shared,
             "rec_x": next_frame(x, self.rec_x(x)) + shared,  # (1)
             "rec_y": next_frame(y, self.rec_y(y)) + shared,  # (1)
         }
 
     def translate(self, x: Tensor, domain: Domain, *, rng: Rng) -> tuple[Tensor, Tensor]:
-        """``(draft, revised)`` of sequences ``[b, T, *event]``, frame by frame."""
+        """``(initial, refined)`` of sequences ``[b, T, *event]``, frame by frame."""
         with torch.no_grad():
-            draft = framewise(self.get_submodule(f"to_{domain}"), x)
-        return draft, self.revise(draft, domain, rng=rng)
+            initial = framewise(self.translator(domain), x)
+        return initial, self.refine(initial, domain, rng=rng)
+
+    def translations(self) -> dict[str, Translation]:
+        return {
+            "x_to_y": Translation(lambda x, *, rng: self.translate(x, "y", rng=rng), lambda y: framewise(self.to_x, y)),
+            "y_to_x": Translation(lambda y, *, rng: self.translate(y, "x", rng=rng), lambda x: framewise(self.to_y, x)),
+        }
+
+    def explain_metrics(self) -> dict[str, str]:
+        predictor = "is its error at the next frame, directly and through the other domain: it should fall"
+        return {**super().explain_metrics(), "rec_x": predictor, "rec_y": predictor}
 
 
 def framewise(net: nn.Module, x: Tensor) -> Tensor:

@@ -41,7 +41,7 @@ class DivergenceTriangle(Teaching):
         ebm: p_θ(x|c).
         generator: p_α(x|z, c).
         inference: q_φ(z|x, c).
-        latent: p_0(z), a standard normal.
+        prior: p_0(z), a standard normal.
         sampler: steps on p_θ that revise a draft where that is asked for; learning and ``sample`` run no chain.
         energy: weight of log p_θ in the generator's loss; 1 is Δ.
         entropy: weight of −log q_φ(z|g(z)) in the generator's loss; 1 is Δ, 0 leaves the surrogate of entropy out.
@@ -56,7 +56,7 @@ class DivergenceTriangle(Teaching):
         ebm: EBM,
         generator: Conditional,
         inference: Conditional,
-        latent: Reference,
+        prior: Reference,
         *,
         sampler: Sampler,
         energy: float = 1.0,
@@ -64,25 +64,28 @@ class DivergenceTriangle(Teaching):
         sleep: float = 1.0,
     ) -> None:
         weights = {"energy": energy, "entropy": entropy, "sleep": sleep}
-        super().__init__(ebm, generator, latent, sampler=sampler, inference=inference, weights=weights)
+        super().__init__(ebm, generator, prior, sampler=sampler, inference=inference, weights=weights)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x, c = batch.x, batch.c
         assert self.inference is not None
         energy, entropy, sleep = (self.weights[name] for name in ("energy", "entropy", "sleep"))
-        error, divergence, _ = self.bound(x, c, rng=rng)  # KL(Q‖P), up to the data's entropy
-        z = self.latent.sample(len(x), rng)
-        drafts = self.generator(z, c).mode  # with its graph: the generator climbs f through it
+        reconstruction, divergence, _ = self.negative_elbo(x, c, rng=rng)  # KL(Q‖P), up to the data's entropy
+        z = self.reference.sample(len(x), rng)
+        generated = self.generator(z, c).mode  # with its graph: the generator climbs f through it
         ebm = self.ebm(c)
-        f_drafts, f_data = ebm.f(drafts), ebm.f(x)
-        log_pi = f_drafts + ebm.reference.log_prob(drafts)  # log p_θ, up to log Z(θ)
-        surprise = -self.inference(drafts, c).log_prob(z)  # −log q_φ(z|g(z))
+        f_generated, f_data = ebm.f(generated), ebm.f(x)
+        log_pi = f_generated + ebm.reference.log_prob(generated)  # log p_θ, up to log Z(θ)
+        latent_nll = -self.inference(generated, c).log_prob(z)  # −log q_φ(z|g(z))
         return {
-            "ebm": f_drafts.mean() - f_data.mean(),  # −KL(P‖Π) + KL(Q‖Π)
-            "generator": (error - energy * log_pi + entropy * surprise).mean(),  # KL(Q‖P) + KL(P‖Π)
-            "inference": (error + divergence + sleep * surprise).mean(),  # KL(Q‖P) + KL(P‖Π)
+            "ebm": f_generated.mean() - f_data.mean(),  # −KL(P‖Π) + KL(Q‖Π)
+            "generator": (reconstruction - energy * log_pi + entropy * latent_nll).mean(),  # KL(Q‖P) + KL(P‖Π)
+            "inference": (reconstruction + divergence + sleep * latent_nll).mean(),  # KL(Q‖P) + KL(P‖Π)
         }
 
+    def sampling_sampler(self) -> str | None:
+        return None
+
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
-        """n drafts, as they are."""
-        return self.draft(n, c, rng=rng)[1]
+        """n initial samples, not refined."""
+        return self.initial_samples(n, c, rng=rng)[1]

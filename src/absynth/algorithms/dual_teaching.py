@@ -33,7 +33,7 @@ class DualTeaching(Teaching):
         ebm: p_θ(x|c).
         generator: p_α(x|z, c).
         inference: q_φ(z|x, c).
-        latent: p_0(z).
+        prior: p_0(z).
         sampler: T^x, steps on p_θ from a draft.
         posterior_sampler: T^z, steps on p_α(z|x) from a draw of q_φ.
         generator_teaching: S, weight of the revised drafts beside the data in the generator's loss.
@@ -48,7 +48,7 @@ class DualTeaching(Teaching):
         ebm: EBM,
         generator: Conditional,
         inference: Conditional,
-        latent: Reference,
+        prior: Reference,
         *,
         sampler: Sampler,
         posterior_sampler: Sampler,
@@ -57,7 +57,7 @@ class DualTeaching(Teaching):
     ) -> None:
         weights = {"generator_teaching": generator_teaching, "inference_teaching": inference_teaching}
         super().__init__(
-            ebm, generator, latent, sampler=sampler, inference=inference, posterior_sampler=posterior_sampler,
+            ebm, generator, prior, sampler=sampler, inference=inference, posterior_sampler=posterior_sampler,
             weights=weights,
         )  # fmt: skip
 
@@ -65,16 +65,16 @@ class DualTeaching(Teaching):
         x, c = batch.x, batch.c
         assert self.inference is not None
         s, w = self.weights["generator_teaching"], self.weights["inference_teaching"]
-        z, drafts = self.draft(len(x), c, rng=rng)
-        x_revised = self.revise(drafts, c, rng=rng)  # x̃ = T^x x̂
-        z_revised = self.sample_posterior(x, c, rng=rng)  # z̃ = T^z ẑ
+        z, initial = self.initial_samples(len(x), c, rng=rng)
+        x_refined = self.refine(initial, c, rng=rng)  # x̃ = T^x x̂
+        z_refined = self.sample_posterior(x, c, rng=rng)  # z̃ = T^z ẑ
         f = self.ebm(c).f
-        from_data = self.generator(z_revised, c).log_prob(x).mean()
-        from_ebm = self.generator(z, c).log_prob(x_revised).mean()
-        of_data = self.inference(x, c).log_prob(z_revised).mean()
-        of_revised = self.inference(x_revised, c).log_prob(z).mean()
+        from_data = self.generator(z_refined, c).log_prob(x).mean()
+        from_ebm = self.generator(z, c).log_prob(x_refined).mean()
+        of_data = self.inference(x, c).log_prob(z_refined).mean()
+        of_refined = self.inference(x_refined, c).log_prob(z).mean()
         return {
-            "ebm": f(x_revised).mean() - f(x).mean(),  # KL(Q̃‖Π) − KL(P̃‖Π)
+            "ebm": f(x_refined).mean() - f(x).mean(),  # KL(Q̃‖Π) − KL(P̃‖Π)
             "generator": -from_data - s * from_ebm,  # KL(Q̃‖P) + S·KL(P̃‖P)
-            "inference": -of_data - w * of_revised,  # KL(Q̃‖Q) + w·KL(P̃‖Π)
+            "inference": -of_data - w * of_refined,  # KL(Q̃‖Q) + w·KL(P̃‖Π)
         }

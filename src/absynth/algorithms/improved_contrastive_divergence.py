@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.func import functional_call
 from torch.nn import functional as F
 
-from absynth.algorithms.algorithm import Chain
+from absynth.algorithms.algorithm import ChainRecord
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.density import EBM
 from absynth.samplers import Langevin, Persistent
@@ -127,7 +127,7 @@ class ImprovedContrastiveDivergence(MaximumLikelihood):
         before = replace(self.sampler, steps=self.sampler.steps - 1)(log_density, first, rng=rng)
         noise = noise_tape(last, before, rng=rng)
         x_neg = unroll(last, log_density, before, noise, list(self.ebm.parameters()))
-        self.chains["ebm"] = Chain("sampler", log_density, first, x_neg.detach())
+        self.chains["ebm"] = ChainRecord(self.sampler, log_density, first, x_neg.detach())
         others = uniform_like(self.start.bank.new_empty(len(self.start.bank)), rng)
         if ticket is not None:
             others[ticket] = 2.0  # to the end of the order

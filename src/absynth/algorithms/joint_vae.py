@@ -25,6 +25,8 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from absynth.algorithms.algorithm import ENERGY_DIFFERENCE
+from absynth.algorithms.chain import AnomalyScores
 from absynth.algorithms.generator_model import GeneratorModel
 from absynth.types import Batch, Conditional, Reference, Rng
 
@@ -36,27 +38,30 @@ class JointVAE(GeneratorModel):
         ebm: f_θ, a network ``(x [b, *event], z [b, *latent]) -> [b]``.
         generator: p_α(x|z).
         inference: q_φ(z|x).
-        latent: p_0(z), a standard normal.
+        prior: p_0(z), a standard normal.
     """
 
-    def __init__(self, ebm: nn.Module, generator: Conditional, inference: Conditional, latent: Reference) -> None:
-        super().__init__(generator, latent, inference)
+    def __init__(self, ebm: nn.Module, generator: Conditional, inference: Conditional, prior: Reference) -> None:
+        super().__init__(generator, prior, inference)
         self.ebm = ebm
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x = batch.x
-        error, _, z_data = self.bound(x, rng=rng)  # z ~ q_φ(z|x), with its graph
-        z = self.latent.sample(len(x), rng)
-        drafts = self.generator(z).mode  # with its graph
-        f_data, f_drafts = self.ebm(x, z_data).mean(), self.ebm(drafts, z).mean()  # under Q, under P
+        reconstruction, _, z_data = self.negative_elbo(x, rng=rng)  # z ~ q_φ(z|x), with its graph
+        z = self.reference.sample(len(x), rng)
+        generated = self.generator(z).mode  # with its graph
+        f_data, f_generated = self.ebm(x, z_data).mean(), self.ebm(generated, z).mean()  # under Q, under P
         return {
-            "ebm": f_drafts - f_data,  # −KL(P‖Π) + KL(Q‖Π)
-            "generator": error.mean() - f_drafts,  # KL(Q‖P) + KL(P‖Π)
-            "inference": error.mean() - self.latent.log_prob(z_data).mean() + f_data,  # KL(Q‖P) − KL(Q‖Π)
+            "ebm": f_generated - f_data,  # −KL(P‖Π) + KL(Q‖Π)
+            "generator": reconstruction.mean() - f_generated,  # KL(Q‖P) + KL(P‖Π)
+            "inference": reconstruction.mean() - self.reference.log_prob(z_data).mean() + f_data,  # KL(Q‖P) − KL(Q‖Π)
         }
 
-    def anomaly_score(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "n"]:
+    def anomaly_scores(self, x: Tensor, *, steps: int = 0, rng: Rng | None = None) -> AnomalyScores:
         """−f(x, μ_φ(x)), higher is more anomalous (section 4.5 there)."""
-        assert self.inference is not None
         with torch.no_grad():
-            return -self.ebm(x, self.inference(x).mode)
+            return AnomalyScores({"−f(x, μ(x))": -self.ebm(x, self.encode(x).mode)}, "No chain and no noise.")
+
+    def explain_metrics(self) -> dict[str, str]:
+        elbo = "is the negative ELBO with the energy of (x, z): it should fall, then level off"
+        return {"ebm": ENERGY_DIFFERENCE, "generator": elbo, "inference": elbo}

@@ -14,7 +14,11 @@ know for which c each was run), and no weights between the terms but those of th
 
 from __future__ import annotations
 
+from torch import Tensor
+
 from absynth.algorithms.amortized_latent_prior import AmortizedLatentPrior
+from absynth.algorithms.chain import Chain
+from absynth.density import Density
 
 
 class LatentBelief(AmortizedLatentPrior):
@@ -23,3 +27,12 @@ class LatentBelief(AmortizedLatentPrior):
     (1) is the amortized prior's bound with a condition, and its arguments are the same. The prior's chain begins at
     p_0; there is no flow.
     """
+
+    def latent_density(self, c: Tensor | None = None) -> Density:
+        if c is None:
+            self._unsupported("has a prior that depends on a condition, and none was given: use predict or sample")
+        return super().latent_density(c)
+
+    def chain(self, c: Tensor | None = None) -> Chain:
+        self.latent_density(c)
+        return super().chain(c)

@@ -30,10 +30,13 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from absynth.algorithms.algorithm import Algorithm
+from absynth.algorithms.algorithm import ENERGY_DIFFERENCE, Algorithm
+from absynth.algorithms.chain import Chain
+from absynth.algorithms.short_run import ShortRun
 from absynth.density import EBM, restrict
+from absynth.distributions import StandardNormal, Uniform
 from absynth.errors import InputError
-from absynth.samplers import FromNoise, Persistent, Start
+from absynth.samplers import FromNoise, Langevin, Persistent, Start
 from absynth.seeding import noise_like
 from absynth.types import Batch, Reference, Rng, Sampler
 
@@ -76,10 +79,29 @@ class MaximumLikelihood(Algorithm):
             f"data_noise={self.data_noise:g}, sample_rounds={self.sample_rounds}"
         )
 
+    def samplers(self) -> dict[str, Sampler]:
+        return {"sampler": self.sampler}
+
+    def sampling_sampler(self) -> str | None:
+        return "sampler"
+
     @property
-    def origin(self) -> Reference:
-        """Where a chain begins that has no data beside it: the start's own law, else p_0."""
+    def initial_distribution(self) -> Reference:
+        """Initial states of chains that run without data: those of the start, else p_0."""
         return self.start.reference if isinstance(self.start, FromNoise | Persistent) else self.ebm.reference
+
+    def chain(self, c: Tensor | None = None) -> Chain:
+        return Chain(self.ebm(c), self.initial_distribution, self.sampler, rounds=self.sample_rounds)
+
+    def short_run(self) -> ShortRun:
+        if isinstance(self.start, FromNoise) and self.sample_rounds == 1 and isinstance(self.sampler, Langevin):
+            reference = self.start.reference
+            if isinstance(reference, StandardNormal | Uniform):
+                return ShortRun(self.ebm().log_density, self.sampler, reference)
+        return super().short_run()
+
+    def explain_metrics(self) -> dict[str, str]:
+        return {"ebm": ENERGY_DIFFERENCE}
 
     def observed(self, batch: Batch, *, rng: Rng) -> Tensor:
         """x⁺ ``[b, *event]``: the data, with their noise; where a part is missing, recovered by a chain of its own."""
@@ -87,7 +109,7 @@ class MaximumLikelihood(Algorithm):
         return x if batch.mask is None else self.recover(x, batch.mask, batch.c, rng=rng)
 
     def recover(self, x: Tensor, mask: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
-        """x ``[b, *event]`` with a draw of what it lacks: K steps of (2) on p(x_missing | x_observed), from ``origin``.
+        """x ``[b, *event]`` with a draw of what it lacks: K steps of (2) on p(x_missing | x_observed).
 
         Args:
             x: the data; what stands where ``mask`` is 0 is never looked at.
@@ -96,13 +118,13 @@ class MaximumLikelihood(Algorithm):
             rng: source of randomness.
         """
         known = restrict(self.ebm(c).log_density, mask.bool(), x)
-        start = known.fill(self.origin.sample(len(x), rng))
-        return known.fill(self.run_chain("recovery", "sampler", known, start, rng=rng))
+        start = known.fill(self.initial_distribution.sample(len(x), rng))
+        return known.fill(self.run_chain("recovery", self.sampler, known, start, rng=rng))
 
     def synthesize(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """x⁻ ``[b, *event]``, one chain beside each of x: K steps of (2) from the start."""
         first, ticket = self.start.draw(x, rng=rng)
-        x_neg = self.run_chain("ebm", "sampler", self.ebm(c).log_density, first, rng=rng)
+        x_neg = self.run_chain("ebm", self.sampler, self.ebm(c).log_density, first, rng=rng)
         self.start.keep(ticket, x_neg)
         return x_neg
 
@@ -113,8 +135,8 @@ class MaximumLikelihood(Algorithm):
         return {"ebm": f(x_neg).mean() - f(x_pos).mean()}  # −L'(θ), (1) and (3)
 
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
-        """n fresh chains ``[n, *event]`` of ``sample_rounds`` · K steps from ``origin``."""
-        x = self.origin.sample(n, rng)
+        """n fresh chains ``[n, *event]`` of ``sample_rounds`` · K steps from ``initial_distribution``."""
+        x = self.initial_distribution.sample(n, rng)
         for _ in range(self.sample_rounds):
-            x = self.run_chain("ebm", "sampler", self.ebm(c).log_density, x, rng=rng)
+            x = self.run_chain("ebm", self.sampler, self.ebm(c).log_density, x, rng=rng)
         return x

@@ -20,8 +20,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from absynth.algorithms.algorithm import Algorithm
-from absynth.density import EBM
+from absynth.algorithms.algorithm import ENERGY_DIFFERENCE
+from absynth.algorithms.pyramid import Pyramid, one_level
+from absynth.density import EBM, Density
 from absynth.distributions import Uniform
 from absynth.errors import InputError
 from absynth.samplers.multiscale import check_sizes, coarsen, refine
@@ -63,20 +64,20 @@ class ColourHistogram(nn.Module):
         return ((index + u[:, 1:]) * self.width - 1)[:, :, None, None]
 
 
-class MultiGrid(Algorithm):
-    """Players: ``ebm_0`` … ``ebm_{S−1}``, one a grid, coarsest first.
+class MultiGrid(Pyramid):
+    """Players: ``ebms.0`` … ``ebms.{S−1}``, one per grid, coarsest first.
 
     Args:
         nets: f_s of images of each side, ``[b, channels, size, size] -> [b]``.
         sizes: sides of the grids, each a multiple of the one before.
         channels: of the images.
-        samplers: K_s steps, one a grid; they become the attributes ``sampler_0``, ``sampler_1`` …
+        samplers: K_s steps, one sampler per grid.
         start_noise: standard deviation of noise added to the coarsest grid's start.
         data_noise: standard deviation of noise added to the data.
         bins: of the histogram, along each channel.
 
     Raises:
-        InputError: not one network and one sampler a grid, or sides that do not nest.
+        InputError: Not one network and one sampler per grid, or sides that do not nest.
     """
 
     def __init__(
@@ -90,22 +91,31 @@ class MultiGrid(Algorithm):
         data_noise: float = 0.0,
         bins: int = 32,
     ) -> None:
-        super().__init__()
         check_sizes(sizes)
-        if not len(nets) == len(sizes) == len(samplers):
-            raise InputError(
-                f"expected a network and a sampler for each of {len(sizes)} grids, got {len(nets)} and {len(samplers)}"
-            )
-        self.sizes = tuple(sizes)
+        super().__init__(sizes, samplers)
+        if len(nets) != len(sizes):
+            raise InputError(f"expected a network for each of {len(sizes)} grids, got {len(nets)}")
         self.start_noise, self.data_noise = start_noise, data_noise
         self.histogram = ColourHistogram(channels, bins)
-        for s, (net, sampler) in enumerate(zip(nets, samplers)):
-            setattr(self, f"ebm_{s}", EBM(net, Uniform(channels, sizes[s], sizes[s])))
-            setattr(self, f"sampler_{s}", sampler)
+        self.ebms = nn.ModuleList(EBM(net, Uniform(channels, size, size)) for net, size in zip(nets, sizes))
 
     def extra_repr(self) -> str:
-        samplers = "\n".join(f"{size}x{size}: {getattr(self, f'sampler_{s}')}" for s, size in enumerate(self.sizes))
-        return f"{samplers}\nstart_noise={self.start_noise:g}, data_noise={self.data_noise:g}"
+        return f"{super().extra_repr()}\nstart_noise={self.start_noise:g}, data_noise={self.data_noise:g}"
+
+    def level_density(self, level: int) -> Density:
+        return self.ebms[level]()
+
+    def coarsest_start(self, n: int, rng: Rng) -> Tensor:
+        x = refine(self.histogram.sample(n, rng), self.sizes[0])
+        return x + self.start_noise * noise_like(x, rng)
+
+    def coarser_samples(self, n: int, rng: Rng) -> Tensor:
+        if len(self.sizes) == 1:
+            raise one_level()
+        return self.synthesize(self.histogram.sample(n, rng), len(self.sizes) - 1, rng=rng)[-1]
+
+    def explain_metrics(self) -> dict[str, str]:
+        return {f"ebms.{s}": ENERGY_DIFFERENCE for s in range(len(self.sizes))}
 
     def synthesize(self, colours: Float[Tensor, "b c 1 1"], grids: int | None = None, *, rng: Rng) -> list[Tensor]:
         """x⁻ of every grid, or of the first few, by (2) from mean colours; clamped to [−1, 1] between grids only."""
@@ -114,8 +124,8 @@ class MultiGrid(Algorithm):
             x = refine(x.clamp(-1, 1), size)
             if s == 0 and self.start_noise:
                 x = x + self.start_noise * noise_like(x, rng)
-            density = self.get_submodule(f"ebm_{s}")()
-            x = self.run_chain(f"ebm_{s}", f"sampler_{s}", density.log_density, x, rng=rng)
+            log_density = self.level_density(s).log_density
+            x = self.run_chain(f"ebms.{s}", self.level_samplers[s], log_density, x, rng=rng)
             pyramid.append(x)
         return pyramid
 
@@ -126,8 +136,8 @@ class MultiGrid(Algorithm):
         for s, x_neg in enumerate(self.synthesize(colours, rng=rng)):
             x = coarsen(batch.x, self.sizes[s])
             x_pos = x + self.data_noise * noise_like(x, rng) if self.data_noise else x
-            f = self.get_submodule(f"ebm_{s}")().f
-            losses[f"ebm_{s}"] = f(x_neg).mean() - f(x_pos).mean()  # −(3)
+            f = self.level_density(s).f
+            losses[f"ebms.{s}"] = f(x_neg).mean() - f(x_pos).mean()  # −(3)
         return losses
 
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:

@@ -87,6 +87,8 @@ class SymbolVector(AmortizedLatentPrior):
             raise InputError(f"the prior of a symbol-vector coupling needs f of class SymbolF, got {prior.f}: wrap it")
         self.label_weight = label_weight
 
+    condition_required = False
+
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}\nlabel_weight={self.label_weight:g}"
 
@@ -96,7 +98,7 @@ class SymbolVector(AmortizedLatentPrior):
 
     def classify(self, x: Tensor) -> Float[Tensor, "b C"]:
         """log p_α(y|z) of every symbol, at the mean of q_φ(z|x)."""
-        return self.symbol_scores(self.posterior(x).mean).log_softmax(1)
+        return self.symbol_scores(self.encode(x).mode).log_softmax(1)
 
     def symbol_loss(self, q: Normal, z: Tensor, y: Tensor | None) -> Float[Tensor, ""]:
         """What prior and inference model descend besides: −λ log p_α(y|z), the mean of the labelled examples."""
@@ -114,6 +116,6 @@ class SymbolVector(AmortizedLatentPrior):
         """p_β(x|z). The symbol c was heard when z was drawn, and the generator does not hear it again."""
         return self.generator(z)
 
-    def posterior(self, x: Tensor, c: Tensor | None = None) -> Normal:
-        """q_φ(z|x), which is not told the symbol."""
-        return super().posterior(x)
+    def encode(self, x: Tensor, c: Tensor | None = None) -> Distribution:
+        """q_φ(z|x), which does not depend on the symbol."""
+        return super().encode(x)

@@ -25,16 +25,16 @@ class VAE(GeneratorModel):
     Args:
         generator: p_α(x|z, c).
         inference: q_φ(z|x, c).
-        latent: p_0(z), a standard normal.
+        prior: p_0(z), a standard normal.
     """
 
-    def __init__(self, generator: Conditional, inference: Conditional, latent: Reference) -> None:
-        super().__init__(generator, latent, inference)
+    def __init__(self, generator: Conditional, inference: Conditional, prior: Reference) -> None:
+        super().__init__(generator, prior, inference)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x, c, mask = batch.x, batch.c, batch.mask
-        error, divergence, _ = self.bound(x, c, mask, rng=rng)
+        reconstruction, divergence, _ = self.negative_elbo(x, c, mask, rng=rng)
         return {
-            "generator": error.mean(),  # −L, eq. (3), whose divergence does not depend on α
-            "inference": (error + divergence).mean(),  # −L, eq. (3)
+            "generator": reconstruction.mean(),  # −L, eq. (3), whose divergence does not depend on α
+            "inference": (reconstruction + divergence).mean(),  # −L, eq. (3)
         }

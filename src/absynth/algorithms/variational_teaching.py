@@ -36,28 +36,28 @@ class VariationalTeaching(Teaching):
         ebm: p_θ(x|c).
         generator: p_α(x|z, c).
         inference: q_φ(z|x, c).
-        latent: p_0(z), a standard normal.
+        prior: p_0(z), a standard normal.
         sampler: K steps on p_θ from a draft.
     """
 
     def __init__(
-        self, ebm: EBM, generator: Conditional, inference: Conditional, latent: Reference, *, sampler: Sampler
+        self, ebm: EBM, generator: Conditional, inference: Conditional, prior: Reference, *, sampler: Sampler
     ) -> None:
-        super().__init__(ebm, generator, latent, sampler=sampler, inference=inference)
+        super().__init__(ebm, generator, prior, sampler=sampler, inference=inference)
 
     def divergence(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Float[Tensor, ""]:
         """Mean KL(q_φ(z|x) ‖ p_0) in nats over examples x: near 0 where the generator does without z."""
         with torch.no_grad():
-            return self.bound(x, c, rng=rng)[1].mean()
+            return self.negative_elbo(x, c, rng=rng)[1].mean()
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x, c = batch.x, batch.c
-        _, drafts = self.draft(len(x), c, rng=rng)
-        revised = self.revise(drafts, c, rng=rng)
+        _, initial = self.initial_samples(len(x), c, rng=rng)
+        refined = self.refine(initial, c, rng=rng)
         f = self.ebm(c).f
-        error, divergence, _ = self.bound(revised, c, rng=rng)
+        reconstruction, divergence, _ = self.negative_elbo(refined, c, rng=rng)
         return {
-            "ebm": f(revised).mean() - f(x).mean(),  # −δθ: KL(p_data‖p_θ) − KL(M_θ p_α‖p_θ)
-            "generator": error.mean(),  # −δα: KL(M_θ p_α · q_φ ‖ p_α(x, z))
-            "inference": (error + divergence).mean(),  # −δφ: of the same divergence
+            "ebm": f(refined).mean() - f(x).mean(),  # −δθ: KL(p_data‖p_θ) − KL(M_θ p_α‖p_θ)
+            "generator": reconstruction.mean(),  # −δα: KL(M_θ p_α · q_φ ‖ p_α(x, z))
+            "inference": (reconstruction + divergence).mean(),  # −δφ: of the same divergence
         }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -21,6 +21,7 @@ _HELD_OUT = {"train": 0, "validation": 1, "test": 2}
 _MILLION = 1_000_000  # minibatches of the other splits lie beyond any training run
 
 
+@runtime_checkable
 class Law(Protocol):
     """A distribution with an exact sampler."""
 

@@ -19,11 +19,11 @@ from absynth.errors import InputError
 class Bound:
     """The range [low, high], without its ends if ``open``."""
 
-    low: float = -math.inf
-    high: float = math.inf
+    low: float | int = -math.inf
+    high: float | int = math.inf
     open: bool = False
 
-    def holds(self, value: float) -> bool:
+    def holds(self, value: float | int) -> bool:
         """Whether a value lies in the range."""
         return math.isfinite(value) and (self.low < value < self.high if self.open else self.low <= value <= self.high)
 
