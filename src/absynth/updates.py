@@ -141,6 +141,7 @@ class Training:
             **self.recipe.entry(),
             "step": self.step,
             "remedies": vars(self.remedies),
+            "metrics": self.algorithm.explain_metrics(),
         }
         return checkpoint.Weights(state, config)
 
