@@ -124,6 +124,14 @@ class Dataset(ABC):
         """
         raise Unsupported(f"{self.kind} data cannot be read from {path}: leave the option out")
 
+    def parse_names(self, path: Path, n: int) -> list[str]:
+        """A name for each of the n examples that :meth:`parse` returned: file names of a folder, else row numbers."""
+        return [str(i) for i in range(n)]
+
+    def names(self, index: Tensor) -> list[str]:
+        """A name for each example at ``index``, int64 ``[b]``: file names of a folder, else row numbers."""
+        return [str(i) for i in index.tolist()]
+
     # What follows is the same for every kind. --------------------------------------------------------------------
 
     def all(self) -> Tensor:
