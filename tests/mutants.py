@@ -64,7 +64,7 @@ def mutants_of(file: Path) -> Iterator[Mutant]:
 
 
 def _inside(function: ast.FunctionDef) -> Iterator[ast.AST]:
-    """Nodes of a function's body, without error messages, annotations and nested functions (they come by themselves)."""
+    """Nodes of a function's body, without error messages, annotations and nested functions."""
     stack: list[ast.AST] = list(function.body)
     while stack:
         node = stack.pop()
