@@ -48,6 +48,11 @@ class Capabilities:
         """Name of the one sampler that ``sample`` runs; None if it runs none or several."""
         return None
 
+    def chain_steps(self) -> int:
+        """Number of steps of the chain that ``sample`` runs; 0 if it runs none or several."""
+        name = self.sampling_sampler()
+        return 0 if name is None else getattr(self.samplers()[name], "steps", 0)
+
     def set_chain_steps(self, steps: int) -> None:
         """Set the number of steps of the chain that ``sample`` runs.
 
@@ -168,6 +173,10 @@ class Capabilities:
 
     def generate(self, z: Tensor, c: Tensor | None = None) -> Tensor:
         """The mode of p(x|z), detached."""
+        self._unsupported("has no generator")
+
+    def draw(self, z: Tensor, c: Tensor | None = None, *, temperature: float = 1.0, rng: Rng) -> Tensor:
+        """A draw of p(x|z), detached; of sequences at a temperature, token by token."""
         self._unsupported("has no generator")
 
     # Labels and figures ----------------------------------------------------------------------------------------------

@@ -81,6 +81,17 @@ class GeneratorModel(Algorithm):
         with torch.no_grad():
             return self.likelihood(z, c).mode.detach()
 
+    def draw(self, z: Tensor, c: Tensor | None = None, *, temperature: float = 1.0, rng: Rng) -> Tensor:
+        p = self.likelihood(z, c)
+        if temperature != 1:
+            if not hasattr(p, "at_temperature"):
+                raise Unsupported(
+                    f"expected a generator of sequences for a temperature, got p(x|z) of {type(p).__name__}"
+                )
+            p = p.at_temperature(temperature)
+        with torch.no_grad():
+            return p.sample(rng).detach()
+
     def initial_samples(self, n: int, c: Tensor | None = None, *, rng: Rng) -> tuple[Tensor, Tensor]:
         """``(z [n, *latent], x̂ [n, *event])``: z from the prior and the generator's mode there, detached."""
         z = self.sample_prior(n, c, rng=rng)

@@ -18,7 +18,7 @@ the step size at each of them. Both are then fixed, so what they cost is efficie
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -26,12 +26,12 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from absynth.density import EBM, observe
+from absynth.density import Density, observe
 from absynth.distributions import Uniform
 from absynth.errors import InputError
 from absynth.samplers import HMC, MALA
 from absynth.seeding import uniform_like
-from absynth.types import Conditional, LogDensity, Reference, Rng, Sampler
+from absynth.types import Distribution, LogDensity, Reference, Rng, Sampler
 
 PILOT = 60
 """Temperatures of the pilot run."""
@@ -131,8 +131,8 @@ def log_z(
 
 
 def log_prob_latent(
-    prior: EBM,
-    generator: Conditional,
+    prior: Callable[[], Density],
+    generator: Callable[[Tensor], Distribution],
     x: Float[Tensor, "n *event"],
     *,
     chains: int = 16,
@@ -147,7 +147,7 @@ def log_prob_latent(
     2020) and any other model of a prior EBM and a generator.
 
     Args:
-        prior: p_α(z).
+        prior: p_α(z): an EBM, or a function that returns its density.
         generator: z ↦ p(x|z), a normalized density; that of an 8-bit picture is one of its dequantized values.
         x: examples.
         chains: for each example; all ``n · chains`` run at once.

@@ -11,6 +11,7 @@ from jaxtyping import Float, Int64
 from torch import Tensor, nn
 
 from absynth.data.vocabulary import END, PAD
+from absynth.errors import InputError
 from absynth.seeding import uniform_like
 from absynth.types import Rng
 
@@ -24,6 +25,7 @@ class Autoregressive:
     def __init__(self, net: RecurrentGenerator, z: Float[Tensor, "b d"]) -> None:
         self.net = net
         self.z = z
+        self.temperature = 1.0
 
     def __repr__(self) -> str:
         return f"Autoregressive({len(self.z)} sequences of up to {self.net.length} of {self.net.size} tokens)"
@@ -54,6 +56,14 @@ class Autoregressive:
         """One sequence from each law; row i depends on its own stream alone."""
         return self._write(uniform_like(self.z.new_empty(len(self.z), self.net.length), rng))
 
+    def at_temperature(self, temperature: float) -> Autoregressive:
+        """The laws whose every token has p(x_t | …, z) to the power of 1/T; only ``sample`` and ``mode`` follow T."""
+        if temperature <= 0:
+            raise InputError(f"expected a temperature above 0, got {temperature:g}: the mode is its limit")
+        found = Autoregressive(self.net, self.z)
+        found.temperature = temperature
+        return found
+
     @torch.no_grad()
     def _write(self, uniform: Tensor | None) -> Tensor:
         """Token after token: the most probable one, or the one at which the distribution function passes a uniform."""
@@ -66,7 +76,7 @@ class Autoregressive:
             if uniform is None:
                 token = logits.argmax(1) + 1
             else:
-                passed = logits.softmax(1).cumsum(1)
+                passed = (logits / self.temperature).softmax(1).cumsum(1)
                 token = 1 + (passed <= uniform[:, t, None] * passed[:, -1:]).sum(1).clamp(max=logits.shape[1] - 1)
             token = torch.where(open_, token, PAD)
             x[:, t], last = token, token[:, None]

@@ -19,7 +19,7 @@ from torch.optim import Optimizer
 
 from absynth.algorithms import Algorithm
 from absynth.data.dataset import Dataset
-from absynth.errors import InputError
+from absynth.errors import InputError, Unsupported
 from absynth.recipes.bounds import Count, Decay, Natural, Positive, check_bounds
 from absynth.types import Batch
 
@@ -169,6 +169,25 @@ class Recipe(ABC):
     def held_out(self, n: int) -> Tensor:
         """n examples of the test split, ``[n, *shape]``, or as many as there are."""
         return self.examples.split("test").head(n)
+
+    def model_inputs(self, x: Tensor) -> Tensor:
+        """Examples of the data set in the form that the model takes them, such as counts for rows of tokens."""
+        return x
+
+    def condition_of(self, x: Tensor) -> Tensor:
+        """The condition that a source image of yours gives, for methods whose condition is an image."""
+        return x
+
+    def translation_source(self, direction: str) -> Dataset:
+        """The data set that a direction of translation starts from: ``x_to_y``, or ``y_to_x`` of a second data set."""
+        return self.examples
+
+    def labelled_rows(self) -> Tensor:
+        """Rows of the training split whose label training uses, int64 ``[k]``; all labelled ones unless overridden."""
+        labels = self.examples.labels
+        if labels is None:
+            raise Unsupported(f"{self.examples.name} has no labels")
+        return (labels >= 0).nonzero()[:, 0]
 
     def schedule(self, step: int) -> float:
         """Factor on every learning rate at a step."""

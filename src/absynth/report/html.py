@@ -37,7 +37,8 @@ def page(title: str, heading: str, sections: Sequence[Section]) -> str:
     sections = [section for section in sections if section[2]]
     links = "".join(f'<a href="#{key}">{escape(name)}</a>' for key, name, _ in sections)
     body = "".join(
-        f'<section id="{key}" aria-labelledby="{key}-title"><h2 id="{key}-title">{escape(name)}</h2>{inside}</section>\n'
+        f'<section id="{key}" aria-labelledby="{key}-title"><h2 id="{key}-title">{escape(name)}</h2>'
+        f"{inside}</section>\n"
         for key, name, inside in sections
     )
     return (

@@ -1,7 +1,7 @@
-"""The chain that draws looked at: from where it begins, as long as in training and far beyond.
+"""The chain that draws samples: at its trained length, and far beyond.
 
-A short-run model can hide a wrong density: its samples are good at K_0 steps and fall apart after. So the page shows
-the chain at both lengths and its energy, which should fall and then stay level (Pang et al. 2020, section 4.3).
+A short-run model can hide a wrong density: its samples are good at K_0 steps and decay after. So the page shows the
+chain at both lengths and its energy, which should fall and then stay level (Pang et al. 2020, section 4.3).
 """
 
 from __future__ import annotations
@@ -14,20 +14,26 @@ from jaxtyping import Float
 from torch import Tensor
 
 from absynth import pictures
+from absynth.algorithms import Chain
+from absynth.algorithms.chain import with_steps
 from absynth.errors import InputError
 from absynth.report import TaskResult
 from absynth.seeding import Streams
-from absynth.tasks.opened import Chain, lengthened, open_run, result
+from absynth.tasks.opened import Opened, check_positive, open_run
 from absynth.types import Rng
+
+TITLE = "The chain from its start"
+NEEDS = "a model that samples by one chain"
+REPORT: dict | None = {}
 
 
 def path(
     chain: Chain, n: int, steps: int, keep: list[int], *, rng: Rng
 ) -> tuple[Float[Tensor, "t n *event"], Float[Tensor, "steps1 n"]]:
-    """Run n chains from their origin; their states at the steps in ``keep`` and their energies at every step."""
-    sampler: Any = lengthened(chain.sampler, steps)
+    """Run n chains from their start; their states at the steps in ``keep`` and their energies at every step."""
+    sampler: Any = with_steps(chain.sampler, steps)
     states, energies = [], []
-    for k, state in enumerate(sampler.path(chain.density.log_density, chain.origin.sample(n, rng), rng=rng)):
+    for k, state in enumerate(sampler.path(chain.density.log_density, chain.start.sample(n, rng), rng=rng)):
         with torch.no_grad():
             energies.append(chain.density.energy(state.x))
         if k in keep:
@@ -35,52 +41,73 @@ def path(
     return torch.stack(states), torch.stack(energies)
 
 
+def steps_to_show(trained: int, long: int, at: list[int]) -> list[int]:
+    """Steps at which states are shown: those asked for, or some up to the trained length and some beyond."""
+    if at:
+        if min(at) < 0 or max(at) > max(long, trained):
+            raise InputError(f"--at must hold steps from 0 to {max(long, trained)}, got {at}: make --long larger")
+        return sorted(set(at))
+    short = {0, 1, 2, 5, trained // 6, trained // 3, 2 * trained // 3, trained}
+    beyond = (2 * trained, 5 * trained, 10 * trained, long // 2, long)
+    return sorted({k for k in short if k <= trained} | {k for k in beyond if trained < k <= long})
+
+
+def draw_profiles(opened: Opened, found: TaskResult, energies: Tensor, trained: int) -> None:
+    """Energy along the chain, short and long."""
+    every = max(1, len(energies) // 500)
+    for name, rows, step in (("short", energies[: 2 * trained + 1], 1), ("long", energies, every)):
+        steps = list(range(0, len(rows), step))
+        pictures.energy_profile(opened.folder / f"energy_{name}.png", rows[::step], steps, mark=trained)
+        caption = (
+            f"Energy along {energies.shape[1]} chains, {len(rows) - 1} steps; the dashed line is the trained length"
+        )
+        found.pictures.append({"file": f"energy_{name}.png", "caption": caption})
+    last = len(energies) - 1
+    for k in (0, trained, last):
+        found.figures[f"energy at step {k}"] = float(energies[k].mean())
+
+
 def command(
-    run: Path, n: int = 100, long: int = 2500, at: list[int] | None = None, seed: int = 0, device: str = "auto"
+    run: Path,
+    n: int = 100,
+    long: int = 2500,
+    at: list[int] | None = None,
+    seed: int = 0,
+    data: str = "",
+    out: Path | None = None,
+    device: str = "auto",
 ) -> TaskResult:
-    """Show the chain that draws, short and long: pictures or sentences along it, and its energy.
+    """Show the chain that draws, short and long: examples along it, and its energy.
 
     Args:
-        run: directory of a trained run.
-        n: chains for the energy profile (10 are shown as pictures).
-        long: steps of the long run.
-        at: steps to show, such as [0,20,40,60,80,100]; empty: some up to the trained length and some beyond.
-        seed: of the noise.
+        run: Run directory.
+        n: Number of chains for the energy profile (10 are shown).
+        long: Number of steps of the long run.
+        at: Steps to show, such as [0,20,40,60,80,100]. Defaults to some up to the trained length and some beyond.
+        seed: Seed of the noise.
+        data: Data of the run, if they moved since training.
+        out: Folder for the result. Defaults to RUN/chain.
         device: auto, cpu, cuda.
     """
-    opened = open_run(run, device)
-    chain = opened.chain()
+    check_positive(n=n)
+    opened = open_run(run, device, task="chain", data=data, out=out)
+    c = opened.conditions(n) if opened.conditional else None
+    chain = opened.model.chain(None if c is None else c.to(opened.device))
     trained = chain.rounds * chain.steps
-    folder = opened.folder("chain")
-    short = sorted(set(at or (0, 1, 2, 5, trained // 6, trained // 3, 2 * trained // 3, trained)))
-    if short[0] < 0 or short[-1] > max(long, trained):
-        raise InputError(f"--at must hold steps from 0 to {max(long, trained)}, got {short}: make --long larger")
-    beyond = [] if at else [k for k in (2 * trained, 5 * trained, 10 * trained, long // 2, long) if trained < k <= long]
+    steps = steps_to_show(trained, long, at or [])
     rng = Streams(seed, range(n), device=opened.device)
-    states, energies = path(chain, n, max(long, trained), short + beyond, rng=rng)
-    shown = [chain.decode(z[:10]).cpu() for z in states]
-    labels = [f"step {k}" for k in sorted({*short, *beyond})]
+    states, energies = path(chain, n, max(long, trained), steps, rng=rng)
+    shown = {f"step {k}": chain.generate(state[:10]).cpu() for k, state in zip(steps, states)}
     text = (
         f"Chains from their start, {trained} steps for a sample, shown up to {max(long, trained)}, at temperature "
         f"{chain.temperature:g}. The energy −f − log p_0 should fall and then stay level; where it keeps falling while "
-        "pictures decay, the short run hides a density that is wrong elsewhere."
+        "the samples decay, the short run hides a density that is wrong elsewhere."
     )
-    found = result("chain", "The chain from its start", seed, text)
-    if shown[0].ndim == 4:
-        shown = [x.clamp(-1, 1) for x in shown]
-    if shown[0].ndim == 4 or not shown[0].is_floating_point():
-        found.add(opened.recipe.compare(dict(zip(labels, shown)), folder / "chain.png"))
-    profile = energies.cpu()
-    every = max(1, len(profile) // 500)
-    for name, rows, step in (("short", profile[: 2 * trained + 1], 1), ("long", profile, every)):
-        steps = list(range(0, len(rows), step))
-        pictures.energy_profile(folder / f"energy_{name}.png", rows[::step], steps, mark=trained)
-        caption = f"Energy along {n} chains, {len(rows) - 1} steps; the dashed line is the trained length"
-        found.pictures.append({"file": f"energy_{name}.png", "caption": caption})
-    found.figures |= {
-        "energy at step 0": float(profile[0].mean()),
-        f"energy at step {trained}": float(profile[trained].mean()),
-        f"energy at step {len(profile) - 1}": float(profile[-1].mean()),
-    }
-    found.save(folder)
-    return found
+    found = opened.result(TITLE, text, seed)
+    kind = opened.data.kind
+    if kind == "image":
+        shown = {step: x.clamp(-1, 1) for step, x in shown.items()}
+    if kind in ("image", "text", "smiles"):
+        found.add(opened.data.compare(shown, opened.folder / "chain.png"))
+    draw_profiles(opened, found, energies.cpu(), trained)
+    return opened.save(found)

@@ -1,17 +1,19 @@
-"""Classification: the symbol that a model gives to an example, beside what the same labels give without a model.
+"""Classification: the class that a model gives to an example, compared with simple methods on the same labels.
 
-Baselines see the labelled examples of the run and, for the principal components, all training examples:
+Baselines use the labelled examples of the run and, for the principal components, all training examples:
 
-* k nearest neighbours on 16 principal components, with the k of 1, 3 and 5 that is best on the test examples: a gift.
+* k nearest neighbours on 16 principal components, with the k of 1, 3 and 5 that is best on the test examples, which
+  favours the baseline;
 * logistic regression on the same components, weights penalized as scikit-learn's default does.
 """
 
 from __future__ import annotations
 
 import csv
+from collections.abc import Sequence
 from io import StringIO
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import torch
 from jaxtyping import Float, Int64
@@ -19,23 +21,29 @@ from torch import Tensor
 from torch.nn import functional
 from torch.optim import LBFGS, Adam
 
-from absynth.errors import InputError
+from absynth.algorithms import Algorithm
+from absynth.data.dataset import Split
+from absynth.errors import Unsupported
 from absynth.files import write_atomic
 from absynth.report import TaskResult
 from absynth.seeding import stream
-from absynth.tasks.opened import in_chunks, open_run, result
+from absynth.tasks.opened import Opened, check_positive, in_chunks, open_run
+
+TITLE = "Classification"
+NEEDS = "a model that classifies, on data with labels"
+REPORT: dict | None = {}
 
 COMPONENTS = 16
 
 
-def class_log_prob(model: Any, x: Tensor, *, batch: int, device: torch.device | str) -> Float[Tensor, "n C"]:
-    """log p(y|x) of each example, as the model's ``classify`` has it, on the CPU."""
+def class_log_prob(model: Algorithm, x: Tensor, *, batch: int, device: torch.device | str) -> Float[Tensor, "n C"]:
+    """log p(y|x) of each example, on the CPU."""
     with torch.no_grad():
         return torch.cat([model.classify(part.to(device)).cpu() for _, part in in_chunks(x, batch)])
 
 
 def components(train: Float[Tensor, "n d"], rank: int) -> tuple[Float[Tensor, "d"], Float[Tensor, "d q"]]:
-    """Mean and first principal directions of ``train``; as many as there are, if ``rank`` asks for more."""
+    """Mean and first principal directions of ``train``; at most as many as there are."""
     mean = train.double().mean(0)
     centred = train.double() - mean
     _, directions = torch.linalg.eigh(centred.T @ centred)  # ascending
@@ -45,10 +53,10 @@ def components(train: Float[Tensor, "n d"], rank: int) -> tuple[Float[Tensor, "d
 def nearest_neighbours(
     known: Float[Tensor, "m q"], y: Int64[Tensor, "m"], x: Float[Tensor, "n q"], k: int
 ) -> Int64[Tensor, "n"]:
-    """The class that most of the k nearest labelled examples have; between equals, that of the nearer ones' sum."""
+    """The class that most of the k nearest labelled examples have; of equals, the one whose examples are nearer."""
     distance, index = torch.cdist(x, known).topk(min(k, len(known)), largest=False)
     votes = torch.zeros(len(x), int(y.max()) + 1, dtype=x.dtype)
-    # A vote counts 1 and a little more the nearer it is: the little more decides between equals alone.
+    # A vote counts 1 and a little more the nearer it is: the little more only breaks ties.
     nearer = 1e-3 * (1 - distance / (distance.amax(1, keepdim=True) + 1e-30)) / k
     return votes.scatter_add_(1, y[index], 1 + nearer).argmax(1)
 
@@ -73,43 +81,66 @@ def logistic_regression(
     return (x / scale @ weight + bias).argmax(1).detach()
 
 
-def baselines(recipe: Any) -> dict[str, float]:
-    """Test accuracy of what the run's labels give without a model."""
-    train, test = recipe.examples("train"), recipe.examples("test")
-    rows = recipe.labelled(train)
-    seen, y = recipe.plain(train.x), train.y[rows]
+def as_rows(x: Tensor) -> Float[Tensor, "n d"]:
+    """Examples as a simple method takes them: rows of numbers; counts of words as logarithms of unit length."""
+    if x.is_floating_point() and bool((x < 0).any()):
+        return x.flatten(1)
+    logs = x.flatten(1).double().log1p()
+    return logs / torch.linalg.vector_norm(logs, dim=1, keepdim=True).clamp(min=1e-12)
+
+
+def compute_baselines(opened: Opened) -> dict[str, float]:
+    """Test accuracy of simple methods on the labels that the run used."""
+    train, test = labelled_examples(opened, "train"), labelled_examples(opened, "test")
+    rows = opened.full.labelled_rows()
+    seen, y, truth, classes = as_rows(train.x), train.y[rows], test.y, len(opened.data.class_names)
     mean, directions = components(seen, COMPONENTS)
     q = directions.shape[1]
-    known, x = ((recipe.plain(v).double() - mean) @ directions for v in (train.x[rows], test.x))
+    known, x = ((as_rows(v).double() - mean) @ directions for v in (train.x[rows], test.x))
 
     def accuracy(found: Tensor) -> float:
-        return float((found == test.y).double().mean())
+        return float((found == truth).double().mean())
 
     return {
         f"nearest neighbours on PCA-{q}": max(accuracy(nearest_neighbours(known, y, x, k)) for k in (1, 3, 5)),
-        f"logistic regression on PCA-{q}": accuracy(logistic_regression(known, y, x, len(train.classes))),
-        "most frequent class": float(test.y.bincount().max() / len(test.y)),
+        f"logistic regression on PCA-{q}": accuracy(logistic_regression(known, y, x, classes)),
+        "most frequent class": float(truth.bincount().max() / len(truth)),
     }
 
 
-def labels_alone(recipe: Any, updates: int, *, rate: float = 1e-3) -> float:
-    """Test accuracy of the run's own inference network and F when they learn from the labels and nothing else.
+class Labelled(NamedTuple):
+    """Examples as the model takes them, with their classes."""
+
+    x: Tensor
+    y: Tensor
+
+
+def labelled_examples(opened: Opened, split: Split) -> Labelled:
+    """The examples of a split that have a label; of the training split, all examples."""
+    data = opened.examples(split)
+    assert data.labels is not None
+    x, y = opened.full.model_inputs(data.all()), data.labels
+    keep = torch.ones_like(y, dtype=torch.bool) if split == "train" else y >= 0
+    return Labelled(x[keep], y[keep])
+
+
+def labels_alone(opened: Opened, updates: int, *, lr: float = 1e-3) -> float:
+    """Test accuracy of the run's own networks if they learn to classify from the labels and nothing else.
 
     Args:
-        recipe: of the run.
-        updates: of Adam, each on ``labelled_batch`` of the labelled examples.
-        rate: Adam's.
+        opened: The run.
+        updates: Number of updates of Adam, each on ``labelled_batch`` labelled examples.
+        lr: Adam's learning rate.
     """
-    train, test = recipe.examples("train"), recipe.examples("test")
-    rows = recipe.labelled(train)
+    recipe, train, test = opened.full, labelled_examples(opened, "train"), labelled_examples(opened, "test")
+    rows, size = recipe.labelled_rows(), int(recipe.fields().get("labelled_batch", 50))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         model = recipe.algorithm().train()
-        players = [*model.inference.parameters(), *model.prior.parameters()]
-        optimizer = Adam(players, rate)
+        optimizer = Adam(model.parameters(), lr)
         for step in range(updates):
             rng = stream(recipe.seed, 0, step, COMPONENTS)
-            again = rows[torch.randint(len(rows), (recipe.labelled_batch,), generator=rng)]
+            again = rows[torch.randint(len(rows), (size,), generator=rng)]
             optimizer.zero_grad()
             functional.nll_loss(model.classify(train.x[again]), train.y[again]).backward()
             optimizer.step()
@@ -117,66 +148,74 @@ def labels_alone(recipe: Any, updates: int, *, rate: float = 1e-3) -> float:
     return float((found == test.y).double().mean())
 
 
-def command(run: Path, file: str = "", batch: int = 500, device: str = "auto") -> TaskResult:
-    """Classify: accuracy on test examples beside simple methods on the same labels, or the classes of your own.
+def classify_file(opened: Opened, file: str, batch: int) -> TaskResult:
+    """The classes of your own examples."""
+    x, names = opened.inputs(file, 0)
+    log_p = class_log_prob(opened.model, x, batch=batch, device=opened.device)
+    probability, chosen = log_p.exp().max(1)
+    classes = opened.data.class_names
+    _write(opened.folder / "labels.csv", names, classes, chosen, probability)
+    found = opened.result("Classes", f"The class of each of {len(x)} examples of {file}: labels.csv has all.")
+    counts = chosen.bincount(minlength=len(classes)).tolist()
+    rows = [[name, count] for name, count in zip(classes, counts)]
+    found.add([{"caption": "Examples per class", "columns": ["class", "examples"], "rows": rows}])
+    found.figures |= {"examples": len(x), "mean probability of the class": float(probability.mean())}
+    return opened.save(found)
 
-    Args:
-        run: directory of a trained run.
-        file: your own examples (pictures, a text file, a CSV, as the run was trained on), whose classes labels.csv will
-            hold; empty: the test examples.
-        batch: examples at once.
-        device: auto, cpu, cuda.
-    """
-    opened = open_run(run, device)
-    recipe: Any = opened.recipe
-    if not hasattr(opened.model, "classify") or not hasattr(recipe, "labelled"):
-        raise InputError(f"this task needs a model of classes, {run} is {recipe.name()}: train a symbol_vector recipe")
-    classes, folder = recipe.examples("test").classes, opened.folder("classify")
-    if file:
-        x = recipe.unseen(Path(file).expanduser())
-        log_p = class_log_prob(opened.model, x, batch=batch, device=opened.device)
-        probability, chosen = log_p.exp().max(1)
-        _write(folder / "labels.csv", classes, chosen, probability)
-        found = result(
-            "classify", "Classes", 0, f"The class of each of {len(x)} examples of {file}: labels.csv has all."
-        )
-        counts = chosen.bincount(minlength=len(classes)).tolist()
-        found.add(
-            [
-                {
-                    "caption": "How many of each",
-                    "columns": ["class", "examples"],
-                    "rows": [*map(list, zip(classes, counts))],
-                }
-            ]
-        )
-        found.figures |= {"examples": len(x), "mean probability of the class": float(probability.mean())}
-        found.save(folder)
-        return found
-    test = recipe.examples("test")
+
+def measure(opened: Opened, batch: int) -> TaskResult:
+    """Accuracy on the test split, with baselines and the confusion table."""
+    test, classes = labelled_examples(opened, "test"), opened.data.class_names
     log_p = class_log_prob(opened.model, test.x, batch=batch, device=opened.device)
     chosen = log_p.argmax(1)
-    _write(folder / "labels.csv", classes, chosen, log_p.exp().amax(1))
-    known = len(recipe.labelled(recipe.examples("train")))
+    names = opened.examples("test").names(torch.arange(len(test.y)))
+    _write(opened.folder / "labels.csv", names, classes, chosen, log_p.exp().amax(1))
     text = (
-        f"{len(test.y)} test examples that were not trained on; {known} labels were. The class is the most probable "
-        "symbol at the mean of the inference model. Baselines use the same labels."
+        f"{len(test.y)} test examples that were not trained on; {len(opened.full.labelled_rows())} labels were. The "
+        "class is the most probable one at the mean of the inference network. Baselines use the same labels."
     )
-    found = result("classify", "Classification", 0, text)
+    found = opened.result("Classification", text)
     found.figures["test accuracy"] = float((chosen == test.y).double().mean())
     found.figures["test cross entropy, nats"] = float(functional.nll_loss(log_p, test.y))
-    found.baselines["test accuracy"] = baselines(recipe)
+    found.baselines["test accuracy"] = compute_baselines(opened)
     table = torch.zeros(len(classes), len(classes), dtype=torch.int64)
     table.index_put_((test.y, chosen), torch.ones_like(chosen), accumulate=True)
     rows = [[name, *row] for name, row in zip(classes, table.tolist())]
     found.add([{"caption": "True class by row, chosen class by column", "columns": ["class", *classes], "rows": rows}])
-    found.save(folder)
-    return found
+    return opened.save(found)
 
 
-def _write(path: Path, classes: tuple[str, ...], chosen: Tensor, probability: Tensor) -> None:
+def command(
+    run: Path,
+    input: str = "",
+    batch: int = 500,
+    data: str = "",
+    out: Path | None = None,
+    device: str = "auto",
+) -> TaskResult:
+    """Classify: accuracy on test examples with simple methods on the same labels, or the classes of your own examples.
+
+    Args:
+        run: Run directory.
+        input: File or folder of your own examples, whose classes labels.csv will hold. Defaults to the test split.
+        batch: Examples at once.
+        data: Data of the run, if they moved since training.
+        out: Folder for the result. Defaults to RUN/classify.
+        device: auto, cpu, cuda.
+    """
+    check_positive(batch=batch)
+    opened = open_run(run, device, task="classify", data=data, out=out)
+    if not opened.data.class_names:
+        raise Unsupported(f"classify needs data with labels, {run} is {opened.name} without")
+    with torch.no_grad():  # a model that cannot classify says so before any work
+        opened.model.classify(opened.inputs(input, 1)[0].to(opened.device))
+    return classify_file(opened, input, batch) if input else measure(opened, batch)
+
+
+def _write(path: Path, names: Sequence[str], classes: Sequence[str], chosen: Tensor, probability: Tensor) -> None:
     out = StringIO()
     writer = csv.writer(out, lineterminator="\n")
     writer.writerow(["example", "class", "probability"])
-    writer.writerows([i, classes[k], f"{p:.6g}"] for i, (k, p) in enumerate(zip(chosen.tolist(), probability.tolist())))
+    found = zip(names, chosen.tolist(), probability.tolist(), strict=True)
+    writer.writerows([name, classes[k], f"{p:.6g}"] for name, k, p in found)
     write_atomic(path, out.getvalue())

@@ -4,8 +4,8 @@
 
 Energies add (Du, Li, Mordatch 2020, "Compositional Visual Generation with Energy Based Models", conjunction and
 negation). A run at temperature T_i has the law p_i^{1/T_i}, so it is that law which is multiplied. The chain is the
-first run's, and goes at its temperature: the sum is multiplied by T_1 before it is climbed. A negative weight may leave
-a product that cannot be normalized: at least one positive weight is asked for, and the rest is the user's to judge.
+first run's, at its temperature: the chain moves on the sum times T_1. A negative weight may
+leave a product that cannot be normalized: at least one weight must be positive, and the rest is the user's to judge.
 """
 
 from __future__ import annotations
@@ -19,12 +19,17 @@ from jaxtyping import Float
 from torch import Tensor
 
 from absynth import pictures
+from absynth.algorithms import Chain
 from absynth.density import product
 from absynth.errors import InputError
 from absynth.metrics.grid import Grid
 from absynth.report import TaskResult
-from absynth.tasks.opened import Chain, Opened, in_chunks, open_run, result, row_streams
+from absynth.tasks.opened import Opened, in_chunks, open_run, row_streams
 from absynth.types import LogDensity
+
+TITLE = "Composition of densities"
+NEEDS = "several runs with densities of the same data space"
+REPORT = None
 
 
 def composed(chains: Sequence[Chain], weights: Sequence[float]) -> LogDensity:
@@ -46,7 +51,7 @@ def compose(
     parts = []
     for start, part in in_chunks(torch.empty(n), batch):
         rng = row_streams(seed, range(start, start + len(part)), device=device)
-        x = first.origin.sample(len(part), rng)
+        x = first.start.sample(len(part), rng)
         parts.append(first.run(lambda v: first.temperature * log_density(v), x, rng=rng).cpu())
     return torch.cat(parts)
 
@@ -59,18 +64,22 @@ def command(
     steps: int = 0,
     seed: int = 0,
     batch: int = 500,
+    data: str = "",
+    out: Path | None = None,
     device: str = "auto",
 ) -> TaskResult:
     """Multiply the densities of several runs and draw from the product.
 
     Args:
-        run: directory of a trained run; its sampler draws.
-        others: directories of the other runs, as [RUN,RUN].
-        weights: one for each run, this one first, such as [1,1,-0.5]; 1 each by default. Negative ones push away.
-        n: how many samples.
-        steps: length of the chains; 0 is as in the first run.
-        seed: of the noise.
-        batch: chains that run at once (memory only; the samples stay the same).
+        run: Run directory; its sampler draws.
+        others: Directories of the other runs, as [RUN,RUN].
+        weights: One for each run, this one first, such as [1,1,-0.5]. Defaults to 1 each; negative ones push away.
+        n: Number of samples.
+        steps: Length of the chains; 0 is as in the first run.
+        seed: Seed of the noise.
+        batch: Chains that run at once (memory only; the samples stay the same).
+        data: Data of the first run, if they moved since training.
+        out: Folder for the result. Defaults to RUN/compose.
         device: auto, cpu, cuda.
     """
     if not others:
@@ -78,17 +87,18 @@ def command(
     weights = weights or [1.0] * (1 + len(others))
     if len(weights) != 1 + len(others) or max(weights) <= 0 or n < 1 or batch < 1:
         raise InputError(f"--weights takes {1 + len(others)} numbers, one of them positive, got {weights}, for n={n}")
-    runs = [open_run(path, device) for path in (run, *others)]
+    first = open_run(run, device, task="compose", data=data, out=out)
+    runs = [first, *(open_run(path, device, task="compose") for path in others)]
     chains = [r.data_chain(steps if r is runs[0] else 0) for r in runs]
     shapes = [
-        tuple(c.origin.sample(1, row_streams(0, range(1), device=r.device)).shape[1:]) for c, r in zip(chains, runs)
+        tuple(c.start.sample(1, row_streams(0, range(1), device=r.device)).shape[1:]) for c, r in zip(chains, runs)
     ]
     if len(set(shapes)) > 1:
         raise InputError(f"runs to multiply must have examples of one shape, got {shapes}: choose others")
     x = compose(chains, weights, n, seed=seed, batch=batch, device=runs[0].device)
-    folder = runs[0].folder("compose")
+    folder = first.folder
     np.savez_compressed(folder / "samples.npz", x=x.numpy())
-    found = result("compose", "Composition", seed, _text(runs, chains, weights, n))
+    found = first.result(TITLE, _text(runs, chains, weights, n), seed)
     with torch.no_grad():
         for r, c, w in zip(runs, chains, weights):
             found.figures[f"mean log density under {r.path.name} (weight {w:g})"] = float(
@@ -106,8 +116,7 @@ def command(
             folder / "composition.png", {"samples": x}, law.float(), extent, "the product and its samples"
         )
         found.pictures.append({"file": "composition.png", "caption": "Grey: the product by quadrature"})
-    found.save(folder)
-    return found
+    return first.save(found)
 
 
 def _text(runs: Sequence[Opened], chains: Sequence[Chain], weights: Sequence[float], n: int) -> str:

@@ -1,150 +1,170 @@
-"""Anomaly detection: the score of x is −log p_θ(x, z) at posterior draws of z (Pang et al. 2020, section 4.4), or
-−log p_θ(x) / T where the density is one of the data and its chains were run at temperature T; a model that has an
-``anomaly_score`` of its own is ranked by that.
+"""Anomaly detection: examples ranked by the model's anomaly score.
+
+A latent variable model scores x by −log p(x, z) at posterior draws of z (Pang et al. 2020, section 4.4), a density of
+the data by −log p(x) / T, T the temperature of its chains.
 
 Published tables of this task mix protocols. Ours, printed with every figure: one class held out; 80 % of all other
-pictures train, the other 20 % and all of the held-out class are the test set; the split is fixed, no test picture was
-trained on, the model is the last one, and the base rate stands beside the AUPRC (which it bounds from below).
+images train, the other 20 % and all of the held-out class are the test set; the split is fixed, no test image was
+trained on, the model is the last one, and the base rate is given with the AUPRC (which it bounds from below).
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
+import csv
+import io
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from absynth import pictures
-from absynth.algorithms import LatentPrior
-from absynth.metrics.ranking import detection, pca_reconstruction_error, precision_recall
-from absynth.report import Picture, TaskResult
+from absynth.algorithms import Algorithm, AnomalyScores
+from absynth.errors import InputError
+from absynth.files import write_atomic
+from absynth.metrics.ranking import Detection, detection, pca_reconstruction_error, precision_recall
+from absynth.report import TaskResult
 from absynth.seeding import stream
-from absynth.tasks.opened import Chain, in_chunks, open_run, result
+from absynth.tasks.opened import Opened, check_positive, in_chunks, open_run
+
+TITLE = "Anomaly detection"
+NEEDS = "an energy or a posterior to score examples by"
+REPORT: dict | None = {"n": 2000}
 
 
 def anomaly_scores(
-    model: LatentPrior, x: Float[Tensor, "n *event"], *, steps: int, seed: int, batch: int, device: torch.device | str
+    model: Algorithm, x: Float[Tensor, "n *event"], *, steps: int, seed: int, batch: int, device: torch.device | str
+) -> AnomalyScores:
+    """Scores of all x, higher is more anomalous; the noise of a chunk follows from where it begins.
+
+    Args:
+        model: A trained model.
+        x: Examples.
+        steps: Length of the posterior's chain; 0 is as in training.
+        seed: Seed of the noise.
+        batch: Examples at once.
+        device: Where the model is.
+    """
+    parts = [
+        model.anomaly_scores(part.to(device), steps=steps, rng=stream(seed, 0, start, device=device))
+        for start, part in in_chunks(x, batch)
+    ]
+    scores = {name: torch.cat([part.scores[name].cpu() for part in parts]) for name in parts[0].scores}
+    return AnomalyScores(scores, parts[0].note)
+
+
+def write_scores(file: Path, names: Sequence[str], scores: Float[Tensor, "n"]) -> None:
+    """A line per example: its name and its score, in the order of the examples."""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["example", "score"])
+    writer.writerows([name, f"{score:.6g}"] for name, score in zip(names, scores.tolist(), strict=True))
+    write_atomic(file, text.getvalue())
+
+
+def compute_baselines(
+    train: Float[Tensor, "m d"], x: Float[Tensor, "n d"], components: Sequence[int] = (8, 32)
 ) -> dict[str, Float[Tensor, "n"]]:
-    """Scores, higher is more anomalous: ``joint`` −log p(x, z), and its two parts ``generator`` and ``prior``.
-
-    Args:
-        model: a trained latent EBM prior.
-        x: pictures.
-        steps: length of the posterior's chain.
-        seed: of the noise; a chunk's noise follows from where it begins.
-        batch: pictures at once.
-        device: where the model is.
-    """
-    sampler = replace(model.posterior_sampler, steps=steps)  # type: ignore[type-var]
-    prior = model.prior()
-    parts: dict[str, list[Tensor]] = {"generator": [], "prior": []}
-    for start, part in in_chunks(x, batch):
-        part, rng = part.to(device), stream(seed, 0, start, device=device)
-        z = sampler(model.log_joint(part), prior.reference.sample(len(part), rng), rng=rng)
-        with torch.no_grad():
-            parts["generator"].append(-model.generator(z).log_prob(part).cpu())
-            parts["prior"].append(prior.energy(z).cpu())
-    scores = {name: torch.cat(values) for name, values in parts.items()}
-    return {"joint": scores["generator"] + scores["prior"], **scores}
+    """Scores without a model: the error of reconstructions by principal components."""
+    return {f"PCA-{q}": pca_reconstruction_error(train, x, q) for q in components if q < train.shape[1]}
 
 
-def density_scores(
-    chain: Chain, x: Float[Tensor, "n *event"], *, batch: int, device: torch.device | str
-) -> Float[Tensor, "n"]:
-    """−log p(x) / T up to a constant, T the temperature that was sampled at; higher is more anomalous.
+def show_extremes(opened: Opened, found: TaskResult, x: Tensor, names: Sequence[str], scores: Tensor) -> None:
+    """The most usual and the most anomalous examples: as images, or as a table of names."""
+    order = scores.argsort(descending=True)
+    few = min(20, len(x))
+    if opened.data.kind == "image":
+        both = torch.cat([x[order[-few:]].flip(0), x[order[:few]]])
+        pictures.grid(both, opened.folder / "extremes.png", columns=few)
+        caption = f"The {few} most usual images above, the {few} most anomalous below"
+        found.pictures.append({"file": "extremes.png", "caption": caption})
+    rows = [[names[i], float(scores[i])] for i in order[:few].tolist()]
+    found.tables.append({"caption": "The most anomalous", "columns": ["example", "score"], "rows": rows})
 
-    Where the chain ends without noise T is 0 and the score is −f: its order alone has a meaning.
-    """
-    score = chain.tempered if chain.temperature else chain.density.log_density
-    with torch.no_grad():
-        return torch.cat([-score(part.to(device)).cpu() for _, part in in_chunks(x, batch)])
 
-
-def command(
-    run: Path, images: str = "", steps: int = 60, n: int = 0, seed: int = 0, batch: int = 500, device: str = "auto"
+def rank_unlabelled(
+    opened: Opened, x: Tensor, names: list[str], what: str, scored: AnomalyScores, seed: int
 ) -> TaskResult:
-    """Score pictures for being anomalous; with a run trained by --anomaly, precision and recall too.
+    """Scores of examples of which nobody said which are anomalous."""
+    text = f"Score {scored.name} of {len(x)} examples of {what}, higher is more anomalous: scores.csv has all. {scored.note}"
+    found = opened.result("Anomaly scores", text, seed)
+    pictures.histogram(opened.folder / "scores.png", {what: scored.score}, scored.name)
+    found.pictures.append({"file": "scores.png", "caption": "Scores"})
+    show_extremes(opened, found, x, names, scored.score)
+    found.figures |= {"examples": len(x), "median score": float(scored.score.median())}
+    return opened.save(found)
 
-    Args:
-        run: directory of a trained run.
-        images: your own pictures (folder, .npz, .npy) to score; empty: the test set of the run's held-out class.
-        steps: length of the posterior's chain, fixed beforehand; a density of the data needs none.
-        n: at most so many pictures, taken evenly; 0: all.
-        seed: of the noise.
-        batch: pictures at once.
-        device: auto, cpu, cuda.
-    """
-    opened = open_run(run, device)
-    own = getattr(opened.model, "anomaly_score", None)  # a model with a score of its own needs no chain
-    chain = opened.chain() if own is None else None
-    folder = opened.folder("detect")
-    data = opened.pictures(images)
-    rows = torch.arange(len(data)) if not n else torch.linspace(0, len(data) - 1, min(n, len(data))).long()
-    x = data.batch(rows)
-    if chain is None:
-        assert own is not None
-        named = {"the model's own score": torch.cat([own(p.to(opened.device)).cpu() for _, p in in_chunks(x, batch)])}
-        how = "No chain, and no noise."
-    elif opened.is_latent:
-        parts = anomaly_scores(opened.latent(), x, steps=steps, seed=seed, batch=batch, device=opened.device)
-        named = {
-            "−log p(x, z)": parts["joint"],
-            "generator's part alone": parts["generator"],
-            "prior's part alone": parts["prior"],
-        }
-        how = f"Posterior chains of {steps} steps."
-    else:
-        named = {"−log p(x)": density_scores(chain, x, batch=batch, device=opened.device)}
-        how = (
-            f"In units of the temperature that the run samples at, {chain.temperature:g}, and up to a constant."
-            if chain.temperature
-            else "The run's chain ends without noise, so the score is −f and its order alone has a meaning."
-        )
-    ours_by, score = next(iter(named.items()))
-    order = score.argsort(descending=True)
-    pictures.grid(torch.cat([x[order[-20:]].flip(0), x[order[:20]]]), folder / "extremes.png", columns=20)
-    lines = ["index,score"] + [f"{int(i)},{s:.6g}" for i, s in zip(rows, score.tolist())]
-    (folder / "scores.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    shown: Picture = {
-        "file": "extremes.png",
-        "caption": "The 20 most usual pictures above, the 20 most anomalous below",
-    }
-    held_out: int = getattr(opened.recipe, "anomaly", -1)
-    if images or held_out < 0 or data.labels is None:
-        text = f"Score {ours_by} of each picture, higher is more anomalous: scores.csv has them all. {how}"
-        found = result("detect", "Anomaly scores", seed, text)
-        pictures.histogram(folder / "scores.png", {data.name: score}, ours_by)
-        found.pictures.extend([{"file": "scores.png", "caption": "Scores"}, shown])
-        found.figures |= {"pictures": len(x), "median score": float(score.median())}
-        found.save(folder)
-        return found
-    anomaly = data.labels[rows] == held_out
-    train = opened.images("train").all().flatten(1)
-    named |= {f"PCA-{q}": pca_reconstruction_error(train, x.flatten(1), q) for q in (8, 32) if q < train.shape[1]}
-    found_by = {name: detection(s, anomaly) for name, s in named.items()}
-    ours = found_by[ours_by]
+
+def rank_held_out(
+    opened: Opened,
+    x: Tensor,
+    names: list[str],
+    anomaly: Bool[Tensor, "n"],
+    held_out: int,
+    scored: AnomalyScores,
+    seed: int,
+) -> TaskResult:
+    """Precision and recall of finding the held-out class, with baselines."""
+    named = scored.scores | compute_baselines(opened.examples("train").all().flatten(1), x.flatten(1))
+    measured: dict[str, Detection] = {name: detection(s, anomaly) for name, s in named.items()}
+    ours = measured[scored.name]
     text = (
-        f"Label {held_out} held out. Training: 80 % of all other pictures. Test: the other 20 % "
-        f"({ours.n_normal}) and all of the held-out label ({ours.n_anomaly}), so the base rate is "
-        f"{ours.base_rate:.3f}, the AUPRC of chance. Split fixed, last model, "
-        f"anomaly is the positive class, higher score is more anomalous. {how}"
+        f"Class {held_out} held out. Training: 80 % of all other examples. Test: the other 20 % ({ours.n_normal}) and "
+        f"all of the held-out class ({ours.n_anomaly}), so the base rate is {ours.base_rate:.3f}, the AUPRC of chance. "
+        f"Split fixed, last model, anomaly is the positive class, higher score is more anomalous. {scored.note}"
     )
-    found = result("detect", f"Anomaly detection, label {held_out} held out", seed, text)
+    found = opened.result(f"Anomaly detection, class {held_out} held out", text, seed)
     curves = {}
     for name, s in named.items():
         precision, recall = precision_recall(s, anomaly)
         curves[name] = (recall, precision)
-    pictures.precision_recall(
-        folder / "precision_recall.png",
-        curves,
-        ours.base_rate,
-    )
-    found.pictures.extend([{"file": "precision_recall.png", "caption": "Precision against recall"}, shown])
+    pictures.precision_recall(opened.folder / "precision_recall.png", curves, ours.base_rate)
+    found.pictures.append({"file": "precision_recall.png", "caption": "Precision against recall"})
+    show_extremes(opened, found, x, names, scored.score)
     found.figures |= {"AUPRC": ours.auprc, "AUROC": ours.auroc, "base rate": ours.base_rate}
-    others = {name: d for name, d in found_by.items() if d is not ours}
+    others = {name: d for name, d in measured.items() if d is not ours}
     found.baselines["AUPRC"] = {name: d.auprc for name, d in others.items()}
     found.baselines["AUROC"] = {name: d.auroc for name, d in others.items()}
-    found.save(folder)
-    return found
+    return opened.save(found)
+
+
+def command(
+    run: Path,
+    input: str = "",
+    steps: int = 60,
+    n: int = 0,
+    seed: int = 0,
+    batch: int = 500,
+    data: str = "",
+    out: Path | None = None,
+    device: str = "auto",
+) -> TaskResult:
+    """Score examples for being anomalous: scores.csv. With a run trained by --anomaly, precision and recall too.
+
+    Args:
+        run: Run directory.
+        input: File or folder of your own examples. Defaults to the test split.
+        steps: Length of the posterior's chain; a density of the data needs none.
+        n: At most so many examples, taken evenly; 0 takes all.
+        seed: Seed of the noise.
+        batch: Examples at once.
+        data: Data of the run, if they moved since training.
+        out: Folder for the result. Defaults to RUN/detect.
+        device: auto, cpu, cuda.
+    """
+    check_positive(batch=batch)
+    opened = open_run(run, device, task="detect", data=data, out=out)
+    opened.require_unconditional()
+    x, names = opened.inputs(input, 0)
+    if not len(x):
+        raise InputError(f"expected examples to score, got none in {input or opened.data.name}")
+    rows = torch.arange(len(x)) if not n else torch.linspace(0, len(x) - 1, min(n, len(x))).long()
+    x, names = x[rows], [names[i] for i in rows.tolist()]
+    scored = anomaly_scores(opened.model, x, steps=steps, seed=seed, batch=batch, device=opened.device)
+    write_scores(opened.folder / "scores.csv", names, scored.score)
+    labels = None if input else opened.examples("test").labels
+    held_out = int(opened.recipe.reader_options().get("anomaly", -1))
+    if labels is None or held_out < 0:
+        return rank_unlabelled(opened, x, names, opened.input_name(input), scored, seed)
+    return rank_held_out(opened, x, names, labels[rows] == held_out, held_out, scored, seed)

@@ -1,4 +1,7 @@
-"""How good are the samples: the Fréchet distance in a named feature space, beside its floor and simple baselines."""
+"""Quality of the samples: their distance to the test split, with its floor and simple baselines.
+
+Images are compared by the Fréchet distance in a named feature space, rows of numbers by the kernel discrepancy.
+"""
 
 from __future__ import annotations
 
@@ -9,17 +12,26 @@ from jaxtyping import Float
 from torch import Tensor
 
 from absynth import pictures
-from absynth.data.images import Images
-from absynth.metrics.features import Features, classifier_features, inception_features, pixel_features
+from absynth.data.dataset import Dataset
+from absynth.errors import Unsupported
+from absynth.metrics.features import Features, LabelledImages, classifier_features, inception_features, pixel_features
 from absynth.metrics.frechet import frechet
+from absynth.metrics.kernel import mmd
 from absynth.report import TaskResult
 from absynth.seeding import stream
-from absynth.tasks.opened import Opened, open_run, result
+from absynth.tasks.opened import Opened, check_positive, open_run
 from absynth.tasks.reconstruct import reconstruction_error
-from absynth.tasks.sample import samples, with_steps
+from absynth.tasks.sample import samples
+
+TITLE = "Quality of the samples"
+NEEDS = "a model of images, toy data or tables"
+REPORT = {"n": 2000}
+
+ROWS = 1000
+"""Rows that a kernel discrepancy compares: its cost is quadratic."""
 
 
-def feature_space(train: Images, cache: Path) -> Features:
+def feature_space(train: LabelledImages, cache: Path) -> Features:
     """Inception where its weights are at hand, else a classifier trained on the labels, else the pixels' PCA."""
     inception, _ = inception_features()
     if inception is not None and train.x.shape[1] == 3:
@@ -29,41 +41,92 @@ def feature_space(train: Images, cache: Path) -> Features:
     return pixel_features(train)
 
 
-def gaussian_pixels(train: Images, n: int, *, seed: int) -> Float[Tensor, "n c h w"]:
-    """n draws of the Gaussian with the training pictures' mean and covariance: what a real model must beat."""
-    x = train.all().flatten(1).double()
-    x = x[:20_000]
-    values, vectors = torch.linalg.eigh(torch.cov(x.T))
-    noise = torch.randn(n, x.shape[1], dtype=x.dtype, generator=stream(seed, 0, 0, 3))
-    draws = x.mean(0) + noise * values.clamp(min=0).sqrt() @ vectors.T
-    return draws.clamp(-1, 1).float().view(n, *train.x.shape[1:])
+def features_of(opened: Opened, cache: Path) -> Features:
+    """The feature space of a run on images."""
+    return feature_space(opened.unlimited().images, cache)  # type: ignore[attr-defined]
 
 
-def trained_steps(opened: Opened) -> int:
-    """Steps of the chain that draws, as in training; 0 where several chains draw."""
-    return getattr(getattr(opened.model, opened.sampler_name or "", None), "steps", 0)
+def gaussian_samples(train: Dataset, n: int, *, seed: int) -> Float[Tensor, "n *event"]:
+    """n draws of the Gaussian with the training data's mean and covariance: the simplest baseline."""
+    x = train.head(20_000)
+    rows = x.flatten(1).double()
+    values, vectors = torch.linalg.eigh(torch.cov(rows.T))
+    noise = torch.randn(n, rows.shape[1], dtype=rows.dtype, generator=stream(seed, 0, 0, 3))
+    draws = rows.mean(0) + noise * values.clamp(min=0).sqrt() @ vectors.T
+    return draws.float().view(n, *x.shape[1:])
 
 
 def sample_quality(opened: Opened, n: int, steps: list[int], *, seed: int, cache: Path) -> tuple[Features, dict, dict]:
-    """Fréchet distances to the test split: by length of the chain that draws, and of the baselines."""
-    train, test = opened.images("train"), opened.images("test")
-    features = feature_space(opened.recipe.read("train"), cache)  # type: ignore[attr-defined]
-    real = features(test.all())
-    trained = trained_steps(opened)
+    """Fréchet distances to the test split: by length of the chain that draws, and of the baselines.
+
+    Args:
+        opened: A run on images.
+        n: Number of samples.
+        steps: Lengths of the chain. Defaults to the trained one.
+        seed: Seed of the noise.
+        cache: Folder of trained feature networks.
+    """
+    train, model = opened.examples("train"), opened.model
+    features = features_of(opened, cache)
+    real = features(opened.examples("test").all())
+    trained = model.chain_steps()
     distances = {}
     for length in steps or [trained]:
         if length != trained:
-            with_steps(opened, length)
-        x = samples(opened.model, n, opened.recipe.conditions(n), seed=seed, device=opened.device)
+            model.set_chain_steps(length)
+        x = samples(model, n, opened.conditions(n), seed=seed, device=opened.device)
         distances[length] = frechet(features(x.clamp(-1, 1)), real)
         if length != trained:
-            with_steps(opened, trained)
+            model.set_chain_steps(trained)
     some = torch.randperm(len(train), generator=stream(seed, 0, 0, 4))[:n]
     baselines = {
-        "training pictures": frechet(features(train.batch(some)), real),
-        "Gaussian of the pixels": frechet(features(gaussian_pixels(train, n, seed=seed)), real),
+        "training images": frechet(features(train.batch(some).x), real),
+        "Gaussian of the pixels": frechet(features(gaussian_samples(train, n, seed=seed).clamp(-1, 1)), real),
     }
     return features, distances, baselines
+
+
+def _images(opened: Opened, n: int, sweep: list[int], seed: int, cache: Path) -> TaskResult:
+    trained = opened.model.chain_steps()
+    lengths = sorted({*sweep, trained})
+    features, distances, baselines = sample_quality(opened, n, lengths, seed=seed, cache=cache)
+    name, test = f"Fréchet distance [{features.name}]", opened.examples("test").all()
+    text = (
+        f"{n} samples against the {len(test)} test images, in the feature space {features.name} (lower is better; "
+        "figures of other feature spaces or sample sizes cannot be compared). Samples are clamped to [-1, 1]."
+    )
+    found = opened.result(TITLE, text, seed)
+    found.figures[name], found.baselines[name] = distances[trained], baselines
+    try:
+        found.figures["test MSE"] = reconstruction_error(opened.model, test, seed=seed, batch=500, device=opened.device)
+        found.text += " Test MSE per pixel on that scale."
+    except Unsupported:
+        pass
+    if len(lengths) > 1:
+        rows = [[k, distances[k]] for k in lengths]
+        found.tables.append({"caption": "Quality by length of the chain", "columns": ["steps", name], "rows": rows})
+        series = {"samples": (lengths, [distances[k] for k in lengths])}
+        pictures.curves(opened.folder / "lengths.png", series, "steps of the chain", name, "Short and long run")
+        found.pictures.append({"file": "lengths.png", "caption": f"Trained with {trained} steps"})
+    return opened.save(found)
+
+
+def _rows(opened: Opened, n: int, seed: int) -> TaskResult:
+    train, n = opened.examples("train"), min(n, ROWS)
+    test = opened.examples("test").head(ROWS).flatten(1)
+    x = samples(opened.model, n, opened.conditions(n), seed=seed, device=opened.device).flatten(1)
+    name = "kernel discrepancy"
+    text = (
+        f"{len(x)} samples against {len(test)} examples that were not trained on: the maximum mean discrepancy (lower "
+        "is better). Training data say what is within reach."
+    )
+    found = opened.result(TITLE, text, seed)
+    found.figures[name] = float(mmd(x, test))
+    found.baselines[name] = {
+        "training data": float(mmd(train.head(ROWS).flatten(1), test)),
+        "Gaussian of the data": float(mmd(gaussian_samples(train, n, seed=seed).flatten(1), test)),
+    }
+    return opened.save(found)
 
 
 def command(
@@ -72,41 +135,25 @@ def command(
     sweep: list[int] | None = None,
     seed: int = 0,
     cache: Path = Path("runs/features"),
+    data: str = "",
+    out: Path | None = None,
     device: str = "auto",
 ) -> TaskResult:
-    """Measure sample quality (Fréchet distance in a named feature space) and reconstruction error.
+    """Measure the quality of samples: Fréchet distance of images, kernel discrepancy of rows of numbers.
 
     Args:
-        run: directory of a trained run.
-        n: samples to compare with the whole test split.
-        sweep: lengths of the chain that draws to compare, such as [0,20,60,1000]; empty: the trained one.
-        seed: of the noise.
-        cache: folder where trained feature networks are kept.
+        run: Run directory.
+        n: Number of samples to compare with the test split.
+        sweep: Lengths of the chain that draws to compare, such as [0,20,60,1000]. Defaults to the trained one.
+        seed: Seed of the noise.
+        cache: Folder where trained feature networks are kept.
+        data: Data of the run, if they moved since training.
+        out: Folder for the result. Defaults to RUN/evaluate.
         device: auto, cpu, cuda.
     """
-    opened = open_run(run, device)
-    trained = trained_steps(opened)
-    lengths: list[int] = sorted({*(sweep or []), trained})
-    features, distances, baselines = sample_quality(opened, n, lengths, seed=seed, cache=cache)
-    name = f"Fréchet distance [{features.name}]"
-    test = opened.images("test").all()
-    text = (
-        f"{n} samples against the {len(test)} test pictures, in the feature space {features.name} (lower is better; "
-        "figures of other feature spaces or sample sizes cannot be compared). Samples are clamped to [-1, 1]."
-    )
-    text += " Test MSE a pixel on that scale." if opened.is_latent else ""
-    found = result("evaluate", "How good it is", seed, text)
-    found.figures[name] = distances[trained]
-    found.baselines[name] = baselines
-    if opened.is_latent:
-        error = reconstruction_error(opened.latent(), test, seed=seed, batch=500, device=opened.device)
-        found.figures["test MSE"] = error
-    folder = opened.folder("evaluate")
-    if len(lengths) > 1:
-        rows = [[k, distances[k]] for k in lengths]
-        found.tables.append({"caption": "Quality by length of the chain", "columns": ["steps", name], "rows": rows})
-        series = {"samples": (lengths, [distances[k] for k in lengths])}
-        pictures.curves(folder / "lengths.png", series, "steps of the chain", name, "Short and long run")
-        found.pictures.append({"file": "lengths.png", "caption": f"Trained with {trained} steps"})
-    found.save(folder)
-    return found
+    check_positive(n=n)
+    opened = open_run(run, device, task="evaluate", data=data, out=out)
+    opened.require_kind("image", "toy", "table", hint="text has perplexity, tracks have predict")
+    if opened.data.kind == "image":
+        return _images(opened, n, sweep or [], seed, cache.expanduser())
+    return _rows(opened, n, seed)

@@ -1,4 +1,4 @@
-"""Inpainting: the missing part of a picture drawn given the rest, several times."""
+"""Inpainting: the missing part of an image drawn given the rest, several times."""
 
 from __future__ import annotations
 
@@ -10,12 +10,16 @@ from jaxtyping import Bool, Float
 from PIL import Image
 from torch import Tensor
 
+from absynth.algorithms import Projection
 from absynth.density import restrict
 from absynth.errors import InputError
 from absynth.report import TaskResult
-from absynth.tasks.levels import Fill
-from absynth.tasks.observed import asked, completions, nearest, told
-from absynth.tasks.opened import Opened, result
+from absynth.tasks.observed import add_completions, completions, nearest
+from absynth.tasks.opened import Opened, check_positive, open_run
+
+TITLE = "Inpainting"
+NEEDS = "a model of images without a condition, with a chain"
+REPORT = {"n": 10, "samples": 3}
 
 
 def box_hole(box: list[int], height: int, width: int) -> Bool[Tensor, "1 h w"]:
@@ -24,28 +28,28 @@ def box_hole(box: list[int], height: int, width: int) -> Bool[Tensor, "1 h w"]:
         raise InputError(f"--box takes x,y,width,height, got {box}: for instance --box [7,7,14,14]")
     left, top, w, h = box
     if min(left, top) < 0 or min(w, h) < 1 or left + w > width or top + h > height:
-        raise InputError(f"--box {box} (x,y,width,height) must lie within pictures of {width}x{height}")
+        raise InputError(f"--box {box} (x,y,width,height) must lie within images of {width}x{height}")
     hole = torch.zeros(1, height, width, dtype=torch.bool)
     hole[:, top : top + h, left : left + w] = True
     return hole
 
 
 def painted_hole(path: Path, height: int, width: int) -> Bool[Tensor, "1 h w"]:
-    """True where a picture was painted: where it is opaque if it has transparent parts, else where it is bright.
+    """True where an image was painted: where it is opaque if it has transparent parts, else where it is bright.
 
-    Another size is brought to the pictures' own by nearest neighbour.
+    Another size is resized to that of the images by nearest neighbour.
     """
     try:
         with Image.open(path) as file:
             picture = file.convert("RGBA").resize((width, height), Image.Resampling.NEAREST)
     except OSError as error:
-        raise InputError(f"--mask must be a picture, got {path}: {' '.join(str(error).split())[:100]}") from error
+        raise InputError(f"--mask must be an image file, got {path}: {' '.join(str(error).split())[:100]}") from error
     colours = torch.from_numpy(np.array(picture)).float()
     alpha = colours[..., 3]
     hole = alpha > 127 if bool((alpha < 255).any()) else colours[..., :3].mean(-1) > 127
     if not hole.any() or hole.all():
         what = "nothing" if not hole.any() else "all"
-        raise InputError(f"--mask {path} paints {what} of the picture: paint the hole white, or on transparent ground")
+        raise InputError(f"--mask {path} paints {what} of the image: paint the hole white, or on transparent ground")
     return hole[None]
 
 
@@ -59,23 +63,23 @@ def inpaint(
     seed: int,
     batch: int = 250,
 ) -> Float[Tensor, "samples n c h w"]:
-    """Draws of each picture given what lies outside the hole; what lies inside is never looked at."""
+    """Draws of each image given what lies outside the hole; what lies inside is never used."""
     known = (~hole).to(opened.device)
     seen = torch.where(hole, 0.0, x).to(opened.device)
 
-    def fill(rows: slice) -> Fill:
+    def project(rows: slice) -> Projection:
         return restrict(lambda v: v.new_zeros(len(v)), known, seen[rows]).fill
 
-    return completions(opened, fill, len(x), samples, steps=steps, seed=seed, batch=batch)
+    return completions(opened, project, len(x), samples, steps=steps, seed=seed, batch=batch)
 
 
-def beside(x: Tensor, hole: Bool[Tensor, "1 h w"], train: Tensor) -> dict[str, Float[Tensor, "n c h w"]]:
-    """What a real model must beat: the mean training picture in the hole, and the nearest training picture's hole."""
+def compute_baselines(x: Tensor, hole: Bool[Tensor, "1 h w"], train: Tensor) -> dict[str, Float[Tensor, "n c h w"]]:
+    """The mean training image in the hole, and the nearest training image's hole."""
 
     def see(v: Tensor) -> Tensor:
         return v.flatten(2)[:, :, ~hole.flatten()]
 
-    others = {"mean fill": train.mean(0), "nearest training picture": nearest(x, train, see)}
+    others = {"mean training image": train.mean(0), "nearest training image": nearest(x, train, see)}
     return {name: torch.where(hole, other, x) for name, other in others.items()}
 
 
@@ -83,50 +87,54 @@ def command(
     run: Path,
     box: list[int] | None = None,
     mask: str = "",
-    images: str = "",
     n: int = 100,
     samples: int = 4,
     steps: int = 0,
+    input: str = "",
     seed: int = 0,
     batch: int = 250,
+    data: str = "",
+    out: Path | None = None,
     device: str = "auto",
 ) -> TaskResult:
-    """Fill a hole in pictures, several times, with the error inside it and the spread of the fills.
+    """Fill a hole in images, several times, with the error inside it and the spread of the draws.
 
     Args:
-        run: directory of a trained run.
-        box: the hole as [x,y,width,height] in pixels; without --box and --mask the central quarter.
-        mask: the hole as a picture, painted white or on transparent ground.
-        images: your own pictures (folder, .npz, .npy); empty: the recipe's test split.
-        n: how many pictures (the first 10 are shown).
-        samples: fills of each.
-        steps: length of the chains; 0 is as in the run.
-        seed: of the noise.
-        batch: chains that run at once (memory only; the fills stay the same).
+        run: Run directory.
+        box: The hole as [x,y,width,height] in pixels. Without --box and --mask it is the central quarter.
+        mask: The hole as an image file, painted white or on transparent ground.
+        n: Number of images (the first 10 are shown).
+        samples: Draws of each.
+        steps: Length of the chains; 0 is as in training.
+        input: File or folder of your own images. Defaults to the test split.
+        seed: Seed of the noise.
+        batch: Chains that run at once (memory only; the draws stay the same).
+        data: Data of the run, if they moved since training.
+        out: Folder for the result. Defaults to RUN/inpaint.
         device: auto, cpu, cuda.
     """
     if box and mask:
         raise InputError(f"the hole is given by --box or by --mask, got both {box} and {mask}: leave one out")
-    opened, data, x = asked(run, images, n, samples, batch, device)
+    check_positive(n=n, samples=samples, batch=batch)
+    opened = open_run(run, device, task="inpaint", data=data, out=out)
+    opened.require_kind("image")
+    opened.require_unconditional()
+    x, _ = opened.inputs(input, n)
     height, width = x.shape[2:]
     if mask:
         hole = painted_hole(Path(mask), height, width)
     else:
         hole = box_hole(box or [width // 4, height // 4, width // 2, height // 2], height, width)
     draws = inpaint(opened, x, hole, samples, steps=steps, seed=seed, batch=batch).clamp(-1, 1)
-    others = beside(x, hole, opened.images("train").all())
-    folder = opened.folder("inpaint")
+    others = compute_baselines(x, hole, opened.examples("train").all())
     text = (
-        f"{len(x)} pictures of {data.name} that were not trained on, {int(hole.sum())} of {hole.numel()} pixels "
-        f"missing, {samples} fills of each. PSNR inside the hole, in dB (peak 2, squared errors averaged over all "
-        "pictures, higher is better): of one fill, and of the mean of the fills, which is no sample but nearer on "
-        "average. Spread is the standard deviation of a pixel over the fills. Mean fill is the mean training picture; "
-        "the nearest training picture is nearest in the pixels outside the hole."
+        f"{len(x)} images of {opened.input_name(input)}, {int(hole.sum())} of {hole.numel()} pixels missing, {samples} "
+        "draws of each. PSNR inside the hole, in dB (peak 2, squared errors averaged over all images, higher is "
+        "better): of one draw, and of the mean of the draws, which is no sample but nearer on average. Spread is the "
+        "standard deviation of a pixel over the draws. The nearest training image is nearest in the pixels outside the "
+        "hole."
     )
-    found = result("inpaint", "Inpainting", seed, text)
-    told(
-        found, folder / "inpainting.png", x, torch.where(hole, 0.0, x), draws, others, word="fill",
-        figure="PSNR in the hole", where=hole,
-    )  # fmt: skip
-    found.save(folder)
-    return found
+    found = opened.result("Inpainting", text, seed)
+    file, seen = opened.folder / "inpainting.png", torch.where(hole, 0.0, x)
+    add_completions(found, file, x, seen, draws, others, figure="PSNR in the hole", where=hole)
+    return opened.save(found)

@@ -1,8 +1,8 @@
-"""Likelihood: log Z from below and from above by annealed importance sampling, log p(x), bits a dimension.
+"""Likelihood: lower and upper bounds of log Z by annealed importance sampling, log p(x), bits per dimension.
 
-For a density of the data, annealed from N(0, s² I) to p^{1/T}, the law that the run's chains have at their temperature
-T. For a latent variable, log p(x) by annealing its posterior. See :mod:`absynth.metrics.likelihood` for what the two
-bounds promise; a wide gap says that log p(x) is not known better than that.
+A density of the data is annealed from N(0, s² I) to p^{1/T}, the distribution of the run's chains at their temperature T.
+With a latent variable, log p(x) is found by annealing its posterior. See :mod:`absynth.metrics.likelihood` for what the
+two bounds promise; a wide gap says that log p(x) is not known better than that.
 """
 
 from __future__ import annotations
@@ -13,94 +13,121 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from absynth.algorithms import Chain
 from absynth.distributions import StandardNormal
-from absynth.errors import InputError
+from absynth.errors import InputError, Unsupported
 from absynth.metrics.likelihood import LogZ, bits_per_dimension, dequantize, log_prob_latent, log_z
 from absynth.report import TaskResult
 from absynth.seeding import stream
-from absynth.tasks.opened import Opened, open_run, result
+from absynth.tasks.opened import Opened, check_positive, open_run
+
+TITLE = "Likelihood"
+NEEDS = "a density of the data sampled with noise, or a latent variable"
+REPORT = None
 
 
 def command(
     run: Path,
     n: int = 10,
-    images: str = "",
     chains: int = 32,
     temperatures: int = 200,
     reference_std: float = 0.0,
+    input: str = "",
     seed: int = 0,
+    data: str = "",
+    out: Path | None = None,
     device: str = "auto",
 ) -> TaskResult:
-    """Estimate log Z and the log likelihood of examples, both from below and from above.
+    """Estimate log Z and the log-likelihood of examples, as lower and upper bounds.
 
     Args:
-        run: directory of a trained run.
-        n: how many examples.
-        images: your own pictures (folder, .npz, .npy); empty: the recipe's test split.
-        chains: annealed chains; for a latent variable as many for each example.
-        temperatures: steps of the annealing; more narrow the gap.
-        reference_std: of the Gaussian that annealing begins at; 0: that of the examples. Not for latent variables.
-        seed: of the noise.
+        run: Run directory.
+        n: Number of examples.
+        chains: Number of annealed chains; with a latent variable as many for each example.
+        temperatures: Steps of the annealing; more narrow the gap.
+        reference_std: Standard deviation of the Gaussian that annealing starts from; 0 is that of the examples. Not for
+            latent variables.
+        input: File or folder of your own examples. Defaults to the test split.
+        seed: Seed of the noise.
+        data: Data of the run, if they moved since training.
+        out: Folder for the result. Defaults to RUN/likelihood.
         device: auto, cpu, cuda.
     """
-    if min(n, chains, temperatures) < 1 or reference_std < 0:
-        raise InputError(f"expected positive numbers, got n={n}, chains={chains}, temperatures={temperatures}")
-    opened = open_run(run, device)
-    chain = opened.chain()
-    if images:
-        data = opened.pictures(images)
-        x = data.batch(torch.arange(min(n, len(data))))
-    else:
-        x = opened.recipe.held_out(n)
-    x, rng = x.to(opened.device), stream(seed, device=opened.device)
-    is_bytes = x.ndim == 4 and hasattr(opened.recipe, "images") and opened.images("test").x.dtype == torch.uint8
-    x = dequantize(x, rng=rng) if is_bytes else x
+    check_positive(n=n, chains=chains, temperatures=temperatures)
+    if reference_std < 0:
+        raise InputError(f"--reference-std must be at least 0, got {reference_std:g}")
+    opened = open_run(run, device, task="likelihood", data=data, out=out)
+    chain = find_density(opened)
+    x, rng = opened.inputs(input, n)[0].to(opened.device), stream(seed, device=opened.device)
+    from_bytes = bool(opened.data.details().get("bytes"))
+    x = dequantize(x, rng=rng) if from_bytes else x
     text = (
-        f"Annealed importance sampling, {chains} chains, {temperatures} temperatures, {len(x)} examples that were not "
-        "trained on. "
+        f"Annealed importance sampling, {chains} chains, {temperatures} temperatures, {len(x)} examples of "
+        f"{opened.input_name(input)}. "
     )
-    if opened.is_latent:
-        found = _latent(opened, x, chains, temperatures, seed, text, rng)
+    found = opened.result(TITLE, text, seed)
+    if chain is None:
+        _latent(opened, found, x, chains, temperatures, rng)
     else:
-        chain.tempered(x[:1])  # a chain that samples no density says so before any annealing
-        found = result("likelihood", "Likelihood", seed, text)
-        std = reference_std or float(x.square().mean().sqrt())
-        reference = StandardNormal(*x.shape[1:], std=std).to(opened.device)
-        z = log_z(chain.tempered, reference, chains=chains, temperatures=temperatures, rng=rng)
-        if not (math.isfinite(z.lower.value) and math.isfinite(z.upper.value)):
-            raise InputError(
-                "log Z must be finite, got others: the density may have no finite integral; try more --temperatures"
-            )
-        with torch.no_grad():
-            values = chain.tempered(x).double().cpu() - z.value
-        found.text += (
-            f"The density is the run's at its temperature, {chain.temperature:g}; annealed from N(0, {std:.3g}² I). "
-            "The bound from below holds in expectation; the one from above as far as the forward chains arrived. "
-            "log p(x) is that of the middle."
+        _density(chain, found, x, chains, temperatures, reference_std, rng)
+    if from_bytes:
+        found.text += " Images are dequantized with uniform noise of one grey level."
+    return opened.save(found)
+
+
+def find_density(opened: Opened) -> Chain | None:
+    """The chain on a density of the data; None for a latent variable model, whose posterior is annealed.
+
+    Raises:
+        Unsupported: The model has neither, or its chain samples no density.
+    """
+    opened.require_unconditional()
+    try:
+        chain = opened.model.chain()
+    except Unsupported:
+        opened.model.latent_density()
+        return None
+    if chain.latent:
+        return None
+    if not chain.temperature:
+        raise Unsupported(f"{chain.sampler!r} ends without noise and samples no density: choose another run")
+    return chain
+
+
+def _density(
+    chain: Chain, found: TaskResult, x: Tensor, chains: int, temperatures: int, std: float, rng: torch.Generator
+) -> None:
+    std = std or float(x.square().mean().sqrt())
+    reference = StandardNormal(*x.shape[1:], std=std).to(x)
+    z = log_z(chain.tempered, reference, chains=chains, temperatures=temperatures, rng=rng)
+    if not (math.isfinite(z.lower.value) and math.isfinite(z.upper.value)):
+        raise InputError(
+            "the estimate of log Z is not finite: the density may have no integral; try more --temperatures"
         )
-        _log_z(found, z)
-        _values(found, values, x)
-    if is_bytes:
-        found.text += " Pictures are dequantized with uniform noise of one grey level."
-    found.save(opened.folder("likelihood"))
-    return found
-
-
-def _latent(
-    opened: Opened, x: Tensor, chains: int, temperatures: int, seed: int, text: str, rng: torch.Generator
-) -> TaskResult:
-    model = opened.latent()
-    found = result("likelihood", "Likelihood", seed, text)
-    each = log_prob_latent(model.prior, model.generator, x, chains=chains, temperatures=temperatures, rng=rng)
+    with torch.no_grad():
+        values = chain.tempered(x).double().cpu() - z.value
     found.text += (
-        "log p(x) of each example by annealing from p_0 to its posterior: below in expectation, but for log Z of the "
-        "prior, of which the middle is used."
+        f"The density is the run's at its temperature, {chain.temperature:g}; annealed from N(0, {std:.3g}² I). The "
+        "lower bound holds in expectation; the upper one as far as the forward chains arrived. log p(x) uses the "
+        "middle."
+    )
+    _log_z(found, z)
+    _values(found, values, x)
+
+
+def _latent(opened: Opened, found: TaskResult, x: Tensor, chains: int, temperatures: int, rng: torch.Generator) -> None:
+    model = opened.model
+    each = log_prob_latent(
+        model.latent_density, model.likelihood, x, chains=chains, temperatures=temperatures, rng=rng
+    )  # fmt: skip
+    found.text += (
+        "log p(x) of each example by annealing from p_0 to its posterior: a lower bound in expectation, but for log Z "
+        "of the prior, of which the middle is used."
     )
     _log_z(found, each.log_z)
     _values(found, each.log_prob.double().cpu(), x)
     found.figures["standard error of one log p(x)"] = float(each.error.mean())
-    found.figures["effective chains an example"] = float(each.effective.mean())
-    return found
+    found.figures["effective chains per example"] = float(each.effective.mean())
 
 
 def _log_z(found: TaskResult, z: LogZ) -> None:
@@ -117,7 +144,7 @@ def _values(found: TaskResult, log_prob: Tensor, x: Tensor) -> None:
     dimensions = x[0].numel()
     found.figures |= {
         "mean log p(x)": float(log_prob.mean()),
-        "mean log p(x) a dimension": float(log_prob.mean()) / dimensions,
+        "mean log p(x) per dimension": float(log_prob.mean()) / dimensions,
     }
     columns = ["example", "log p(x)"]
     rows = [[str(i), float(v)] for i, v in enumerate(log_prob[:20])]

@@ -1,15 +1,8 @@
-"""Pictures of which only a part was observed: completed by a density of the data, or through a latent variable.
+"""Images of which only a part was observed: completed by the model, with errors and baselines.
 
-The observation y is told by ``fill``: x ↦ the point nearest to x that agrees with y. For missing pixels it puts the
-known ones back (:class:`absynth.density.restrict`); for a coarse picture it corrects the mean of each block. It is the
-orthogonal projection on an affine space, and serves both kinds of model:
-
-    data-space EBM:  log p(x|y) = log p(fill(x)) + const, which any sampler can climb                  (1)
-    several levels:  (1) on each of them in turn, see :mod:`absynth.tasks.levels`
-    latent variable: p(y|z) ∝ exp(−‖g(z) − fill(g(z))‖² / 2σ²), where x = g(z) + σε                    (2)
-
-(2) is exact: y = Px sees the part Pε of the noise, which is N(0, σ² I) on the range of P. Given z too, x has its
-mode at fill(g(z)).
+The observation is given by a projection: x ↦ the point nearest to x that agrees with it. For missing pixels it restores
+the known ones (:class:`absynth.density.restrict`); for a coarse image it corrects the mean of each block.
+``Algorithm.complete`` draws given the observation.
 """
 
 from __future__ import annotations
@@ -23,60 +16,17 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from absynth import pictures
-from absynth.data.images import Images
-from absynth.density import observe
-from absynth.distributions import Normal
-from absynth.errors import InputError
+from absynth.algorithms import Projection
 from absynth.report import TaskResult
-from absynth.tasks import levels
-from absynth.tasks.levels import Fill
-from absynth.tasks.opened import Chain, Opened, open_run, row_streams
-from absynth.types import LogDensity, Rng
+from absynth.tasks.opened import Opened, row_streams
 
 PEAK = 2.0
-"""Range of a picture's values, for PSNR."""
-
-
-def complete(chain: Chain, fill: Fill, start: Float[Tensor, "b *event"], *, rng: Rng) -> Float[Tensor, "b *event"]:
-    """Draws of x given its observed part by (1), from chains that begin at ``fill(start)``."""
-    return fill(chain.run(lambda x: chain.density.log_density(fill(x)), fill(start), rng=rng))
-
-
-def complete_latent(
-    chain: Chain, generator: Callable[[Tensor], object], fill: Fill, start: Tensor, *, rng: Rng
-) -> Tensor:
-    """Modes of x given z and its observed part, at draws of z given that part by (2), from chains at ``start``.
-
-    Args:
-        chain: on the prior of z, with the posterior's sampler.
-        generator: z ↦ N(g(z), σ² I).
-        fill: the observation.
-        start: first z.
-        rng: source of randomness, a stream a row if wanted.
-
-    Raises:
-        InputError: the generator's noise is not Gaussian.
-    """
-    z = chain.run(observe(chain.density.log_density, likelihood(generator, fill)), start, rng=rng)
-    with torch.no_grad():
-        return fill(chain.decode(z))
-
-
-def likelihood(generator: Callable[[Tensor], object], fill: Fill) -> LogDensity:
-    """z ↦ log p(observed part|z) up to a constant, (2)."""
-
-    def log_prob(z: Tensor) -> Tensor:
-        p = generator(z)
-        if not isinstance(p, Normal):
-            raise InputError(f"pictures with a part unseen need a Gaussian generator, got {p!r}")
-        return p.log_prob(fill(p.mode))
-
-    return log_prob
+"""Range of an image's values, for PSNR."""
 
 
 def completions(
     opened: Opened,
-    fill: Callable[[slice], Fill],
+    project: Callable[[slice], Projection],
     n: int,
     samples: int,
     *,
@@ -84,58 +34,31 @@ def completions(
     seed: int,
     batch: int,
 ) -> Float[Tensor, "samples n *event"]:
-    """Several draws of each of n pictures; draw s of picture i follows from (seed, i, s) alone, to rounding.
+    """Several draws of each of n images; draw s of image i follows from (seed, i, s) alone, to rounding.
 
     Args:
-        opened: the run.
-        fill: the observation of some of the pictures.
-        n: pictures.
-        samples: draws of each.
-        steps: length of the chains (of several levels, of the last one); 0 is as in the run.
-        seed: of the noise.
-        batch: chains at once.
+        opened: The run.
+        project: The projection onto the observation of some of the images.
+        n: Number of images.
+        samples: Draws of each.
+        steps: Length of the chains (of several levels, of the last one); 0 is as in training.
+        seed: Seed of the noise.
+        batch: Chains at once.
     """
-    chain = opened.chain(steps)
-    if opened.is_latent:
-        model = opened.latent()
-        chain = Chain(chain.density, chain.origin, opened.posterior_sampler(steps), model.decode)
+    opened.require_unconditional()
     draws = []
     for draw in range(samples):
         parts = []
         for start in range(0, n, batch):
             rows = range(start, min(start + batch, n))
             rng = row_streams(seed, rows, draw, device=opened.device)
-            part = fill(slice(rows.start, rows.stop))
-            through = levels.complete(opened.model, part, len(rows), steps, rng=rng)
-            if through is not None:
-                parts.append(through.cpu())
-                continue
-            first = chain.origin.sample(len(rows), rng)
-            if opened.is_latent:
-                parts.append(complete_latent(chain, opened.latent().generator, part, first, rng=rng).cpu())
-            else:
-                parts.append(complete(chain, part, first, rng=rng).cpu())
+            part = project(slice(rows.start, rows.stop))
+            parts.append(opened.model.complete(part, len(rows), steps=steps, rng=rng).cpu())
         draws.append(torch.cat(parts))
     return torch.stack(draws)
 
 
-def asked(
-    run: Path, images: str, n: int, samples: int, batch: int, device: str
-) -> tuple[Opened, Images, Float[Tensor, "n c h w"]]:
-    """What a task that completes pictures works on: the run, the pictures' data set, and the first n of them.
-
-    Raises:
-        InputError: a number below 1, or a model without a density to complete pictures by.
-    """
-    if samples < 1 or n < 1 or batch < 1:
-        raise InputError(f"expected at least 1 picture, draw and chain at once, got {n}, {samples} and {batch}")
-    opened = open_run(run, device)
-    opened.chain()
-    data = opened.pictures(images)
-    return opened, data, data.batch(torch.arange(min(n, len(data))))
-
-
-def told(
+def add_completions(
     found: TaskResult,
     file: Path,
     x: Float[Tensor, "n c h w"],
@@ -143,32 +66,30 @@ def told(
     draws: Float[Tensor, "samples n c h w"],
     others: dict[str, Float[Tensor, "n c h w"]],
     *,
-    word: str,
     figure: str,
     where: Bool[Tensor, "1 h w"] | None = None,
     shown: dict[str, Tensor] | None = None,
 ) -> None:
-    """The picture and the figures of completed pictures.
+    """Add the image and the figures of completed images to a result.
 
     Args:
-        found: takes them.
-        file: of the picture.
-        x: the pictures.
-        seen: what was seen of them.
-        draws: each completed.
-        others: completed in simple ways, the baselines.
-        word: what a draw is called.
-        figure: what the error of a draw is called.
-        where: the entries that were completed; None: all.
-        shown: further rows of the picture.
+        found: The result.
+        file: File of the image.
+        x: The true images.
+        seen: What was observed of them.
+        draws: Completions.
+        others: Simple completions, the baselines.
+        figure: Name of the error of a draw.
+        where: The entries that were completed. Defaults to all.
+        shown: Further rows of the image.
     """
     spread = draws.std(0, correction=0)
-    rows = {"picture": x, "seen": seen}
-    rows |= {f"{word} {s + 1}": draw for s, draw in enumerate(draws[:6])}
+    rows = {"image": x, "observed": seen}
+    rows |= {f"draw {s + 1}": draw for s, draw in enumerate(draws[:6])}
     rows |= {**(shown or {}), "spread": 2 * spread - 1}
     pictures.rows_with_labels({name: row[:10] for name, row in rows.items()}, file)
-    found.pictures.append({"file": file.name, "caption": f"Pictures, what was seen of them, {word}s, spread"})
-    mean = f"PSNR of the {word}s' mean"
+    found.pictures.append({"file": file.name, "caption": "Images, what was observed of them, draws, their spread"})
+    mean = "PSNR of the draws' mean"
     found.figures |= {
         figure: psnr(draws, x.expand_as(draws), where),
         mean: psnr(draws.mean(0), x, where),
@@ -189,7 +110,7 @@ def psnr(a: Tensor, b: Tensor, where: Bool[Tensor, "..."] | None = None) -> floa
 def nearest(
     x: Float[Tensor, "n *event"], train: Float[Tensor, "m *event"], see: Callable[[Tensor], Tensor]
 ) -> Float[Tensor, "n *event"]:
-    """For each of x the training picture that is nearest in what ``see`` shows of both."""
+    """For each of x the training image that is nearest in what ``see`` shows of both."""
     seen = see(train).flatten(1)
     index = torch.cat([torch.cdist(see(part).flatten(1), seen).argmin(1) for part in x.split(100)])
     return train[index]

@@ -1,223 +1,257 @@
-"""A run that is opened for a task: its model, its recipe, its pictures, and where the answer goes.
+"""A run that is opened for a task: its model, its recipe, its data if they are at hand, and where the result goes.
 
-Tasks ask for what a model can do, never for its class: a density of the data with a chain that draws from it, a latent
-variable, pictures. A model that cannot is told so in one line.
+Tasks call what a model can do (:mod:`absynth.algorithms.capabilities`) and ask for the kind of its data, never for a class.
 """
 
 from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from absynth import checkpoint
-from absynth.algorithms import Algorithm, LatentPrior
-from absynth.algorithms.generator_model import GeneratorModel
-from absynth.data import folder
-from absynth.data.images import Images, Split
-from absynth.density import Density
+from absynth.algorithms import Algorithm, Chain
+from absynth.data import sets
+from absynth.data.dataset import Dataset, Split
 from absynth.devices import choose_device
-from absynth.errors import InputError
+from absynth.errors import InputError, Unsupported
+from absynth.files import read_json, refused
 from absynth.recipes.recipe import Recipe
 from absynth.report import TaskResult
-from absynth.samplers import altered
 from absynth.seeding import Streams
-from absynth.tasks.levels import Origin, finest
-from absynth.types import LogDensity, Reference, Rng, Sampler
-
-
-@dataclass(frozen=True)
-class Chain:
-    """What draws from a model: a density, where chains on it begin, and the sampler that moves them."""
-
-    density: Density
-    origin: Reference | Origin
-    sampler: Sampler
-    decode: Callable[[Tensor], Tensor]
-    """What a state of the chain is shown as: the generator's picture of z, or the state itself."""
-    rounds: int = 1
-    """Times the sampler runs for a fresh draw."""
-
-    @property
-    def steps(self) -> int:
-        """Steps of one run of the sampler."""
-        return getattr(self.sampler, "steps", 1)
-
-    @property
-    def temperature(self) -> float:
-        """T that the sampler really samples at: the law of its chains is the density to the power of 1/T."""
-        return getattr(self.sampler, "temperature", 1.0)
-
-    def tempered(self, x: Tensor) -> Tensor:
-        """The log density that is really sampled, log p / T, up to a constant."""
-        if not self.temperature:
-            raise InputError(f"{self.sampler!r} ends without noise and samples no density: choose another run")
-        return self.density.log_density(x) / self.temperature
-
-    def run(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Tensor:
-        """The sampler on any log density, as many rounds as for a fresh draw."""
-        for _ in range(self.rounds):
-            x = self.sampler(log_density, x, rng=rng)
-        return x
-
-
-@runtime_checkable
-class InfersLatent(Protocol):
-    """A model that infers z of an example and generates the example back: any generator with a posterior."""
-
-    @property
-    def generator(self) -> Any: ...
-
-    def sample_prior(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor: ...
-
-    def sample_posterior(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor: ...
-
-    def decode(self, z: Tensor, c: Tensor | None = None) -> Tensor: ...
 
 
 @dataclass(frozen=True)
 class Opened:
-    """A trained run."""
+    """A trained run.
+
+    Args:
+        path: Run directory.
+        model: The trained algorithm.
+        recipe: Its recipe, on the empty stand-in of its data or on the data themselves.
+        device: Where the model is.
+        task: Name of the task that opened it.
+        source: Where the data are now; "" is where training read them.
+        out: Folder for the result; None is ``RUN/TASK``.
+        recorded: Description of the data that the run was trained on; None skips the check.
+    """
 
     path: Path
     model: Algorithm
     recipe: Recipe
     device: torch.device
+    task: str = ""
+    source: str = ""
+    out: Path | None = None
+    recorded: Mapping[str, Any] | None = None
 
-    def latent(self) -> LatentPrior:
-        """The model, where it has a latent variable to infer."""
-        if not isinstance(self.model, LatentPrior):
-            raise InputError(f"this task needs a model with a latent variable, {self.path} is {self.recipe.name()}")
-        return self.model
-
-    def infers(self) -> InfersLatent:
-        """The model, where it infers z of an example, whatever law z has and whatever infers it."""
-        m = self.model
-        if not isinstance(m, InfersLatent):
-            raise InputError(f"this task needs a model with a latent variable, {self.path} is {self.recipe.name()}")
-        if isinstance(m, GeneratorModel):
-            if self.recipe.conditions(1) is not None:
-                raise InputError(
-                    f"this task needs a model without a condition, {self.path} is {self.recipe.name()}: use sample"
-                )
-            if m.inference is None and m.posterior_sampler is None:
-                raise InputError(
-                    f"this task infers z by a network or a chain, {self.path} is {self.recipe.name()} and learned with "
-                    "neither: train with --teaching full, or look at revise"
-                )
-        return m
+    # Data ------------------------------------------------------------------------------------------------------------
 
     @property
-    def is_latent(self) -> bool:
-        """Whether the model's density is one of a latent variable."""
-        return all(hasattr(self.model, part) for part in ("prior", "generator", "posterior_sampler"))
+    def data(self) -> Dataset:
+        """The data set, or its empty stand-in: enough to show examples, of no use to read them."""
+        return self.recipe.examples
 
     @property
-    def sampler_name(self) -> str | None:
-        """The attribute that holds the one sampler that ``sample`` runs; None where there are several."""
-        return next((name for name in ("prior_sampler", "sampler") if hasattr(self.model, name)), None)
+    def name(self) -> str:
+        """Name of the method and of its data, for messages."""
+        return f"{self.recipe.name()} on {self.data.kind} data"
 
-    def chain(self, steps: int = 0) -> Chain:
-        """The chain that draws from the model, in latent space or among the data.
-
-        Of a model of several levels, the chain on the density of the finest, from where the coarser ones end.
-
-        Args:
-            steps: its length; 0 is as in the run.
+    @cached_property
+    def dataset(self) -> Dataset:
+        """The training split, opened.
 
         Raises:
-            InputError: the model draws in another way.
+            InputError: The data are not at hand, or they changed since the run began.
         """
-        m: Any = self.model
-        if self.is_latent:
-            prior = m.prior()
-            found = Chain(prior, prior.reference, m.prior_sampler, m.decode)
-        elif all(hasattr(m, part) for part in ("ebm", "sampler", "origin")):
-            if self.recipe.conditions(1) is not None:
-                raise InputError(
-                    f"this task needs a density without a condition, {self.path} is {self.recipe.name()}: ask sample "
-                    "or translate of it"
-                )
-            found = Chain(m.ebm(), m.origin, m.sampler, lambda x: x, getattr(m, "sample_rounds", 1))
-        elif levels := finest(m):
-            found = Chain(*levels, lambda x: x)
-        else:
+        known = self.data
+        if not self.source and (len(known) or not known.examples):  # already open, or unlimited
+            return known
+        source = self.source or self.recipe.data
+        if not source:
+            raise InputError(f"{self.path} was trained on data in memory: give --data with a file of the same examples")
+        try:
+            found = sets.open(source, kind=known.kind, **self.recipe.reader_options())
+        except InputError as error:
+            hint = "" if self.source else ": give --data if they moved"
+            raise InputError(f"the data of {self.path} cannot be read ({error}){hint}") from error
+        if self.recorded is not None and found.fingerprint != self.recorded["fingerprint"]:
+            counts = f"{self.recorded['examples']} examples then, {found.examples} now"
             raise InputError(
-                f"this task needs a model with one density and one chain on it, {self.path} is {self.recipe.name()}"
+                f"the data at {source} are not those that {self.path} was trained on ({counts}): give --data to point "
+                "to the original, or train a new run"
             )
-        return replace(found, sampler=lengthened(found.sampler, steps), rounds=1) if steps else found
+        return found
+
+    def unlimited(self) -> Dataset:
+        """The training split without the limit and the held-out class of the run, for feature networks."""
+        source = self.source or self.recipe.data
+        options = {k: v for k, v in self.recipe.reader_options().items() if k not in ("limit", "anomaly")}
+        same = options == self.recipe.reader_options()
+        return self.dataset if same or not source else sets.open(source, kind=self.data.kind, **options)
+
+    def examples(self, split: Split) -> Dataset:
+        """A split of the data.
+
+        Raises:
+            InputError: The data are not at hand, or they changed since the run began.
+        """
+        return self.dataset.split(split)
+
+    @cached_property
+    def full(self) -> Recipe:
+        """The recipe on its opened data."""
+        return replace(self.recipe, dataset=self.dataset)
+
+    def require_kind(self, *kinds: str, hint: str = "") -> None:
+        """Raise unless the run was trained on one of these kinds of data.
+
+        Raises:
+            Unsupported: It was trained on another kind.
+        """
+        if self.data.kind not in kinds:
+            wanted = " or ".join(kinds)
+            raise Unsupported(f"{self.task} needs {wanted} data, {self.path} is {self.name}{hint and ': ' + hint}")
+
+    def inputs(self, path: str, n: int) -> tuple[Tensor, list[str]]:
+        """Examples to run a task on: those in your file or folder, else of the test split.
+
+        Args:
+            path: A file or folder of the kind of the run's data; "" takes the test split.
+            n: At most so many; 0 takes all of a file, or of the test split.
+
+        Returns:
+            Examples ``[n, *event]``, and their names.
+        """
+        if path:
+            place = Path(path).expanduser()
+            x = self.recipe.model_inputs(self.data.parse(place))
+            names = self.data.parse_names(place, len(x))
+            return (x[:n], names[:n]) if n else (x, names)
+        test = self.examples("test")
+        x = self.full.held_out(n or len(test))
+        return x, test.names(torch.arange(len(x)))
+
+    def input_name(self, path: str) -> str:
+        """What :meth:`inputs` are, for texts."""
+        return Path(path).name if path else f"{self.data.name} that were not trained on"
+
+    def conditions(self, n: int) -> Tensor | None:
+        """Default conditions to sample under, ``[n, ...]``; None where the model has none."""
+        try:
+            found = self.recipe.conditions(n)
+        except (
+            InputError,
+            RuntimeError,
+            IndexError,
+            ZeroDivisionError,
+        ):  # the stand-in has no examples to take them from
+            return self.full.conditions(n)
+        return self.full.conditions(n) if found is not None and len(found) != n else found
+
+    @cached_property
+    def conditional(self) -> bool:
+        """Whether the model needs a condition."""
+        if not self.model.condition_required:
+            return False
+        try:
+            return self.recipe.conditions(1) is not None
+        except (InputError, RuntimeError, IndexError, ZeroDivisionError):
+            return True
+
+    # Model -----------------------------------------------------------------------------------------------------------
+
+    def require_unconditional(self) -> None:
+        """Raise if the model needs a condition.
+
+        Raises:
+            Unsupported: It does.
+        """
+        if self.conditional:
+            raise Unsupported(
+                f"{self.task or 'this'} needs a model without a condition, {self.path} is {self.name}: use sample"
+            )
+
+    def chain(self, steps: int = 0) -> Chain:
+        """The chain that draws from the model.
+
+        Args:
+            steps: Its length; 0 is as in training.
+
+        Raises:
+            Unsupported: The model has none, or needs a condition.
+        """
+        self.require_unconditional()
+        return self.model.chain().with_steps(steps)
 
     def data_chain(self, steps: int = 0) -> Chain:
-        """:meth:`chain`, where the density is one of the data themselves."""
-        if self.is_latent:
-            raise InputError(f"this task needs a density of the data, {self.path} is {self.recipe.name()}: z has one")
-        return self.chain(steps)
+        """:meth:`chain`, if its density is one of the data."""
+        self.require_unconditional()
+        return self.model.data_chain().with_steps(steps)
 
-    def posterior_sampler(self, steps: int = 0) -> Sampler:
-        """The sampler of z given a picture, its chain of another length if wanted."""
-        sampler = self.latent().posterior_sampler
-        return lengthened(sampler, steps) if steps else sampler
+    # Result ----------------------------------------------------------------------------------------------------------
 
-    def images(self, split: Split) -> Images:
-        """The pictures that the recipe trained on (train) or never saw (test)."""
-        read: Callable[[Split], Images] | None = getattr(self.recipe, "images", None)
-        if read is None:
-            raise InputError(f"this task needs pictures, {self.path} is {self.recipe.name()}: train an image recipe")
-        return read(split)
-
-    def pictures(self, images: str) -> Images:
-        """A user's own pictures at ``images``, of the run's size; else the recipe's test split."""
-        if not images:
-            return self.images("test")
-        mine = self.images("test")
-        theirs = folder.images(Path(images), "all", size=mine.x.shape[-1])
-        if theirs.x.shape[1:] != mine.x.shape[1:]:
-            want, got = tuple(mine.x.shape[1:]), tuple(theirs.x.shape[1:])
-            raise InputError(f"pictures must be {want} (channels, height, width) as in training, got {got}")
-        return replace(theirs, low=mine.low, high=mine.high)  # the trained model's scale, not the new file's range
-
-    def folder(self, task: str) -> Path:
-        """Where a task's pictures and numbers go; made if need be."""
-        path = self.path / task
-        path.mkdir(exist_ok=True)
+    @cached_property
+    def folder(self) -> Path:
+        """Where the images and numbers of the task go; created if missing."""
+        path = self.path / self.task if self.out is None else self.out
+        try:
+            path.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise refused(path, error) from error
         return path
 
+    def result(self, title: str, text: str, seed: int = 0) -> TaskResult:
+        """A result of the task, with the command that was typed."""
+        typed = Path(sys.argv[0]).name.startswith("absynth") and sys.argv[1:2] == [self.task]
+        words = sys.argv[1:] if typed else [self.task, str(self.path)]
+        return TaskResult(task=self.task, title=title, command=shlex.join(["absynth", *words]), seed=seed, text=text)
 
-def open_run(run: str | Path, device: str = "auto") -> Opened:
+    def save(self, result: TaskResult) -> TaskResult:
+        """Save a result in the task's folder and return it."""
+        result.save(self.folder)
+        return result
+
+
+def open_run(
+    run: str | Path, device: str = "auto", *, task: str = "", data: str = "", out: str | Path | None = None
+) -> Opened:
     """Load a run for a task.
 
     Args:
-        run: its directory.
+        run: Run directory.
         device: ``auto``, ``cpu``, ``cuda`` ...
+        task: Name of the task: the result's folder in the run.
+        data: Where the data of the run are now. Defaults to where training read them.
+        out: Folder for the result. Defaults to ``RUN/TASK``.
+
+    Raises:
+        InputError: There is no run, or its files are damaged.
     """
-    where = choose_device(device)
-    model = checkpoint.load(run, device=where)
-    recipe = model.recipe
-    assert isinstance(recipe, Recipe)
-    return Opened(Path(run), model, recipe, where)
+    where, path = choose_device(device), Path(run).expanduser()
+    model = checkpoint.load(path, device=where)
+    recipe: Any = model.recipe
+    recorded = read_json(path / "config.json").get("data")
+    place = None if out is None else Path(out).expanduser()
+    return Opened(path, model, recipe, where, task, data, place, recorded)
 
 
-def result(task: str, title: str, seed: int, text: str) -> TaskResult:
-    """A result that remembers the command that was typed."""
-    words = ["absynth", *sys.argv[1:]] if Path(sys.argv[0]).name.startswith("absynth") else ["absynth", task, "RUN"]
-    return TaskResult(task=task, title=title, command=shlex.join(words), seed=seed, text=text)
-
-
-def lengthened(sampler: Sampler, steps: int) -> Sampler:
-    """The sampler with chains of another length."""
-    if not hasattr(sampler, "steps"):
-        raise InputError(f"--steps sets the length of a chain, and {sampler!r} has none: leave it out")
-    return altered(sampler, steps=steps)
+def check_positive(**numbers: int) -> None:
+    """Raise an InputError unless every number is at least 1; names are those of the flags."""
+    for name, value in numbers.items():
+        if value < 1:
+            raise InputError(f"--{name} must be at least 1, got {value}")
 
 
 def row_streams(seed: int, rows: range, draw: int = 0, *, device: torch.device | str) -> Streams:
-    """A stream for each row's ``draw``-th answer: it follows from (seed, row, draw), whatever else is asked at once."""
+    """A stream for the ``draw``-th sample of each row: it follows from (seed, row, draw), whatever else is drawn."""
     return Streams(seed, [(draw << 32) + row for row in rows], device=device)
 
 

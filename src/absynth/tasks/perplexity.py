@@ -1,52 +1,61 @@
-"""How good is generated text: forward and reverse perplexity, beside real text and simple baselines."""
+"""How good is generated text: forward and reverse perplexity, with real text and simple baselines."""
 
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
-from absynth.algorithms import AlternatingBackprop, LatentPrior
-from absynth.errors import InputError
+from absynth.algorithms import Algorithm
+from absynth.errors import Unsupported
 from absynth.metrics.text import KneserNey, forward_perplexity, reverse_perplexity
-from absynth.recipes._sequences import SequenceRecipe
 from absynth.report import TaskResult
-from absynth.tasks.opened import Opened, open_run, result
+from absynth.seeding import Streams
+from absynth.tasks.opened import Opened, check_positive, open_run
 from absynth.tasks.sample import samples
 
+TITLE = "Perplexity of generated text"
+NEEDS = "a model of text with a latent variable"
+REPORT = {"n": 2000}
+
 ORDER = 3
-"""Of the evaluator."""
+"""Order of the evaluator."""
 
 
-def sequences(opened: Opened) -> SequenceRecipe:
-    """The run's recipe, where it is one on sequences of tokens."""
-    if not isinstance(opened.recipe, SequenceRecipe):
-        raise InputError(f"this task needs a model of text, {opened.path} is {opened.recipe.name()}")
-    return opened.recipe
+def text_of(opened: Opened) -> Any:
+    """The training split of a run on text, with its ``vocabulary``.
+
+    Raises:
+        Unsupported: The run was trained on other data.
+    """
+    opened.require_kind("text", "smiles")
+    return opened.dataset
 
 
 def from_reference(
-    model: LatentPrior, n: int, *, seed: int, batch: int, device: torch.device
+    model: Algorithm, n: int, *, seed: int, batch: int, device: torch.device
 ) -> Int64[Tensor, "n length"]:
-    """n draws of the model's generator at z ~ p_0, its prior left out; draw i follows from (seed, i)."""
-    plain = AlternatingBackprop(model.prior.reference, model.generator, posterior_sampler=model.posterior_sampler)
-    return samples(plain, n, seed=seed, batch=batch, device=device, decoding="draw")
+    """n draws of the generator at z ~ p_0, the prior left out; draw i follows from (seed, i)."""
+    reference, parts = model.latent_density().reference, []
+    for start in range(0, n, batch):
+        rows = range(start, min(start + batch, n))
+        rng = Streams(seed, rows, device=device)
+        parts.append(model.draw(reference.sample(len(rows), rng), rng=rng).cpu())
+    return torch.cat(parts)
 
 
-def perplexities(x: Int64[Tensor, "n length"], recipe: SequenceRecipe) -> tuple[float, float]:
-    """Forward and reverse perplexity of generated sequences, against the recipe's training and test text."""
-    size = len(recipe.words())
-    return (
-        forward_perplexity(x, recipe.examples("train"), size, order=ORDER),
-        reverse_perplexity(x, recipe.examples("test"), size, order=ORDER),
-    )
+def perplexities(x: Int64[Tensor, "n length"], data: Any) -> tuple[float, float]:
+    """Forward and reverse perplexity of generated sequences, against the training and test text."""
+    size, train, test = len(data.vocabulary), data.all(), data.split("test").all()
+    return forward_perplexity(x, train, size, order=ORDER), reverse_perplexity(x, test, size, order=ORDER)
 
 
-def ceilings(recipe: SequenceRecipe, n: int) -> dict[str, tuple[float, float]]:
-    """Forward and reverse perplexity of real text, and of text of the right words in random order."""
-    size, train, test = len(recipe.words()), recipe.examples("train"), recipe.examples("test")
+def compute_baselines(data: Any, n: int) -> dict[str, tuple[float, float]]:
+    """Forward and reverse perplexity of real text, and of a unigram model of real text."""
+    size, train, test = len(data.vocabulary), data.all(), data.split("test").all()
     unigram = KneserNey(train, size, order=1).perplexity(test)
     real = KneserNey(train, size, order=ORDER).perplexity(test)
     return {
@@ -55,35 +64,53 @@ def ceilings(recipe: SequenceRecipe, n: int) -> dict[str, tuple[float, float]]:
     }
 
 
-def command(run: Path, n: int = 0, seed: int = 0, batch: int = 500, device: str = "auto") -> TaskResult:
+def command(
+    run: Path,
+    n: int = 0,
+    seed: int = 0,
+    batch: int = 500,
+    data: str = "",
+    out: Path | None = None,
+    device: str = "auto",
+) -> TaskResult:
     """Measure generated text: forward perplexity (is it fluent?) and reverse perplexity (is it varied?).
 
     Args:
-        run: directory of a trained run on text.
-        n: sequences to draw; 0: as many as were trained on.
-        seed: of the noise.
-        batch: sequences drawn at once.
+        run: Run directory.
+        n: Number of sequences to draw; 0 is as many as were trained on.
+        seed: Seed of the noise.
+        batch: Sequences drawn at once.
+        data: Data of the run, if they moved since training.
+        out: Folder for the result. Defaults to RUN/perplexity.
         device: auto, cpu, cuda.
     """
-    opened = open_run(run, device)
-    recipe, model = sequences(opened), opened.latent()
-    size, train, test = len(recipe.words()), len(recipe.examples("train")), len(recipe.examples("test"))
+    check_positive(batch=batch)
+    opened = open_run(run, device, task="perplexity", data=data, out=out)
+    text, model = text_of(opened), opened.model
+    size, train, test = len(text.vocabulary), len(text), len(text.split("test"))
     n = n or train
     x = samples(model, n, seed=seed, batch=batch, device=opened.device, decoding="draw")
-    beside = ceilings(recipe, n)
-    if not isinstance(model, AlternatingBackprop):
+    others = compute_baselines(text, n)
+    if has_learned_prior(model):
         plain = from_reference(model, n, seed=seed, batch=batch, device=opened.device)
-        beside["same generator, z from p_0"] = perplexities(plain, recipe)
-    text = (
+        others["same generator, z from p_0"] = perplexities(plain, text)
+    said = (
         f"{n} sequences, each token drawn. Evaluator: interpolated Kneser-Ney, order {ORDER}, over the run's own "
         f"{size} tokens, end of sequence counted. Forward: a model of the {train} training sequences reads the "
         f"samples. Reverse: a model of the samples reads the {test} test sequences. Real text: a model of the training "
         f"sequences (for reverse, of the first {n}) reads the test sequences. Figures of other evaluators or "
         "vocabularies cannot be compared."
     )
-    found = result("perplexity", "Perplexity", seed, text)
-    for i, (name, value) in enumerate(zip(("forward perplexity", "reverse perplexity"), perplexities(x, recipe))):
+    found = opened.result("Perplexity", said, seed)
+    for i, (name, value) in enumerate(zip(("forward perplexity", "reverse perplexity"), perplexities(x, text))):
         found.figures[name] = value
-        found.baselines[name] = {method: values[i] for method, values in beside.items()}
-    found.save(opened.folder("perplexity"))
-    return found
+        found.baselines[name] = {method: values[i] for method, values in others.items()}
+    return opened.save(found)
+
+
+def has_learned_prior(model: Algorithm) -> bool:
+    """Whether z is drawn by a chain on a learned prior."""
+    try:
+        return model.chain().latent
+    except Unsupported:
+        return False

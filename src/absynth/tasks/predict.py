@@ -5,46 +5,42 @@ from __future__ import annotations
 import csv
 import io
 from pathlib import Path
+from typing import Any
 
 import torch
 from jaxtyping import Float64
 from torch import Tensor
 
 from absynth.algorithms import Algorithm
-from absynth.data import tracks
+from absynth.data import tracks as track_files
 from absynth.data.tracks import Windows
-from absynth.errors import InputError
 from absynth.files import write_atomic
 from absynth.metrics.displacement import RULE, best_of, constant_velocity, stochastic_constant_velocity
-from absynth.recipes._tracks import TrackRecipe
 from absynth.report import TaskResult
 from absynth.scenes import draw
 from absynth.seeding import stream
-from absynth.tasks.opened import open_run, result, row_streams
+from absynth.tasks.opened import Opened, check_positive, open_run, row_streams
+
+TITLE = "Prediction of tracks"
+NEEDS = "a model of tracks"
+REPORT: dict | None = {"limit": 500}
 
 
 def predict(
-    model: Algorithm,
-    recipe: TrackRecipe,
-    windows: Windows,
-    k: int = 20,
-    *,
-    seed: int,
-    device: torch.device | str = "cpu",
+    model: Algorithm, data: Any, windows: Windows, k: int = 20, *, seed: int, device: torch.device | str = "cpu"
 ) -> Float64[Tensor, "k n steps 2"]:
     """k predictions of every window's future, in the tracks' own coordinates; each follows from (seed, row, number).
 
     Args:
-        model: trained by ``recipe``.
-        recipe: what knows the frames of coordinates.
-        windows: pasts; their futures are not looked at.
-        k: predictions of each.
-        seed: of the noise.
-        device: where the model is.
+        model: A model of tracks.
+        data: The data set it was trained on, which knows the frames of coordinates.
+        windows: Pasts; their futures are not used.
+        k: Number of predictions of each.
+        seed: Seed of the noise.
+        device: Where the model is.
     """
-    if k < 1:
-        raise InputError(f"expected at least 1 prediction, got {k}")
-    frames = recipe.frames(windows)
+    check_positive(k=k)
+    frames = data.frames(windows)
     c = frames.condition(windows.past).to(device)
     drawn = [
         model.sample(len(c), c, rng=row_streams(seed, range(len(c)), number, device=device)).cpu()
@@ -55,70 +51,78 @@ def predict(
 
 def command(
     run: Path,
-    tracks: str = "",
+    input: str = "",
     k: int = 20,
     every: int = 0,
     limit: int = 2000,
     seed: int = 0,
+    data: str = "",
+    out: Path | None = None,
     device: str = "auto",
 ) -> TaskResult:
-    """Predict where agents go: predictions.csv, a picture over the scene, and how far off where the future is known.
+    """Predict where agents go: predictions.csv, an image over the scene, and the errors where the future is known.
 
     Args:
-        run: directory of a run that was trained on tracks.
-        tracks: your own tracks, a file or a folder of them (frame, agent, x, y); empty: the recipe's test tracks.
-        k: predictions of each future.
-        every: positions between an agent's predictions, counted back from its last; 0: as many as are predicted.
-        limit: predict at most so many futures, evenly spread over the recordings; 0: all.
-        seed: of the noise; the same seed gives the same predictions.
+        run: Run directory.
+        input: Your own tracks, a file or a folder (frame, agent, x, y). Defaults to the test split.
+        k: Number of predictions of each future.
+        every: Positions between an agent's predictions, counted back from its last; 0 is as many as are predicted.
+        limit: Predict at most so many futures, evenly spread over the recordings; 0 predicts all.
+        seed: Seed of the noise; the same seed gives the same predictions.
+        data: Data of the run, if they moved since training.
+        out: Folder for the result. Defaults to RUN/predict.
         device: auto, cpu, cuda.
     """
-    opened = open_run(run, device)
-    recipe = opened.recipe
-    if not isinstance(recipe, TrackRecipe):
-        raise InputError(f"this task needs a model of tracks, {run} is {recipe.name()}: train latent_belief_tracks")
-    windows = _windows(recipe, tracks, every, limit)
-    paths = predict(opened.model, recipe, windows, k, seed=seed, device=opened.device)
-    folder = opened.folder("predict")
-    write_atomic(folder / "predictions.csv", _csv(windows, paths))
-    draw(folder / "predictions.png", windows, paths)
+    opened = open_run(run, device, task="predict", data=data, out=out)
+    opened.require_kind("tracks")
+    windows = windows_to_predict(opened, input, every, limit)
+    paths = predict(opened.model, opened.data, windows, k, seed=seed, device=opened.device)
+    write_atomic(opened.folder / "predictions.csv", _csv(windows, paths))
+    draw(opened.folder / "predictions.png", windows, paths)
     known = windows.future.isfinite().all(2).all(1)
-    text = f"{k} predictions of {len(windows)} futures, {recipe.future} positions each, in predictions.csv."
+    future = windows.future.shape[1]
+    text = f"{k} predictions of {len(windows)} futures, {future} positions each, in predictions.csv."
     if known.any():
         text += f" Of {int(known.sum())} the future is known. Displacements, in the tracks' unit: {RULE}."
-    found = result("predict", "Prediction", seed, text)
+    found = opened.result("Prediction", text, seed)
     found.pictures.append({"file": "predictions.png", "caption": "The busiest moments: pasts, predictions, truth"})
     found.figures["predicted futures"] = len(windows)
     if known.any():
         _measure(found, windows[known], paths[:, known], seed)
-    found.save(folder)
-    return found
+    return opened.save(found)
 
 
-def _windows(recipe: TrackRecipe, given: str, every: int, limit: int) -> Windows:
+def windows_to_predict(opened: Opened, given: str, every: int, limit: int) -> Windows:
     """Pasts to predict from; their futures are NaN where they are not known."""
-    recordings = tracks.read_all(given) if given else recipe.tracks("test")
-    windows = tracks.cut(recordings, recipe.past, recipe.future, every=every or recipe.future, whole=False)
+    data: Any = opened.data
+    if given:
+        recordings = track_files.read_all(given)
+    else:
+        test: Any = opened.examples("test")
+        recordings = test.recordings
+    windows = track_files.cut(recordings, data.past, data.future, every=every or data.future, whole=False)
     if limit and len(windows) > limit:
         windows = windows[torch.linspace(0, len(windows) - 1, limit).round().long()]
     return windows
 
 
 def _measure(found: TaskResult, windows: Windows, paths: Tensor, seed: int) -> None:
-    """Displacements beside those of constant velocity, once and at random, under the same rule."""
+    """Displacements, and those of constant velocity, once and at random, under the same rule."""
     past, truth = windows.past, windows.future
     straight = constant_velocity(past, truth.shape[1])[None]
     spread = stochastic_constant_velocity(past, truth.shape[1], len(paths), rng=stream(seed))
     methods = {"constant velocity": straight, f"stochastic constant velocity, best of {len(paths)}": spread}
-    ours = best_of(paths, truth)
-    for figure, value, which in (("ADE", ours.average, "average"), ("FDE", ours.final, "final")):
-        name = f"{figure}, best of {len(paths)}"
-        found.figures[name] = float(value.mean())
-        found.baselines[name] = {m: float(getattr(best_of(p, truth), which).mean()) for m, p in methods.items()}
+    ours, others = best_of(paths, truth), {name: best_of(p, truth) for name, p in methods.items()}
+    name = f"ADE, best of {len(paths)}"
+    found.figures[name] = float(ours.average.mean())
+    found.baselines[name] = {method: float(each.average.mean()) for method, each in others.items()}
+    name = f"FDE, best of {len(paths)}"
+    found.figures[name] = float(ours.final.mean())
+    found.baselines[name] = {method: float(each.final.mean()) for method, each in others.items()}
 
 
 def _csv(windows: Windows, paths: Tensor) -> str:
-    """One line a predicted position: recording, agent, frame of the last observed position, prediction, step, x, y."""
+    """One line per predicted position: recording, agent, frame of the last observed position, prediction, step, x, y."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["recording", "agent", "frame", "prediction", "step", "x", "y"])

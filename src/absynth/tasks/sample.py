@@ -9,16 +9,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from absynth.algorithms import Algorithm, LatentPrior
-from absynth.errors import InputError
-from absynth.recipes.recipe import Recipe
+from absynth.algorithms import Algorithm
+from absynth.errors import InputError, Unsupported
 from absynth.report import TaskResult
 from absynth.seeding import Streams
-from absynth.tasks.opened import Opened, lengthened, open_run, result
-from absynth.types import Rng
+from absynth.tasks.opened import Opened, check_positive, open_run
+
+TITLE = "Samples"
+NEEDS = "any model"
+REPORT = {"n": 100}
 
 Decoding = Literal["mode", "draw"]
-"""What of p(x|z) is a sample: its mode (an image's mean, a sentence's greedy words) or a draw from it."""
+"""What of p(x|z) is a sample: its mode (the mean of an image, the greedy tokens of a sentence) or a draw from it."""
 
 
 def samples(
@@ -30,104 +32,96 @@ def samples(
     batch: int = 500,
     device: torch.device | str = "cpu",
     decoding: Decoding = "mode",
+    temperature: float = 1.0,
 ) -> Tensor:
     """n examples ``[n, *event]``; example i follows from (seed, i) and its condition alone, to rounding.
 
     Args:
-        model: a trained algorithm.
-        n: how many.
-        c: a condition for each, ``[n, ...]``; None where the model takes none.
-        seed: of the noise.
-        batch: chains that run at once: memory, not content.
-        device: where the model is.
-        decoding: for a model with a generator, whether x is the mode of p(x|z) or a draw.
+        model: A trained algorithm.
+        n: Number of examples.
+        c: A condition for each, ``[n, ...]``; None where the model takes none.
+        seed: Seed of the noise.
+        batch: Chains that run at once: memory, not content.
+        device: Where the model is.
+        decoding: For a model with a generator, whether x is the mode of p(x|z) or a draw.
+        temperature: Of drawn sequences.
     """
-    if n < 1 or batch < 1:
-        raise InputError(f"expected at least 1 sample and 1 chain at once, got n={n} and batch={batch}")
+    check_positive(n=n, batch=batch)
     parts = []
     for start in range(0, n, batch):
         rows = range(start, min(start + batch, n))
         given = None if c is None else c[start : rows.stop].to(device)
         rng = Streams(seed, rows, device=device)
-        draw = drawn if decoding == "draw" else type(model).sample
-        parts.append(draw(model, len(rows), given, rng=rng).cpu())
+        if decoding == "draw":
+            z = model.sample_prior(len(rows), given, rng=rng)
+            parts.append(model.draw(z, given, temperature=temperature, rng=rng).cpu())
+        else:
+            parts.append(model.sample(len(rows), given, rng=rng).cpu())
     return torch.cat(parts)
 
 
-def drawn(model: Algorithm, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
-    """n draws ``[n, *event]`` of p(x): z from the prior, x from p(x|z), where ``sample`` takes its mode."""
-    if not isinstance(model, LatentPrior):
-        raise InputError(f"--decoding draw needs a model with a generator, got {type(model).__name__}: leave it out")
-    return model.likelihood(model.sample_prior(n, c, rng=rng), c).sample(rng).detach()
-
-
-def asked(recipe: Recipe, n: int, label: int) -> Tensor | None:
-    """The conditions to sample under: this label for all, or (-1) what the recipe proposes.
+def sampling_conditions(opened: Opened, n: int, label: int) -> Tensor | None:
+    """The conditions to sample under: this label for all, or (-1) the defaults of the recipe.
 
     Raises:
-        InputError: a label is given and the model is not conditioned on labels, or not on this one.
+        Unsupported: A label is given and the model is not conditioned on labels.
+        InputError: The model was not trained with this label.
     """
-    if n < 1:
-        raise InputError(f"expected at least 1 sample, got n={n}")
+    check_positive(n=n)
     if label < 0:
-        return recipe.conditions(n)
-    known = recipe.conditions(1000)
+        return opened.conditions(n)
+    known = opened.conditions(1000)
     if known is None or known.ndim != 1 or known.is_floating_point():
-        raise InputError(f"--label needs a model that is conditioned on labels, {recipe.name()} is not: leave it out")
+        raise Unsupported(f"--label needs a model that is conditioned on labels, {opened.name} is not: leave it out")
     if label not in known:
         raise InputError(f"expected one of the labels {sorted(set(known.tolist()))[:20]}, got --label {label}")
     return torch.full((n,), label)
-
-
-def with_steps(opened: Opened, steps: int) -> Algorithm:
-    """The opened model, with chains of another length than in training."""
-    name = opened.sampler_name
-    if name is None:
-        raise InputError(
-            f"--steps sets the length of the one chain that draws, {opened.recipe.name()} draws otherwise: leave it out"
-        )
-    setattr(opened.model, name, lengthened(getattr(opened.model, name), steps))
-    return opened.model
 
 
 def command(
     run: Path,
     n: int = 100,
     label: int = -1,
-    seed: int = 0,
     steps: int = 0,
-    batch: int = 500,
-    columns: int = 10,
     decoding: Decoding = "mode",
+    temperature: float = 1.0,
+    columns: int = 10,
+    seed: int = 0,
+    batch: int = 500,
+    data: str = "",
+    out: Path | None = None,
     device: str = "auto",
 ) -> TaskResult:
-    """Draw samples: a picture (or a table and a file of sentences), and all numbers in samples.npz.
+    """Draw samples: an image (or a table and a file of lines), and all numbers in samples.npz.
 
     Args:
-        run: directory of a trained run.
-        n: how many samples.
-        label: the label to sample under, for a model that is conditioned on labels; -1: all in turn.
-        seed: of the noise; the same seed gives the same samples.
-        steps: length of the chain that draws; 0 is as in training.
-        batch: chains that run at once (memory only; the samples stay the same).
-        columns: samples in a row of the picture.
-        decoding: of a model with a generator, mode (an image's mean, greedy words) or draw (from p(x|z)).
+        run: Run directory.
+        n: Number of samples.
+        label: Class to sample, for a model that is conditioned on labels; -1 takes all in turn.
+        steps: Length of the chain that draws; 0 is as in training.
+        decoding: For a model with a generator, mode (the mean of an image, greedy tokens) or draw (from p(x|z)).
+        temperature: Temperature of drawn sequences.
+        columns: Samples per row of the image.
+        seed: Seed of the noise; the same seed gives the same samples.
+        batch: Chains that run at once (memory only; the samples stay the same).
+        data: Data of the run, if they moved since training.
+        out: Folder for the result. Defaults to RUN/sample.
         device: auto, cpu, cuda.
     """
-    opened = open_run(run, device)
+    opened = open_run(run, device, task="sample", data=data, out=out)
     if steps:
-        with_steps(opened, steps)
-    c = asked(opened.recipe, n, label)
-    x = samples(opened.model, n, c, seed=seed, batch=batch, device=opened.device, decoding=decoding)
-    folder = opened.folder("sample")
-    np.savez_compressed(folder / "samples.npz", x=x.numpy())
-    text = f"{n} samples, drawn one stream of noise each." + (f" Chains of {steps} steps." if steps else "")
+        opened.model.set_chain_steps(steps)
+    c = sampling_conditions(opened, n, label)
+    x = samples(
+        opened.model, n, c, seed=seed, batch=batch, device=opened.device, decoding=decoding, temperature=temperature
+    )
+    np.savez_compressed(opened.folder / "samples.npz", x=x.numpy())
+    text = f"{n} samples, one stream of noise each." + (f" Chains of {steps} steps." if steps else "")
     text += " Each x is drawn from p(x|z)." if decoding == "draw" else ""
-    text += f" All under label {label}." if label >= 0 else ""
-    found = result("sample", "Samples", seed, text)
-    found.add(opened.recipe.show(x, folder / "samples.png", columns=columns))
+    text += f" All of class {label}." if label >= 0 else ""
+    found = opened.result("Samples", text, seed)
+    found.add(opened.data.show(x, opened.folder / "samples.png", columns=columns))
     found.figures["samples"] = n
     if x.is_floating_point():
         found.figures |= {"mean": float(x.mean()), "standard deviation": float(x.std())}
-    found.save(folder)
-    return found
+    return opened.save(found)
