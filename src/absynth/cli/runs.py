@@ -59,7 +59,7 @@ def report(argv: list[str]) -> None:
     from absynth.report import gather
 
     parser = Parser("absynth report", "Write one page about a run; run the tasks that the model supports.")
-    parser.add_function_arguments(gather.gather, as_positional=True)
+    parser.add_function_arguments(gather.gather, as_positional=True, skip={"say"})
     console = Console(highlight=False, soft_wrap=True)
     given = parser.read(argv)
     print(gather.gather(**given, say=lambda text: console.print(text, markup=False)))

@@ -56,8 +56,8 @@ def locality(change: Float[Tensor, "h w n H W"]) -> dict[str, float]:
     """Shares of the locations' effects that fall near them, each location counted alike.
 
     Returns:
-        ``in the window``: within half a cell of the location's cell, a quarter of the image or less; ``in the cell``; and
-        ``pixels reached``: the share of the image that any change of the location reaches, its receptive field.
+        ``in the window``: within half a cell of the location's cell, a quarter of the image or less; ``in the cell``;
+        and ``pixels reached``: the share of the image that a change of the location reaches, its receptive field.
     """
     h, w, _, height, width = change.shape
     near, own, reached = [], [], []

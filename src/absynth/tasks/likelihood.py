@@ -1,6 +1,6 @@
 """Likelihood: lower and upper bounds of log Z by annealed importance sampling, log p(x), bits per dimension.
 
-A density of the data is annealed from N(0, s² I) to p^{1/T}, the distribution of the run's chains at their temperature T.
+A density of the data is annealed from N(0, s² I) to p^{1/T}, the distribution of chains at the run's temperature T.
 With a latent variable, log p(x) is found by annealing its posterior. See :mod:`absynth.metrics.likelihood` for what the
 two bounds promise; a wide gap says that log p(x) is not known better than that.
 """

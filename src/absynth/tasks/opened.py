@@ -1,6 +1,7 @@
 """A run that is opened for a task: its model, its recipe, its data if they are at hand, and where the result goes.
 
-Tasks call what a model can do (:mod:`absynth.algorithms.capabilities`) and ask for the kind of its data, never for a class.
+Tasks call what a model can do (:mod:`absynth.algorithms.capabilities`) and ask for the kind of its data, not for a
+class.
 """
 
 from __future__ import annotations

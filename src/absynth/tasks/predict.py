@@ -122,7 +122,7 @@ def _measure(found: TaskResult, windows: Windows, paths: Tensor, seed: int) -> N
 
 
 def _csv(windows: Windows, paths: Tensor) -> str:
-    """One line per predicted position: recording, agent, frame of the last observed position, prediction, step, x, y."""
+    """A line per predicted position: recording, agent, frame of the last observed position, prediction, step, x, y."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["recording", "agent", "frame", "prediction", "step", "x", "y"])

@@ -2,7 +2,7 @@
 
 Where no map was learned, no pairs are needed: the target's EBM says where its images are, and a short chain from the
 source keeps what need not change (the one-sided form of Zhao, Xie, Li, ICLR 2021, CF-EBM, section 3.4). The length of
-the chain decides how far it moves; how much is kept is measured by the distance moved, compared with that of random pairs.
+the chain decides how far it moves; the distance moved is compared with that of random pairs.
 """
 
 from __future__ import annotations
