@@ -87,7 +87,7 @@ def rank_unlabelled(
     opened: Opened, x: Tensor, names: list[str], what: str, scored: AnomalyScores, seed: int
 ) -> TaskResult:
     """Scores of examples of which nobody said which are anomalous."""
-    text = f"Score {scored.name} of {len(x)} examples of {what}, higher is more anomalous: scores.csv has all. {scored.note}"
+    text = f"Score {scored.name} of {len(x)} examples of {what}, higher is more anomalous, in scores.csv. {scored.note}"
     found = opened.result("Anomaly scores", text, seed)
     pictures.histogram(opened.folder / "scores.png", {what: scored.score}, scored.name)
     found.pictures.append({"file": "scores.png", "caption": "Scores"})
