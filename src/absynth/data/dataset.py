@@ -144,7 +144,9 @@ class Dataset(ABC):
 
     def batches(self, size: int, *, seed: int, start: int = 0) -> Iterator[Batch]:
         """Endless minibatches in an order that follows from (seed, epoch), from minibatch number ``start`` on."""
-        return (self.batch(index)._replace(index=index) for index in minibatches(len(self), size, seed=seed, start=start))
+        return (
+            self.batch(index)._replace(index=index) for index in minibatches(len(self), size, seed=seed, start=start)
+        )
 
     @cached_property
     def fingerprint(self) -> str:

@@ -44,6 +44,15 @@ def zinc(root: Path, split: Part) -> Text:
     return Text([*parts[0], *parts[1]], None, "zinc, 10k of train and the validation file")
 
 
+def moses(root: Path, split: Part) -> Text:
+    """MOSES (Polykovskiy et al. 2020): 1.58 million lead-like molecules, and its test file; ``valid`` is the test file's."""
+    folder = next((f for f in (root / "moses", root) if any(f.glob("t*.csv*"))), None)
+    if folder is None:
+        raise InputError(f"moses not found: expected train.csv and test.csv (or .gz) in {root / 'moses'} or {root}")
+    name = "train" if split == "train" else "test"
+    return Text(_read(_either(folder / f"{name}.csv")), None, f"moses {name}")
+
+
 def smiles_file(path: Path | str, split: Part) -> Text:
     """A user's own molecules, one SMILES a line, what follows a space is a name; every tenth is held out.
 

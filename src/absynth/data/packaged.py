@@ -1,4 +1,4 @@
-"""Images that come with other packages, so that nothing has to be downloaded."""
+"""Images and molecules that come with other packages, so that nothing has to be downloaded."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import numpy as np
 import torch
 
 from absynth.data.images import Images
+from absynth.data.text import HELD_OUT, Text
 from absynth.errors import InputError
 from absynth.seeding import stream
 
@@ -38,3 +39,23 @@ def mnist5k(root: Path, split: str) -> Images:
     chosen = held if split == "test" else ~held
     images = torch.from_numpy(x[chosen].astype(np.uint8)).reshape(-1, 1, 28, 28)
     return Images(images, torch.from_numpy(y[chosen]).long(), "mnist5k")
+
+
+def nci5k(root: Path, split: str) -> Text:
+    """The first 5,000 molecules of the NCI set, which rdkit ships; every tenth is held out.
+
+    Args:
+        root: Not used; every reader is called alike.
+        split: "train", "valid" or "test".
+
+    Raises:
+        InputError: rdkit is not installed.
+    """
+    try:
+        from rdkit import RDConfig
+    except ImportError:
+        raise InputError("nci5k needs the package rdkit: pip install 'absynth[molecules]'") from None
+    lines = Path(RDConfig.RDDataDir, "NCI", "first_5K.smi").read_text(encoding="utf-8").splitlines()
+    found = [line.split()[0] for line in lines if line.strip()]
+    chosen = [s for i, s in enumerate(found, 1) if (i % HELD_OUT == 0) == (split != "train")]
+    return Text(chosen, None, "nci5k")

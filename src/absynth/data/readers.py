@@ -3,31 +3,190 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from absynth.data import folder, images
-from absynth.data.dataset import Dataset
+from absynth.data import anomaly, folder, images, molecules, packaged, pairs, tables, text, tracks
+from absynth.data.dataset import Dataset, Split
 from absynth.data.image_set import ImageSet
+from absynth.data.molecules import Tokens
+from absynth.data.pair_set import PairSet
+from absynth.data.table_set import TableSet
+from absynth.data.text import Text
+from absynth.data.text_set import SmilesSet, TextSet, Unit
 from absynth.data.toy_set import ToySet
+from absynth.data.track_set import TrackSet
 from absynth.errors import InputError
+
+CLASSES: dict[str, type[Dataset]] = {
+    cls.kind: cls for cls in (ToySet, ImageSet, PairSet, TextSet, SmilesSet, TrackSet, TableSet)
+}
+"""The class of each kind, for :func:`absynth.data.sets.empty`."""
+
+_PART: dict[str, Any] = {"train": "train", "validation": "valid", "test": "test"}
+_TRACK_PART: dict[str, Any] = {"train": "train", "validation": "val", "test": "test"}
+
+
+def _held_out(read: Callable[[Split], images.Images], label: int) -> Callable[[Split], images.Images]:
+    """The anomaly protocol: one label held out of training (:mod:`absynth.data.anomaly`)."""
+    split = lru_cache(maxsize=1)(lambda: anomaly.held_out(read("train"), read("test"), label))
+    return lambda part: split()["train" if part == "train" else "test"]
+
+
+def _image_set(read: Callable[[Split], images.Images], source: str, limit: int, anomaly_label: int) -> ImageSet:
+    return ImageSet(read if anomaly_label < 0 else _held_out(read, anomaly_label), source, limit=limit)
 
 
 def published_images(reader: Callable) -> Callable[..., ImageSet]:
     """A reader of a published set of images."""
+    cached = lru_cache(maxsize=4)(reader)
 
-    def open(*, limit: int = 0) -> ImageSet:
-        return ImageSet(partial(reader, images.find_root("", reader.__name__)), reader.__name__, limit=limit)
+    def open(*, limit: int = 0, anomaly: int = -1) -> ImageSet:
+        root = images.find_root("", reader.__name__) if reader.__module__ != packaged.__name__ else Path()
+        return _image_set(partial(cached, root), reader.__name__, limit, anomaly)
 
     return open
 
 
-def read_images(source: Any, *, size: int = 0, limit: int = 0) -> ImageSet:
+def read_images(source: Any, *, size: int = 0, channels: int = 0, limit: int = 0, anomaly: int = -1) -> ImageSet:
     """Images of a folder, an .npz or .npy file, or an array ``[n, H, W]``, ``[n, C, H, W]`` or ``[n, H, W, C]``."""
     if isinstance(source, Path):
-        return ImageSet(lambda part: folder.images(source, part, size=size), str(source), limit=limit)
-    x, y = source if isinstance(source, tuple) else (source, None)
-    return ImageSet(lambda part: folder.from_array(np.asarray(x), part, labels=y, size=size), limit=limit)
+        read = lru_cache(maxsize=4)(lambda part: folder.images(source, part, size=size))
+        found = _image_set(read, str(source), limit, anomaly)
+    else:
+        x, y = source if isinstance(source, tuple) else (source, None)
+        y = None if y is None else np.asarray(y)
+        read = lru_cache(maxsize=4)(lambda part: folder.from_array(np.asarray(x), part, labels=y, size=size))
+        found = _image_set(read, "", limit, anomaly)
+    _, height, width = found.shape
+    if height != width:
+        raise InputError(f"images must be square, got {height}x{width}: --size {min(height, width)} crops them")
+    if channels not in (0, found.shape[0]):
+        raise InputError(f"the data has {found.shape[0]} channels, got --channels {channels}: leave it out")
+    return found
+
+
+def published_pairs(name: str) -> Callable[..., PairSet]:
+    """A reader of a published set of pairs."""
+    reader = lru_cache(maxsize=4)({"facades": pairs.facades}[name])
+
+    def open(*, size: int = 64, limit: int = 0) -> PairSet:
+        return PairSet(lambda part: reader(images.find_root("", name), part, size), name, limit=limit)
+
+    return open
+
+
+def read_pairs(source: Any, *, size: int = 64, targets: str = "", limit: int = 0) -> PairSet:
+    """Pairs side by side in one file each (source left), or in two folders under the same names (``targets``)."""
+    if not isinstance(source, Path):
+        raise InputError("pairs are read from a folder, got an array: save them as images side by side")
+    if targets:
+        return PairSet(lambda part: pairs.two_folders(source, Path(targets).expanduser(), part, size), limit=limit)
+    return PairSet(lambda part: pairs.side_by_side(source, part, size), limit=limit)
+
+
+def published_text(name: str) -> Callable[..., TextSet]:
+    """A reader of a published set of sentences or molecules."""
+    found: dict[str, Callable] = {
+        "ptb": text.ptb, "yelp": text.yelp, "ag_news": text.ag_news, "dailydialog": text.dailydialog,
+        "zinc": molecules.zinc, "moses": molecules.moses, "nci5k": packaged.nci5k,
+    }  # fmt: skip
+    reader = lru_cache(maxsize=4)(found[name])
+
+    def read(part: Split) -> Text:
+        root = Path() if name == "nci5k" else images.find_root("", name)
+        return reader(root, _PART[part])
+
+    def sentences(*, unit: Unit = "word", vocabulary_size: int = 10_000, length: int = 41, limit: int = 0) -> TextSet:
+        return TextSet(read, name, unit=unit, vocabulary_size=vocabulary_size, length=length, limit=limit)
+
+    def smiles(*, tokens: Tokens = "atoms", length: int = 80, limit: int = 0) -> SmilesSet:
+        return SmilesSet(read, name, tokens=tokens, length=length, limit=limit)
+
+    return smiles if name in ("zinc", "moses", "nci5k") else sentences
+
+
+def read_text(
+    source: Any, *, unit: Unit = "word", vocabulary_size: int = 10_000, length: int = 41, limit: int = 0
+) -> TextSet:
+    """Sentences, one per line of a file, or a list of lines."""
+
+    def read(part: Split) -> Text:
+        if isinstance(source, Path):
+            return text.text_file(source, _PART[part])
+        return text.of_lines([str(line) for line in source], _PART[part])
+
+    return TextSet(read, unit=unit, vocabulary_size=vocabulary_size, length=length, limit=limit)
+
+
+def read_smiles(source: Any, *, tokens: Tokens = "atoms", length: int = 80, limit: int = 0) -> SmilesSet:
+    """Molecules, one SMILES per line of a file, or a list of them."""
+
+    def read(part: Split) -> Text:
+        if isinstance(source, Path):
+            return molecules.smiles_file(source, _PART[part])
+        return text.of_lines([str(line) for line in source], _PART[part])
+
+    return SmilesSet(read, tokens=tokens, length=length, limit=limit)
+
+
+def tracks_of(name: str) -> Callable[..., TrackSet]:
+    """A reader of a published set of tracks."""
+
+    def scenes(
+        *, scene: tracks.Scene = "zara1", past: int = tracks.PAST, future: int = tracks.FUTURE, mirror: bool = True,
+        limit: int = 0,
+    ) -> TrackSet:  # fmt: skip
+        def read(part: Split) -> list[tracks.Tracks]:
+            return tracks.eth_ucy(images.find_root("", name), scene, _TRACK_PART[part])
+
+        return TrackSet(read, name, past=past, future=future, mirror=mirror, limit=limit)
+
+    def videos(
+        *, past: int = tracks.PAST, future: int = tracks.FUTURE, mirror: bool = True, limit: int = 0
+    ) -> TrackSet:
+        def read(part: Split) -> list[tracks.Tracks]:
+            return tracks.sdd(images.find_root("", name), "train" if part == "train" else "test")
+
+        return TrackSet(read, name, past=past, future=future, mirror=mirror, limit=limit)
+
+    return scenes if name == "eth_ucy" else videos
+
+
+def read_tracks(
+    source: Any, *, past: int = tracks.PAST, future: int = tracks.FUTURE, mirror: bool = True, limit: int = 0
+) -> TrackSet:
+    """Tracks of a file, or of every .txt and .csv of a folder; every fifth recording is held out."""
+    if not isinstance(source, Path):
+        raise InputError("tracks are read from a file or a folder, got an array: save frame, agent, x, y as text")
+    recordings = lru_cache(maxsize=1)(lambda: tracks.read_all(source))
+
+    def read(part: Split) -> list[tracks.Tracks]:
+        return tracks.split_recordings(recordings(), part == "train")
+
+    return TrackSet(read, source.name, past=past, future=future, mirror=mirror, limit=limit)
+
+
+def published_table(name: str) -> Callable[..., TableSet]:
+    """A reader of a table that comes with scikit-learn."""
+    carried = "digits" if name == "digits_table" else name
+    return lambda *, limit=0: TableSet(tables.carried(carried), limit=limit)
+
+
+def read_table(source: Any, *, target: str = "", limit: int = 0) -> TableSet:
+    """A table: .csv, an .npz of X and y, an array ``[rows, columns]``, ``(X, y)``, or a DataFrame."""
+    if isinstance(source, Path):
+        table = tables.arrays_table(source) if source.suffix == ".npz" else tables.csv_table(source, target)
+    else:
+        table = tables.from_memory(source, target)
+    return TableSet(table, limit=limit)
+
+
+READERS: dict[str, Callable[..., Dataset]] = {
+    "image": read_images, "pairs": read_pairs, "text": read_text, "smiles": read_smiles, "tracks": read_tracks,
+    "table": read_table,
+}  # fmt: skip
+"""The reader of each kind of data of your own."""

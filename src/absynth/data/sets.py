@@ -15,7 +15,6 @@ from typing import Any
 from absynth.data import images, packaged, toy
 from absynth.data.dataset import KINDS, Dataset
 from absynth.data.find_kind import kind_of
-from absynth.data.image_set import ImageSet
 from absynth.data.readers import READERS, published_images, published_pairs, published_table, published_text, tracks_of
 from absynth.data.toy_set import toy as toy_reader
 from absynth.errors import InputError
@@ -50,9 +49,11 @@ SETS: dict[str, NamedSet] = {
     "ring": _toy(lambda: toy.EightGaussians(radius=1.0, std=0.15), "ring", "eight Gaussians on a circle of radius 1"),
     "wide_ring": _toy(lambda: toy.EightGaussians(radius=2.0, std=0.2), "wide_ring", "eight Gaussians, radius 2"),
     "four_modes": _toy(toy.FourModes, "four_modes", "four Gaussians on the axes"),
+    "grid25": _toy(toy.GaussianGrid, "grid25", "25 Gaussians on a 5 × 5 grid"),
     "rings": _toy(toy.Rings, "rings", "three concentric rings"),
     "moons": _toy(toy.Moons, "moons", "two interleaved half circles"),
     "linear_modes": _toy(toy.LinearModes, "linear_modes", "x = A z + .3 ε in R^10, z from four_modes, A known", dim=10),
+    "linear_factors": _toy(toy.LinearFactors, "linear_factors", "x = W z + b + .5 ε in R^10, z in R^2", dim=10),
     "mnist": _images(images.mnist, (1, 28, 28), "handwritten digits, 60,000 + 10,000"),
     "fashion_mnist": _images(images.fashion_mnist, (1, 28, 28), "garments, 60,000 + 10,000"),
     "svhn": _images(images.svhn, (3, 32, 32), "street view house numbers"),
@@ -67,6 +68,7 @@ SETS: dict[str, NamedSet] = {
     "dailydialog": NamedSet("text", None, published_text("dailydialog"), "utterances of daily dialogues"),
     "zinc": NamedSet("smiles", None, published_text("zinc"), "250,000 drug-like molecules"),
     "moses": NamedSet("smiles", None, published_text("moses"), "1.6 million lead-like molecules"),
+    "nci5k": NamedSet("smiles", None, published_text("nci5k"), "5,000 molecules that rdkit ships"),
     "eth_ucy": NamedSet("tracks", None, tracks_of("eth_ucy"), "pedestrians, five scenes in metres"),
     "sdd": NamedSet("tracks", None, tracks_of("sdd"), "Stanford drone data, in pixels"),
     "digits_table": NamedSet("table", (64,), published_table("digits"), "the 8×8 digits as 64 columns"),
@@ -143,7 +145,9 @@ def empty(description: dict[str, Any]) -> Dataset:
 
     cls = CLASSES.get(description.get("kind", ""))
     if cls is None:
-        raise InputError(f"expected a kind of data of {', '.join(CLASSES)}, got {description.get('kind')!r}: damaged run")
+        raise InputError(
+            f"expected a kind of data of {', '.join(CLASSES)}, got {description.get('kind')!r}: damaged run"
+        )
     return cls.from_description(description)
 
 

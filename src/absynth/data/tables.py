@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
@@ -53,14 +54,15 @@ class Table:
 
     def rows(self, part: Part) -> Int64[Tensor, "m"]:
         """The rows of a part, the same at every call: see the module's text."""
-        known = (self.y != UNKNOWN).nonzero()[:, 0]
+        known = (self.y != UNKNOWN).nonzero()[:, 0] if self.classes else torch.arange(len(self.y))
         order = known[torch.randperm(len(known), generator=stream(1936, 0, len(known), _SPLIT))]
         test, valid = len(known) // 5, len(known) // 10
         if part == "test":
             return order[:test]
         if part == "valid":
             return order[test : test + valid]
-        return torch.cat([order[test + valid :], (self.y == UNKNOWN).nonzero()[:, 0]])
+        rest = (self.y == UNKNOWN).nonzero()[:, 0] if self.classes else known[:0]
+        return torch.cat([order[test + valid :], rest])
 
     def standardized(self, x: Float32[Tensor, "m d"]) -> Float32[Tensor, "m d"]:
         """Rows in units of the training rows' spread, about their mean; a constant column becomes 0."""
@@ -186,3 +188,45 @@ def _cells(path: Path) -> tuple[list[str], list[list[str]]]:
         if len(row) != len(names):
             raise InputError(f"{path}, row {k}: expected {len(names)} cells, got {len(row)}")
     return names, rows
+
+
+def from_memory(source: object, target: str = "", name: str = "table") -> Table:
+    """A table of an array ``[rows, columns]``, a pair ``(X, y)``, or a DataFrame.
+
+    Args:
+        source: The rows.
+        target: Column of a DataFrame that holds classes; empty: there are none.
+        name: What the table is called.
+
+    Raises:
+        InputError: The values are not finite numbers, or the shapes do not fit.
+    """
+    x, y = source if isinstance(source, tuple) else (source, None)
+    names: tuple[str, ...] = ()
+    columns = getattr(x, "columns", None)
+    if columns is not None:
+        if target and target not in columns:
+            raise InputError(
+                f"expected a column {target!r}, got {', '.join(map(str, columns[:20]))}: give another target"
+            )
+        if target:
+            x, y = x.drop(columns=[target]), x[target].to_numpy()  # type: ignore[attr-defined]
+        names = tuple(map(str, x.columns))  # type: ignore[attr-defined]
+    values = np.asarray(x)
+    if values.ndim != 2 or values.dtype.kind not in "buif":
+        raise InputError(
+            f"expected numbers of shape [rows, columns], got type {values.dtype}, shape {list(values.shape)}"
+        )
+    if not np.isfinite(values).all():
+        row, column = np.argwhere(~np.isfinite(values))[0]
+        raise InputError(
+            f"expected finite numbers, got {values[row, column]} in row {row}, column {column}: leave it out"
+        )
+    found, classes = torch.full((len(values),), UNKNOWN), ()
+    if y is not None:
+        kinds, numbers = np.unique(np.asarray(y), return_inverse=True)
+        found, classes = torch.from_numpy(numbers).long(), tuple(map(str, kinds.tolist()))
+        if len(found) != len(values):
+            raise InputError(f"expected one label per row, got {len(values)} rows and {len(found)} labels")
+    names = names or tuple(f"x{i}" for i in range(values.shape[1]))
+    return Table(torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)), found, names, classes, name)

@@ -103,6 +103,18 @@ def text_file(path: Path, split: Part) -> Text:
     return Text(chosen, None, path.name)
 
 
+def of_lines(lines: Sequence[str], split: Part, name: str = "lines") -> Text:
+    """Lines in memory; every tenth is held out (valid and test).
+
+    Raises:
+        InputError: There are fewer than ten lines.
+    """
+    if len(lines) < HELD_OUT:
+        raise InputError(f"expected at least {HELD_OUT} lines, got {len(lines)}: give more")
+    chosen = [line for i, line in enumerate(lines, 1) if (i % HELD_OUT == 0) == (split != "train")]
+    return Text(chosen, None, name)
+
+
 def _sentences(path: Path) -> list[str]:
     """Lines with single spaces, none of them empty."""
     return [line for line in (" ".join(line.split()) for line in _lines(path)) if line]

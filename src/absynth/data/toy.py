@@ -14,7 +14,7 @@ from torch import Tensor
 
 from absynth.distributions import Normal
 from absynth.errors import InputError
-from absynth.seeding import noise_like, uniform_like
+from absynth.seeding import noise_like, stream, uniform_like
 from absynth.types import Rng
 
 
@@ -163,3 +163,65 @@ def latent_toy(rng: Rng) -> Float[Tensor, "10 2"]:
     grid.
     """
     return noise_like(torch.empty(10, 2, device=rng.device), rng)
+
+
+@dataclass(frozen=True)
+class LinearModes:
+    """x = A z + std·ε in ten dimensions, with z from :class:`FourModes` and A known (:func:`latent_toy`)."""
+
+    std: float = 0.3
+
+    @property
+    def observation(self) -> Float[Tensor, "10 2"]:
+        """A, the same for every seed."""
+        return latent_toy(stream(20201023))
+
+    def sample(self, n: int, rng: Rng) -> Float[Tensor, "n 10"]:
+        """n exact draws."""
+        x = FourModes().sample(n, rng) @ self.observation.T.to(rng.device)
+        return x + self.std * noise_like(x, rng)
+
+
+@dataclass(frozen=True)
+class GaussianGrid:
+    """25 equal Gaussians N(mean, std² I) on a 5 × 5 grid of the given spacing."""
+
+    spacing: float = 1.0
+    std: float = 0.1
+
+    def __post_init__(self) -> None:
+        _positive(spacing=self.spacing, std=self.std)
+
+    @property
+    def means(self) -> Float[Tensor, "25 2"]:
+        """The modes, in float64."""
+        line = self.spacing * torch.arange(-2, 3, dtype=torch.float64)
+        return torch.cartesian_prod(line, line)
+
+    def sample(self, n: int, rng: Rng) -> Float[Tensor, "n 2"]:
+        """n exact draws."""
+        mode = (25 * _uniform(n, rng)).long().clamp(max=24)
+        means = self.means.to(mode.device, torch.get_default_dtype())[mode]
+        return means + self.std * noise_like(means, rng)
+
+    def log_prob(self, x: Float[Tensor, "n 2"]) -> Float[Tensor, "n"]:
+        """Normalized log density."""
+        squares = (x[:, None] - self.means.to(x)).square().sum(-1)
+        log_normal = -0.5 * squares / self.std**2 - math.log(2 * math.pi * self.std**2)
+        return log_normal.logsumexp(1) - math.log(25)
+
+
+@dataclass(frozen=True)
+class LinearFactors:
+    """A linear factor model: x = W z + b + std·ε, entries of W and b from N(0, 1), z ~ N(0, I); see ``linear_factors``."""
+
+    latent: int = 2
+    dim: int = 10
+    std: float = 0.5
+
+    def sample(self, n: int, rng: Rng) -> Float[Tensor, "n dim"]:
+        """n draws."""
+        law = stream(0, 0, 0, int.from_bytes(b"true", "big"))  # W and b are the same for every seed
+        w, b = torch.randn(self.dim, self.latent, generator=law), torch.randn(self.dim, generator=law)
+        z, noise = torch.empty(n, self.latent), torch.empty(n, self.dim)
+        return noise_like(z, rng) @ w.T + b + self.std * noise_like(noise, rng)

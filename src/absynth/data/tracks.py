@@ -326,3 +326,29 @@ def _folder(root: Path, name: str, inside: str) -> Path:
 def _either(path: Path) -> Path:
     """The file, plain or gzipped."""
     return path if path.exists() else path.with_name(path.name + ".gz")
+
+
+def looks_like_tracks(lines: Sequence[str]) -> bool:
+    """Whether the first lines of a file are tracks: a header that names frame, agent, x and y, or four numbers a line."""
+    rows = [line.replace(",", " ").replace(";", " ").split() for line in lines]
+    rows = [row for row in rows if row and not row[0].startswith("#")]
+    if not rows:
+        return False
+    header = {word.lower().strip('"') for word in rows[0]}
+    if all(header & set(names) for names in _NAMES.values()):
+        return True
+    try:
+        numbers = [[float(word) for word in row] for row in rows if "?" not in row]
+    except ValueError:
+        return False
+    whole = all(row[0] == round(row[0]) and row[1] == round(row[1]) for row in numbers if len(row) == 4)
+    return bool(numbers) and all(len(row) == 4 for row in numbers) and whole
+
+
+def split_recordings(recordings: Sequence[Tracks], train: bool) -> list[Tracks]:
+    """Training or held-out recordings: every fifth is held out; of a single one, the last fifth of its time."""
+    if len(recordings) == 1:
+        early, late = recordings[0].split(0.8)
+        return [early if train else late]
+    held = min(4, len(recordings) - 1)
+    return [r for i, r in enumerate(recordings) if (i % 5 == held) != train]

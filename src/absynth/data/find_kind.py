@@ -1,0 +1,147 @@
+"""The kind of data of a file, a folder, an array or a DataFrame, found without reading all of it."""
+
+from __future__ import annotations
+
+import gzip
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from absynth.data import tracks
+from absynth.data.folder import SUFFIXES
+from absynth.errors import InputError
+
+_LINES = 50
+_BY_SUFFIX = {
+    ".smi": "smiles", ".smiles": "smiles", ".parquet": "table", ".tsv": "table", ".xlsx": "table", ".npy": "array",
+    ".npz": "array", ".ply": "points", ".xyz": "points", ".binvox": "voxels", ".mp4": "video", ".avi": "video",
+}  # fmt: skip
+
+
+def kind_of(source: Any) -> str:
+    """The kind of data of a source.
+
+    Args:
+        source: An existing path, an array, a pair ``(x, y)`` of arrays, or a DataFrame.
+
+    Raises:
+        InputError: It cannot be told; the message says what was looked for and which ``--kind`` to give.
+    """
+    if isinstance(source, Path):
+        return _of_folder(source) if source.is_dir() else _of_file(source)
+    if isinstance(source, tuple):
+        source = source[0]
+    if hasattr(source, "columns") and hasattr(source, "dtypes"):
+        return "table"
+    try:
+        array = np.asarray(source)
+    except (ValueError, TypeError) as error:
+        raise InputError(f"expected an array, a DataFrame or a path, got {type(source).__name__} ({error})") from None
+    return _of_shape(array.shape, array.dtype, "the array")
+
+
+def _of_shape(shape: tuple[int, ...], dtype: np.dtype, what: str) -> str:
+    if dtype.kind in "USO" and len(shape) == 1:
+        return "text"
+    if dtype.kind not in "buif":
+        raise InputError(f"expected numbers or lines of text in {what}, got type {dtype}")
+    kinds = {2: "table", 3: "image", 4: "image", 5: "video"}
+    if len(shape) not in kinds:
+        raise InputError(
+            f"expected {what} of shape [rows, columns] (table) or [n, height, width] or [n, channels, height, width] "
+            f"(images), got {list(shape)}: give --kind"
+        )
+    if len(shape) == 3 and shape[2] == 3 and shape[1] > 64:
+        return "points"
+    return kinds[len(shape)]
+
+
+def _of_folder(folder: Path) -> str:
+    suffixes: dict[str, int] = {}
+    for path in folder.rglob("*"):
+        if path.is_file() and not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts):
+            suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
+            suffixes[suffix.lower()] = suffixes.get(suffix.lower(), 0) + 1
+    images = sum(n for s, n in suffixes.items() if s in SUFFIXES)
+    texts = sum(n for s, n in suffixes.items() if s in (".txt", ".csv"))
+    if images and images >= texts:
+        return "image"
+    if texts:
+        return "tracks"
+    found = ", ".join(f"{n} {s or 'without suffix'}" for s, n in sorted(suffixes.items())[:6]) or "no files"
+    raise InputError(
+        f"{folder}: expected images ({', '.join(SUFFIXES)}) or files of tracks (.txt, .csv) in it, got {found}: give --kind"
+    )
+
+
+def _of_file(path: Path) -> str:
+    name = path.name[:-3] if path.name.lower().endswith(".gz") else path.name
+    suffix = Path(name).suffix.lower()
+    found = _BY_SUFFIX.get(suffix)
+    if found == "array":
+        return _of_arrays(path)
+    if found:
+        return found
+    if suffix in SUFFIXES:
+        return "picture"
+    lines = _first_lines(path)
+    words = [line.replace(",", " ").replace(";", " ").split() for line in lines]
+    if tracks.looks_like_tracks(lines):
+        return "tracks"
+    if suffix == ".csv":
+        return "table"
+    if suffix in (".txt", ".text", ""):
+        numeric = sum(all(_is_number(w) for w in row) for row in words if row)
+        if words and numeric > 0.9 * len(words) and len({len(row) for row in words}) == 1 and len(words[0]) > 1:
+            return "table"
+        return "text"
+    raise InputError(
+        f"{path}: expected a table (.csv, .tsv, .parquet), arrays (.npz, .npy), text (.txt), molecules (.smi), tracks or an "
+        f"image, got the suffix {suffix or 'none'}: give --kind"
+    )
+
+
+def _of_arrays(path: Path) -> str:
+    try:
+        if path.suffix.lower() == ".npy":
+            array = np.load(path, mmap_mode="r", allow_pickle=False)
+            return _of_shape(array.shape, array.dtype, str(path))
+        with np.load(path, allow_pickle=False) as arrays:
+            names = [n for n in arrays.files if not n.lower().startswith(("y", "label")) and "label" not in n.lower()]
+            headers = {name: _header(arrays, name) for name in names}
+    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
+        reason = " ".join(str(error).split())
+        raise InputError(f"{path}: expected arrays as numpy writes them, got {reason}: save it again") from None
+    if not headers:
+        raise InputError(f"{path}: expected an array of examples, got none: give --kind")
+    shape, dtype = max(headers.values(), key=lambda h: int(np.prod(h[0], dtype=np.float64)))
+    return _of_shape(shape, dtype, str(path))
+
+
+def _header(arrays: Any, name: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Shape and type of a member of an .npz without its data."""
+    with arrays.zip.open(f"{name}.npy" if f"{name}.npy" in arrays.zip.namelist() else name) as file:
+        version = np.lib.format.read_magic(file)
+        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+        shape, _, dtype = read(file)
+    return shape, dtype
+
+
+def _first_lines(path: Path) -> list[str]:
+    try:
+        opened = gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")
+        with opened as file:
+            raw = file.read(1 << 16)
+    except (OSError, EOFError) as error:
+        raise InputError(f"{path}: cannot be read ({error})") from None
+    return raw.decode("utf-8-sig", "replace").splitlines()[:_LINES]
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
