@@ -7,6 +7,7 @@ channels. No layer mixes the examples of a batch: the gap f(x, c) − f(x, c') i
 from __future__ import annotations
 
 from itertools import pairwise
+from math import prod
 
 import torch
 from jaxtyping import Float, Int
@@ -16,6 +17,7 @@ from torch.nn import functional as F
 from absynth.errors import InputError
 from absynth.networks.deconvnet import first_size
 from absynth.networks.mlp import Activation, activation
+from absynth.networks.strided import downsample, require_sides
 from absynth.networks.translator import leaky_tanh
 
 
@@ -67,16 +69,10 @@ def strided_f(
         first: side of the first layer's kernels; even ones meet every pixel equally often, odd ones do not, and chains
             then draw a checkerboard where f is not held by much else.
     """
-    if size < 8:
-        raise InputError(f"a convolutional f needs images of 8x8 pixels or more, got {size}x{size}")
-    padding = (first - 1) // 2
-    layers: list[nn.Module] = [nn.Conv2d(channels, width, first, stride=2, padding=padding), activation(act)]
-    side = (size + 2 * padding - first) // 2 + 1
-    while side >= 8:
-        layers += [nn.Conv2d(width, 2 * width, 4, stride=2, padding=1), activation(act)]
-        side, width = side // 2, 2 * width
-    layers += [nn.Conv2d(width, 2 * width, 3, padding=1), activation(act)]
-    return nn.Sequential(*layers, nn.Flatten(), nn.Linear(2 * width * side**2, outputs))
+    require_sides(size, "a convolutional f")
+    layers, (maps, *sides) = downsample((channels, size, size), width, (first, 2), act=act)
+    top = [nn.Conv2d(maps, 2 * maps, 3, padding=1), activation(act)]
+    return nn.Sequential(*layers, *top, nn.Flatten(), nn.Linear(2 * maps * prod(sides), outputs))
 
 
 class LabelF(nn.Module):
@@ -156,9 +152,8 @@ class PictureGenerator(nn.Module):
         if not doublings:
             raise InputError(f"a picture-to-picture generator needs pictures of 8x8 pixels or more, got {size}x{size}")
         widths = [width * 2**i for i in range(doublings)]
-        self.down = nn.ModuleList(
-            nn.Conv2d(n_in, n_out, 4, stride=2, padding=1) for n_in, n_out in pairwise([source + latent, *widths])
-        )
+        stack, _ = downsample((source + latent, size, size), width, (4, 2))
+        self.down = nn.ModuleList(layer for layer in stack if isinstance(layer, nn.Conv2d))
         self.latent = nn.Linear(latent, widths[-1] * base**2)
         self.middle = nn.Conv2d(2 * widths[-1], widths[-1], 3, padding=1)
         ups = [(2 * n_out, n_in) for n_in, n_out in reversed(list(pairwise([channels, *widths])))]

@@ -1,12 +1,13 @@
-"""Generators of images by transposed convolutions (Pang et al. 2020, Table 6)."""
+"""Generators of images, sequences and volumes by transposed convolutions (Pang et al. 2020, Table 6)."""
 
 from __future__ import annotations
 
-from itertools import pairwise
+from collections.abc import Sequence
 
 from torch import nn
 
 from absynth.errors import InputError
+from absynth.networks.strided import TRANSPOSED, sides_of, upsample
 
 
 def first_size(size: int) -> tuple[int, int]:
@@ -21,40 +22,48 @@ def first_size(size: int) -> tuple[int, int]:
     if not 4 <= base <= 7:
         raise InputError(
             f"a deconvolutional generator needs a size of 4 to 7 times a power of two, got {size}: "
-            "give --size (28, 32, 48, 64 ...) to resize, or --generator mlp"
+            "give --size (28, 32, 48, 64 ...) to resize, or use a fully connected generator"
         )
     return base, doublings
 
 
-def deconv_generator(latent: int, size: int, channels: int, ngf: int, leak: float = 0.1) -> nn.Sequential:
-    """``[b, latent] -> [b, channels, size, size]``: the SVHN and CelebA generators of Table 6, for any size.
+def deconv_generator(
+    latent: int, size: int | Sequence[int], channels: int, ngf: int, leak: float = 0.1
+) -> nn.Sequential:
+    """``[b, latent] -> [b, channels, *sides]`` in [−1, 1]: the SVHN and CelebA generators of Table 6, for any size.
 
-    A first layer makes a base×base map of ngf·8 features, each further one doubles the side and halves the features;
-    the last one makes the image.
+    A first layer makes a map of side 4 to 7 with 8·ngf features; each further one doubles the side and halves the
+    features; the last one makes the example.
+
+    Args:
+        latent: Dimension of z.
+        size: Side of a square image, or the sides of an example with 1, 2 or 3 dimensions.
+        channels: Channels of an example.
+        ngf: Features of the last map but one of four; the first map has eight times as many.
+        leak: Slope of the leaky ReLUs.
+
+    Raises:
+        InputError: A side is not 4 to 7 times a power of two.
+
+    >>> import torch
+    >>> deconv_generator(2, (16, 16, 16), 1, 4)(torch.zeros(3, 2)).shape
+    torch.Size([3, 1, 16, 16, 16])
     """
-    base, doublings = first_size(size)
-    widths = [max(ngf * 8 // 2**i, 8) for i in range(max(doublings, 1))]
-    layers: list[nn.Module] = [nn.Unflatten(1, (latent, 1, 1)), nn.ConvTranspose2d(latent, widths[0], base)]
-    for n_in, n_out in pairwise(widths):
-        layers += [nn.LeakyReLU(leak), nn.ConvTranspose2d(n_in, n_out, 4, stride=2, padding=1)]
-    layers.append(nn.LeakyReLU(leak))
-    if doublings:
-        layers.append(nn.ConvTranspose2d(widths[-1], channels, 4, stride=2, padding=1))
-    else:
-        layers.append(nn.ConvTranspose2d(widths[-1], channels, 3, padding=1))
-    return nn.Sequential(*layers, nn.Tanh())
+    sides = sides_of(size)
+    start = (max(8 * ngf, 8), *(first_size(side)[0] for side in sides))
+    return _from_vector(latent, start, (channels, *sides), 4 * ngf, leak)
 
 
 def deconv_generator_cifar10(latent: int, ngf: int, leak: float = 0.1) -> nn.Sequential:
     """``[b, latent] -> [b, 3, 32, 32]``: the CIFAR-10 generator of Table 6, which starts from an 8×8 map."""
-    return nn.Sequential(
-        nn.Unflatten(1, (latent, 1, 1)),
-        nn.ConvTranspose2d(latent, ngf * 8, 8),
-        nn.LeakyReLU(leak),
-        nn.ConvTranspose2d(ngf * 8, ngf * 4, 4, stride=2, padding=1),
-        nn.LeakyReLU(leak),
-        nn.ConvTranspose2d(ngf * 4, ngf * 2, 4, stride=2, padding=1),
-        nn.LeakyReLU(leak),
-        nn.ConvTranspose2d(ngf * 2, 3, 3, padding=1),
-        nn.Tanh(),
-    )
+    return _from_vector(latent, (8 * ngf, 8, 8), (3, 32, 32), 4 * ngf, leak, smooth=True)
+
+
+def _from_vector(
+    latent: int, start: tuple[int, ...], shape: tuple[int, ...], width: int, leak: float, *, smooth: bool = False
+) -> nn.Sequential:
+    """A layer that makes a feature map of a vector, and the stack above it."""
+    sides = start[1:]
+    first = TRANSPOSED[len(sides)](latent, start[0], sides)
+    above = upsample(start, shape, width, leak=leak, narrowest=1 if smooth else 8, smooth=smooth)
+    return nn.Sequential(nn.Unflatten(1, (latent, *[1] * len(sides))), first, nn.LeakyReLU(leak), *above, nn.Tanh())

@@ -7,13 +7,11 @@ on its own neighbourhood alone.
 
 from __future__ import annotations
 
-from itertools import pairwise
-
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from absynth.errors import InputError
 from absynth.networks.mlp import Activation, activation
+from absynth.networks.strided import upsample
 
 
 def map_f(maps: int, side: int, width: int, act: Activation = "leaky_relu", leak: float = 0.2) -> nn.Sequential:
@@ -47,25 +45,8 @@ def map_generator(maps: int, side: int, size: int, channels: int, width: int, le
     Raises:
         InputError: the size cannot be reached from the side by doubling.
     """
-    odd, doublings = 2 * side - 1, 0
-    for first in (side, odd):
-        while first << doublings < size:
-            doublings += 1
-        if first << doublings == size:
-            break
-        doublings = 0
-    else:
-        raise InputError(
-            f"a generator from a {side}x{side} map makes {side} or {odd} times a power of two, got size {size}: "
-            "give another --map_side or --size"
-        )
-    steps = doublings + (first == odd)
-    widths = [maps, *(max(width >> k, 8) for k in range(steps - 1)), channels]
-    layers: list[nn.Module] = []
-    for k, (n_in, n_out) in enumerate(pairwise(widths)):
-        kernel = 3 if k == 0 and first == odd else 4
-        layers += [nn.ConvTranspose2d(n_in, n_out, kernel, stride=2, padding=1), nn.LeakyReLU(leak)]
-    return carry_variance(nn.Sequential(*layers[:-1], nn.Tanh()), leak)
+    layers = upsample((maps, side, side), (channels, size, size), width, leak=leak)
+    return carry_variance(nn.Sequential(*layers, nn.Tanh()), leak)
 
 
 def carry_variance(net: nn.Sequential, leak: float) -> nn.Sequential:

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from absynth.errors import InputError
 from absynth.networks.mlp import Activation, activation, mlp
+from absynth.networks.strided import downsample, require_sides
 
 
 class LevelEmbedding(nn.Module):
@@ -90,19 +91,14 @@ class LevelConv(nn.Module):
 
     def __init__(self, channels: int, size: int, width: int, embedding: int = 32, act: Activation = "silu") -> None:
         super().__init__()
-        if size < 8:
-            raise InputError(f"a convolutional f needs images of 8x8 pixels or more, got {size}x{size}")
-        convolutions: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1)]
-        widths, side = [width], size
-        while side >= 8:
-            convolutions.append(nn.Conv2d(width, 2 * width, 4, stride=2, padding=1))
-            side, width = side // 2, 2 * width
-            widths.append(width)
+        require_sides(size, "a convolutional f")
+        stack, (top, *sides) = downsample((channels, size, size), width, act=act)
+        convolutions = [layer for layer in stack if isinstance(layer, nn.Conv2d)]
         self.embedding = nn.Sequential(LevelEmbedding(embedding), nn.Linear(embedding, embedding), activation(act))
         self.convolutions = nn.ModuleList(convolutions)
-        self.biases = nn.ModuleList(nn.Linear(embedding, w, bias=False) for w in widths)
+        self.biases = nn.ModuleList(nn.Linear(embedding, c.out_channels, bias=False) for c in convolutions)
         self.act = activation(act)
-        self.features = nn.Conv2d(width, embedding, side)
+        self.features = nn.Conv2d(top, embedding, tuple(sides))
         self.head = nn.Linear(embedding, embedding)
 
     def forward(self, x: Float[Tensor, "b c h w"], t: Int[Tensor, "b"]) -> Float[Tensor, "b"]:

@@ -9,8 +9,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.utils.parametrizations import spectral_norm
 
-from absynth.errors import InputError
 from absynth.networks.mlp import Activation, activation, mlp
+from absynth.networks.strided import downsample, require_sides
 
 
 class TowersF(nn.Module):
@@ -78,13 +78,8 @@ def conv_towers(channels: int, size: int, latent: int, width: int, act: Activati
     >>> conv_towers(1, 28, 4, 8)(torch.zeros(3, 1, 28, 28), torch.zeros(3, 4)).shape
     torch.Size([3])
     """
-    if size < 8:
-        raise InputError(f"convolutional towers need pictures of 8x8 pixels or more, got {size}x{size}: use mlp_towers")
-    layers: list[nn.Module] = [nn.Conv2d(channels, width, 3, padding=1), activation(act, 0.1)]
-    side, maps = size, width
-    while side >= 8:
-        layers += [nn.Conv2d(maps, min(2 * maps, 8 * width), 4, stride=2, padding=1), activation(act, 0.1)]
-        side, maps = side // 2, min(2 * maps, 8 * width)
+    require_sides(size, "a tower of convolutions", "use mlp_towers")
+    layers, (maps, *sides) = downsample((channels, size, size), width, act=act, leak=0.1, widest=8 * width)
     top = 8 * width
-    x_tower = nn.Sequential(*layers, nn.Conv2d(maps, top, side), nn.Flatten())
+    x_tower = nn.Sequential(*layers, nn.Conv2d(maps, top, tuple(sides)), nn.Flatten())
     return TowersF(x_tower, mlp([latent, top, top], act, 0.1), top, act)
