@@ -37,26 +37,35 @@ from absynth.types import Batch, Rng, Sampler
 class CoarseToFine(Pyramid):
     """Player: ``ebm``, whose f takes images of every resolution.
 
-    ``Batch.c`` is the growth g ``[b]``, the same for all rows: its whole part is the stage s, and α = min(1, 2(g − s)),
-    so half of a stage fades in and half holds. Without it the model is fully grown.
+    The growth g follows from the share of the updates that is done (:meth:`set_progress`): its whole part is the stage
+    s, and α = min(1, 2(g − s)), so half of a stage fades in and half holds. A model whose progress is never set is
+    fully grown.
 
     Args:
-        f: a network a stage, and how each begins.
+        f: A network per stage, and how each begins.
         reference: U(−1, 1) at the coarsest resolution: where chains begin, and a flat measure at every resolution.
         samplers: K_s steps, one sampler per stage.
-        data_noise: standard deviation of noise added to the data.
+        data_noise: Standard deviation of noise added to the data.
+        last_share: Share of the updates that the finest stage gets; the others have equal parts of the rest.
 
     Raises:
-        InputError: not one sampler a stage.
+        InputError: There is not one sampler per stage.
     """
 
     grown: Tensor
 
     def __init__(
-        self, f: GrowingConv, reference: Uniform, *, samplers: Sequence[Sampler], data_noise: float = 0.0
+        self,
+        f: GrowingConv,
+        reference: Uniform,
+        *,
+        samplers: Sequence[Sampler],
+        data_noise: float = 0.0,
+        last_share: float = 0.5,
     ) -> None:
         super().__init__(f.sizes, samplers)
-        self.data_noise = data_noise
+        self.data_noise, self.last_share = data_noise, last_share
+        self.progress: float | None = None
         self.ebm = EBM(f, reference)
         self.register_buffer("grown", torch.zeros((), dtype=torch.int64))
 
@@ -89,12 +98,27 @@ class CoarseToFine(Pyramid):
     def explain_metrics(self) -> dict[str, str]:
         return {"ebm": ENERGY_DIFFERENCE}
 
-    def growth(self, c: Tensor | None) -> tuple[int, Tensor | None]:
-        """(stage, α ``[b]``) of a batch's growth; α is None where nothing fades."""
-        if c is None:
-            return len(self.sizes) - 1, None
-        stage = min(int(c[0]), len(self.sizes) - 1)
-        return stage, (2 * (c - stage)).clamp(0, 1) if stage else None
+    def set_progress(self, share: float) -> None:
+        self.progress = share
+
+    def growth(self) -> float:
+        """How far the model has grown: the stage, plus the part of the stage that is over."""
+        stages = len(self.sizes)
+        if self.progress is None:
+            return float(stages)
+        if stages == 1:
+            return self.progress
+        if self.progress < 1 - self.last_share:
+            return self.progress * (stages - 1) / (1 - self.last_share)
+        return stages - 1 + (self.progress - (1 - self.last_share)) / self.last_share
+
+    def stage(self, n: int, like: Tensor) -> tuple[int, Tensor | None]:
+        """(stage, α ``[n]``) of an update; α is None where nothing fades."""
+        growth = self.growth()
+        stage = min(int(growth), len(self.sizes) - 1)
+        if self.progress is None or not stage:
+            return stage, None
+        return stage, like.new_full((n,), min(2 * (growth - stage), 1.0))
 
     def synthesize(self, n: int, stage: int, fade: Tensor | None = None, *, rng: Rng) -> Tensor:
         """x⁻ ``[n, channels, s, s]`` of a stage, by (1) through all the stages before it; not yet clamped."""
@@ -106,7 +130,7 @@ class CoarseToFine(Pyramid):
         return x
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        stage, fade = self.growth(batch.c)
+        stage, fade = self.stage(len(batch.x), batch.x)
         while int(self.grown) < stage:
             self.grown += 1
             self.ebm.get_submodule("f").grow(int(self.grown))  # type: ignore[operator]
@@ -117,6 +141,5 @@ class CoarseToFine(Pyramid):
         return {"ebm": f(x_neg).mean() - f(x_pos).mean()}  # −(3): reaches this stage's network alone
 
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
-        """n pictures at the finest side, by (1); from a model that is still growing, its pixels repeated."""
-        stage = int(self.grown) if c is None else self.growth(c)[0]
-        return refine(self.synthesize(n, stage, rng=rng).clamp(-1, 1), self.sizes[-1])
+        """n images at the finest side, by (1); from a model that is still growing, its pixels repeated."""
+        return refine(self.synthesize(n, int(self.grown), rng=rng).clamp(-1, 1), self.sizes[-1])

@@ -14,7 +14,7 @@ An example of the other domain stands where z stands in cooperative networks. (2
 tutorial squares it); norms are means over coordinates and the batch. x̃ and ỹ are taken as given: the released code
 sends (1) through the chain as well, whose reference shrinks that gradient to a seventh.
 
-A batch is **unpaired**: ``Batch.x`` are examples of X and ``Batch.c`` as many of Y, and row i of one says nothing
+Data are **unpaired**: one batch holds examples of X, the other as many of Y, and row i of one says nothing
 about row i of the other.
 """
 
@@ -86,8 +86,8 @@ class CycleCooperative(Algorithm):
         """x̃ or ỹ: K steps on the domain's density from an initial translation. Its EBM learns from this chain."""
         return self.run_chain(f"ebm_{domain}", self.sampler, self.log_density(domain), initial.detach(), rng=rng)
 
-    def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        x, y = unpaired(batch)
+    def losses(self, batch: Batch, other: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
+        x, y = batch.x, other.x
         x_initial, y_initial = self.to_x(y), self.to_y(x)
         x_refined, y_refined = self.refine(x_initial, "x", rng=rng), self.refine(y_initial, "y", rng=rng)
         f_x, f_y = self.density("x").f, self.density("y").f
@@ -133,12 +133,6 @@ class CycleCooperative(Algorithm):
             raise InputError(f"a translator needs {n} examples of the other domain, got {got}: give them as c")
         return self.translate(c, "x", rng=rng)[1]
 
-
-def unpaired(batch: Batch) -> tuple[Tensor, Tensor]:
-    """Examples of X and of Y, as they travel in a batch."""
-    if batch.c is None:
-        raise InputError("expected a batch with x of one domain and c of the other, got no c")
-    return batch.x, batch.c
 
 
 def mean_absolute(a: Tensor, b: Tensor) -> Float[Tensor, ""]:

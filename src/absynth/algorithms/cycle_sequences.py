@@ -10,7 +10,7 @@ Frames are translated one by one and each has to look like a frame of its domain
 asks that a translated sequence *moves* as its domain does. As there, everything that stands in (2) learns from it,
 predictors too. Sums over t are means here, as are norms.
 
-Batches are unpaired: ``Batch.x [b, T, *event]`` are sequences of X, ``Batch.c`` sequences of Y.
+Batches are unpaired: the first holds sequences of X ``[b, T, *event]``, the second sequences of Y.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from absynth.algorithms.chain import Translation
-from absynth.algorithms.cycle_cooperative import CycleCooperative, Domain, mean_absolute, mean_square, unpaired
+from absynth.algorithms.cycle_cooperative import CycleCooperative, Domain, mean_absolute, mean_square
 from absynth.density import EBM
 from absynth.types import Batch, LogDensity, Rng, Sampler
 
@@ -67,8 +67,8 @@ class CycleSequences(CycleCooperative):
         frame = self.density(domain).log_density
         return lambda x: frame(x.flatten(0, 1)).unflatten(0, x.shape[:2]).sum(1)
 
-    def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        x, y = unpaired(batch)
+    def losses(self, batch: Batch, other: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
+        x, y = batch.x, other.x
         x_initial, y_initial = framewise(self.to_x, y), framewise(self.to_y, x)
         x_refined, y_refined = self.refine(x_initial, "x", rng=rng), self.refine(y_initial, "y", rng=rng)
         f_x, f_y = self.density("x").f, self.density("y").f

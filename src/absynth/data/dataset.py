@@ -61,7 +61,7 @@ class Dataset(ABC):
 
     @abstractmethod
     def batch(self, index: Tensor) -> Batch:
-        """The examples at ``index``, int64 ``[b]``: x float32 (tokens int64), scaled for a model, and y, c, mask if any."""
+        """The examples at ``index``, int64 ``[b]``: x scaled, float32 (tokens int64), and y, c, mask if any."""
 
     @abstractmethod
     def split(self, part: Split) -> Dataset:

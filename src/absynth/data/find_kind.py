@@ -72,7 +72,7 @@ def _of_folder(folder: Path) -> str:
         return "tracks"
     found = ", ".join(f"{n} {s or 'without suffix'}" for s, n in sorted(suffixes.items())[:6]) or "no files"
     raise InputError(
-        f"{folder}: expected images ({', '.join(SUFFIXES)}) or files of tracks (.txt, .csv) in it, got {found}: give --kind"
+        f"{folder}: expected images ({', '.join(SUFFIXES)}) or tracks (.txt, .csv) in it, got {found}: give --kind"
     )
 
 
@@ -98,8 +98,8 @@ def _of_file(path: Path) -> str:
             return "table"
         return "text"
     raise InputError(
-        f"{path}: expected a table (.csv, .tsv, .parquet), arrays (.npz, .npy), text (.txt), molecules (.smi), tracks or an "
-        f"image, got the suffix {suffix or 'none'}: give --kind"
+        f"{path}: expected a table (.csv, .tsv, .parquet), arrays (.npz, .npy), text (.txt), molecules (.smi), tracks "
+        f"or an image, got the suffix {suffix or 'none'}: give --kind"
     )
 
 
@@ -131,9 +131,8 @@ def _header(arrays: Any, name: str) -> tuple[tuple[int, ...], np.dtype]:
 
 def _first_lines(path: Path) -> list[str]:
     try:
-        opened = gzip.open(path, "rb") if path.suffix.lower() == ".gz" else path.open("rb")
-        with opened as file:
-            raw = file.read(1 << 16)
+        with path.open("rb") as file:
+            raw = gzip.GzipFile(fileobj=file).read(1 << 16) if path.suffix.lower() == ".gz" else file.read(1 << 16)
     except (OSError, EOFError) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
     return raw.decode("utf-8-sig", "replace").splitlines()[:_LINES]

@@ -45,7 +45,7 @@ def zinc(root: Path, split: Part) -> Text:
 
 
 def moses(root: Path, split: Part) -> Text:
-    """MOSES (Polykovskiy et al. 2020): 1.58 million lead-like molecules, and its test file; ``valid`` is the test file's."""
+    """MOSES (Polykovskiy et al. 2020): 1.58 million lead-like molecules; ``valid`` and ``test`` are its test file."""
     folder = next((f for f in (root / "moses", root) if any(f.glob("t*.csv*"))), None)
     if folder is None:
         raise InputError(f"moses not found: expected train.csv and test.csv (or .gz) in {root / 'moses'} or {root}")

@@ -8,12 +8,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from torch import nn
 
 from absynth.data import anomaly, folder, images, molecules, packaged, pairs, tables, text, tracks
 from absynth.data.dataset import Dataset, Split
 from absynth.data.image_set import ImageSet
 from absynth.data.molecules import Tokens
 from absynth.data.pair_set import PairSet
+from absynth.data.picture_set import CONTRAST, PictureSet, exemplar
 from absynth.data.table_set import TableSet
 from absynth.data.text import Text
 from absynth.data.text_set import SmilesSet, TextSet, Unit
@@ -22,7 +25,7 @@ from absynth.data.track_set import TrackSet
 from absynth.errors import InputError
 
 CLASSES: dict[str, type[Dataset]] = {
-    cls.kind: cls for cls in (ToySet, ImageSet, PairSet, TextSet, SmilesSet, TrackSet, TableSet)
+    cls.kind: cls for cls in (ToySet, ImageSet, PairSet, TextSet, SmilesSet, TrackSet, TableSet, PictureSet)
 }
 """The class of each kind, for :func:`absynth.data.sets.empty`."""
 
@@ -185,8 +188,38 @@ def read_table(source: Any, *, target: str = "", limit: int = 0) -> TableSet:
     return TableSet(table, limit=limit)
 
 
+def published_picture(file: str) -> Callable[..., PictureSet]:
+    """A reader of one image of the folder of textures."""
+
+    def open(*, side: int = 256, piece: int = 128) -> PictureSet:
+        path = images.find_root("", "textures") / "textures" / file
+        return PictureSet(exemplar(path, side), path.stem, piece=piece)
+
+    return open
+
+
+def carried_picture(file: str, left: int, top: int, width: int) -> Callable[..., PictureSet]:
+    """A reader of a square of a photo that scikit-learn ships."""
+
+    def open(*, side: int = 256, piece: int = 128) -> PictureSet:
+        from sklearn.datasets import load_sample_image
+
+        x = torch.from_numpy(load_sample_image(file)[top : top + width, left : left + width].copy()).float().mean(2)
+        x = nn.functional.interpolate(x[None, None], size=(side, side), mode="bilinear", antialias=True)[0]
+        return PictureSet((x - x.mean()) / x.std() * CONTRAST, Path(file).stem, piece=piece)
+
+    return open
+
+
+def read_picture_set(source: Any, *, side: int = 256, piece: int = 128) -> PictureSet:
+    """One image: made grey, its central square resized to ``side`` pixels; pieces of ``piece`` pixels are the data."""
+    if not isinstance(source, Path):
+        raise InputError("one image is read from a file, got an array: save it as an image")
+    return PictureSet(exemplar(source, side), source.stem, piece=piece)
+
+
 READERS: dict[str, Callable[..., Dataset]] = {
     "image": read_images, "pairs": read_pairs, "text": read_text, "smiles": read_smiles, "tracks": read_tracks,
-    "table": read_table,
+    "table": read_table, "picture": read_picture_set,
 }  # fmt: skip
 """The reader of each kind of data of your own."""

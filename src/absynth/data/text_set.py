@@ -122,7 +122,8 @@ class TextSet(Dataset):
 
     def details(self) -> dict[str, Any]:
         return {
-            "tokens": list(self.vocabulary.tokens[3:]), "merges": list(self.vocabulary.merges), "options": self._options()
+            "tokens": list(self.vocabulary.tokens[3:]), "merges": list(self.vocabulary.merges),
+            "options": self._options(),
         }  # fmt: skip
 
     @classmethod

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -213,7 +214,7 @@ class GaussianGrid:
 
 @dataclass(frozen=True)
 class LinearFactors:
-    """A linear factor model: x = W z + b + std·ε, entries of W and b from N(0, 1), z ~ N(0, I); see ``linear_factors``."""
+    """A linear factor model: x = W z + b + std·ε, entries of W and b from N(0, 1), z ~ N(0, I)."""
 
     latent: int = 2
     dim: int = 10
@@ -225,3 +226,28 @@ class LinearFactors:
         w, b = torch.randn(self.dim, self.latent, generator=law), torch.randn(self.dim, generator=law)
         z, noise = torch.empty(n, self.latent), torch.empty(n, self.dim)
         return noise_like(z, rng) @ w.T + b + self.std * noise_like(noise, rng)
+
+
+RADIUS = {"x": 1.0, "y": 1.5}
+"""Radii of the two domains of :class:`CircleSequences`."""
+
+
+@dataclass(frozen=True)
+class CircleSequences:
+    """Sequences of a point that turns on a circle: domain x counterclockwise, y clockwise on a larger one."""
+
+    domain: Literal["x", "y"] = "x"
+    frames: int = 8
+    speed: float = 0.6
+    std: float = 0.05
+
+    @property
+    def turn(self) -> float:
+        """Radians per frame."""
+        return self.speed if self.domain == "x" else -self.speed
+
+    def sample(self, n: int, rng: Rng) -> Float[Tensor, "n frames 2"]:
+        """n exact draws."""
+        start = 2 * math.pi * uniform_like(torch.empty(n, 1), rng)
+        points = RADIUS[self.domain] * _circle(start + self.turn * torch.arange(self.frames))
+        return points + self.std * noise_like(points, rng)

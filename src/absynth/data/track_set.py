@@ -32,7 +32,7 @@ class TrackSet(Dataset):
         future: Number of positions predicted.
         mirror: Whether the mirror image of every training window is added.
         limit: Number of training windows to use; 0 uses all.
-        unit_length: Step of an ordinary agent, in the unit of the files. Defaults to the median of the training windows.
+        unit_length: Step of an ordinary agent, in the unit of the files. Defaults to the median of training.
     """
 
     kind = "tracks"
@@ -109,7 +109,7 @@ class TrackSet(Dataset):
         return found
 
     def cut(self, path: str, *, every: int = 0) -> Windows:
-        """Windows of a file or folder of tracks, unknown futures NaN; ``every`` as in :func:`absynth.data.tracks.cut`."""
+        """Windows of a file or folder of tracks, unknown futures NaN; ``every`` as in ``absynth.data.tracks.cut``."""
         return tracks.cut(tracks.read_all(path), self.past, self.future, every=every or self.future, whole=False)
 
     def show(self, x: Tensor, file: Path, *, columns: int = 10) -> list[Picture | ResultTable]:

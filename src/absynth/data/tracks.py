@@ -329,7 +329,7 @@ def _either(path: Path) -> Path:
 
 
 def looks_like_tracks(lines: Sequence[str]) -> bool:
-    """Whether the first lines of a file are tracks: a header that names frame, agent, x and y, or four numbers a line."""
+    """Whether the first lines of a file are tracks: a header of frame, agent, x and y, or four numbers per line."""
     rows = [line.replace(",", " ").replace(";", " ").split() for line in lines]
     rows = [row for row in rows if row and not row[0].startswith("#")]
     if not rows:

@@ -18,7 +18,7 @@ from typing import Any
 
 from absynth.errors import InputError, Unsupported
 from absynth.recipes.presets import Preset, choose
-from absynth.recipes.recipe import OPTIONS, Recipe, absolute
+from absynth.recipes.recipe import EMPTY, OPTIONS, Recipe, absolute
 
 __all__ = ["OPTIONS", "Preset", "Recipe", "build", "classes", "find", "methods", "presets", "resolves_to"]
 
@@ -133,7 +133,9 @@ def build(
     table = presets(cls)
     own = table.get(source) if not preset else table.get(preset) or table.get(f"{source}/{preset}")
     options = {k: v for k, v in (own.fields if own else {}).items() if k in OPTIONS}
-    options |= cls.tiny_options() if tiny else {}
+    takes = sets.options_of(data, kind or found)
+    defaults = {f.name: f.default for f in dataclasses.fields(cls) if f.name in takes and f.default not in EMPTY}
+    options = defaults | options | ({k: v for k, v in cls.tiny_options().items() if k in takes} if tiny else {})
     options |= {k: v for k, v in fields.items() if k in OPTIONS}
     opened = sets.open(data, kind=kind, **{k: v for k, v in options.items() if v is not None})
     key, chosen, why = choose(table, preset, source, opened.kind, opened.shape, method)

@@ -1,6 +1,6 @@
-"""Unpaired translation of sequences: points on two circles that go round at different speeds.
+"""Unpaired translation of sequences (Xie et al. 2021): points on two circles that turn at different speeds.
 
-X goes round the unit circle counterclockwise, ``speed`` radians a frame, from a uniform angle; Y goes round a larger
+X turns on the unit circle counterclockwise, ``speed`` radians per frame, from a uniform angle; Y turns on a larger
 circle at −speed. Frame by frame every rotation and every reflection takes the one circle to the other and back, so
 plain cycle consistency takes whichever comes; only a reflection makes a sequence of X one that moves as Y does.
 """
@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
-from pathlib import Path
+from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -18,76 +18,75 @@ from torch import Tensor
 
 from absynth.algorithms.cycle_cooperative import Domain
 from absynth.algorithms.cycle_sequences import CycleSequences
+from absynth.data.toy import RADIUS, CircleSequences
 from absynth.density import EBM
 from absynth.distributions import StandardNormal
 from absynth.networks.mlp import mlp, mlp_f
 from absynth.networks.translator import FramePredictor
 from absynth.recipes._cycle import CycleRecipe
+from absynth.recipes.bounds import Count, NonNegative, Positive
+from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
-from absynth.report import Picture, ResultTable
-from absynth.seeding import noise_like, stream, uniform_like
-from absynth.types import Batch, Rng
+from absynth.seeding import stream
+from absynth.types import Batch
 
-RADIUS = {"x": 1.0, "y": 1.5}
-TURN = {"x": 1.0, "y": -1.0}
-NOISE = 0.05
-"""Standard deviation of a point's coordinates, in each frame anew."""
+PRESETS = {"circle_sequences": Preset(minutes=2, recorded="cycle_sequences")}
 
 
 @dataclass(frozen=True, kw_only=True)
 class CycleSequencesRecipe(CycleRecipe):
-    """Cycle-consistent cooperative networks for sequences: points that go round at different speeds."""
+    """Cycle-consistent cooperative networks for sequences of points (Xie et al. 2021)."""
 
-    steps: int = 1000
-    batch: int = 32
+    kinds = ("toy",)
+    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "batch": 4, "energy_width": 8, "chain_steps": 3}
+
+    steps: Count = 1000
+    batch: Count = 32
     threads: int = 1
-    frames: int = 8
-    """Frames of a sequence."""
-    step_size: float = 0.05
-    speed: float = 0.6
-    """Radians a frame of X; Y has minus that."""
-    cycle: float = 0.0
-    spatio_temporal: float = 10.0
-    """Weight of the loss through the other domain's future; with 0 and --cycle 10, the per-frame cycle."""
-    width: int = 64
+    chain_step_size: Positive = 0.05
+    cycle_weight: NonNegative = 0.0
+    spatio_temporal_weight: NonNegative = 10.0
+    """Weight of the loss through the other domain's future; with 0 and --cycle-weight 10, the per-frame cycle."""
+    energy_width: Count = 64
     """Hidden units of each network's two hidden layers, and of the predictors."""
-    reference_std: float = 2.0
+    reference_std: Positive = 2.0
     """Standard deviation of both Gaussian references."""
+
+    def law(self, which: Domain) -> CircleSequences:
+        """The sequences of a domain."""
+        return CircleSequences(which, self.shape[0])
 
     def algorithm(self) -> CycleSequences:
         def ebm() -> EBM:
-            return EBM(mlp_f(2, self.width, "silu"), StandardNormal(2, std=self.reference_std))
+            return EBM(mlp_f(2, self.energy_width, "silu"), StandardNormal(2, std=self.reference_std))
 
-        to_x, to_y = (mlp([2, self.width, self.width, 2], "silu") for _ in range(2))
+        to_x, to_y = (mlp([2, self.energy_width, self.energy_width, 2], "silu") for _ in range(2))
+        predictors = [FramePredictor(2, self.energy_width) for _ in range(2)]
         return CycleSequences(
-            ebm(), ebm(), to_x, to_y, FramePredictor(2, self.width), FramePredictor(2, self.width),
-            sampler=self.sampler(), teach=self.teach, cycle=self.cycle, spatio_temporal=self.spatio_temporal,
+            ebm(), ebm(), to_x, to_y, *predictors, sampler=self.sampler(), teach=self.teaching_weight,
+            cycle=self.cycle_weight, spatio_temporal=self.spatio_temporal_weight,
         )  # fmt: skip
 
-    def sequences(self, which: Domain, n: int, rng: Rng) -> Float[Tensor, "n frames 2"]:
-        """n sequences of a domain."""
-        start = 2 * math.pi * uniform_like(torch.empty(n, 1), rng)
-        angle = start + TURN[which] * self.speed * torch.arange(self.frames)
-        points = RADIUS[which] * torch.stack([angle.cos(), angle.sin()], -1)
-        return points + NOISE * noise_like(points, rng)
-
-    def turned(self, x: Float[Tensor, "n frames 2"], which: Domain) -> Float[Tensor, "n frames 2"]:
-        """Where a point of the domain stands a frame later, but for its noise."""
-        cos, sin = math.cos(TURN[which] * self.speed), math.sin(TURN[which] * self.speed)
-        return x @ x.new_tensor([[cos, sin], [-sin, cos]])
-
-    def batches(self, start: int = 0) -> Iterator[Batch]:
+    def batches(self, start: int = 0) -> Iterator[tuple[Batch, Batch]]:  # type: ignore[override]
         step = start
-        while True:  # they follow from (seed, step) as everything does
-            first, second = stream(self.seed, 0, step, 10, 0), stream(self.seed, 0, step, 10, 1)
-            yield Batch(self.sequences("x", self.batch, first), self.sequences("y", self.batch, second))
+        while True:
+            x, y = (
+                self.law(which).sample(self.batch, stream(self.seed, 0, step, 10, k)) for k, which in enumerate("xy")
+            )  # type: ignore[arg-type]
+            yield Batch(x), Batch(y)
             step += 1
 
     def conditions(self, n: int) -> Tensor | None:
-        return self.sequences("y", n, stream(self.seed, 0, 1_000_000, 10, 1))
+        return self.law("y").sample(n, stream(self.seed, 0, 1_000_000, 10, 1))
 
-    def show(self, x: Tensor, file: Path, *, columns: int = 10) -> list[Picture | ResultTable]:
-        return super().show(x.flatten(0, 1), file, columns=columns)
 
-    def tiny(self) -> Recipe:
-        return replace(self, steps=4, batch=4, width=8, chain_steps=3, log_every=1, checkpoint_every=2)
+def radius(which: Domain) -> float:
+    """Radius of a domain's circle."""
+    return RADIUS[which]
+
+
+def turned(x: Float[Tensor, "n frames 2"], which: Domain) -> Float[Tensor, "n frames 2"]:
+    """Where a point of the domain is one frame later, without its noise."""
+    angle = CircleSequences(which).turn
+    cos, sin = math.cos(angle), math.sin(angle)
+    return x @ torch.tensor([[cos, sin], [-sin, cos]], dtype=x.dtype)

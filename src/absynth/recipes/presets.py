@@ -9,6 +9,8 @@ from typing import Any
 
 from absynth.errors import InputError
 
+_VECTORS = ("toy", "table")  # a preset for one serves the other
+
 
 class Preset:
     """Field values of a recipe for one data set, with what is known about the result.
@@ -67,10 +69,11 @@ def choose(
         return found, presets[found], ""
     if source in presets:
         return source, presets[source], ""
+    alike = _VECTORS if kind in _VECTORS else (kind,)
     near_size = [
         (abs(math.log(math.prod(SETS[k].shape or shape) / max(math.prod(shape), 1))), k)
         for k in presets
-        if k in SETS and SETS[k].kind == kind and (SETS[k].shape is None or len(SETS[k].shape or ()) == len(shape))
+        if k in SETS and SETS[k].kind in alike and (SETS[k].shape is None or len(SETS[k].shape or ()) == len(shape))
     ]
     if near_size:
         key = min(near_size, key=lambda pair: pair[0])[1]

@@ -26,10 +26,13 @@ from absynth.types import Batch
 OPTIONS = frozenset(
     {
         "size", "channels", "limit", "target", "targets", "unit", "vocabulary_size", "length", "tokens", "past",
-        "future", "scene", "mirror", "skip_broken", "missing_value", "validation", "anomaly", "column", "hide",
+        "future", "scene", "mirror", "skip_broken", "missing_value", "validation", "anomaly", "column", "side", "piece",
     }
 )  # fmt: skip
 """Fields that are options of the reader of the data; a recipe has those that its kinds of data take."""
+
+
+EMPTY = (0, "", (), None, -1)  # values of an option that leave the choice to the reader
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,9 +109,13 @@ class Recipe(ABC):
         return replace(self, **self.TINY)
 
     def reader_options(self) -> dict[str, Any]:
-        """Options of the reader of the data that differ from their defaults."""
+        """Options of the reader of the data: those that were set, and defaults that are not empty."""
+        from absynth.data import sets
+
+        known = sets.options_of(self.data, self.kind) if self.data else sorted(OPTIONS)
         fields = {f.name: f.default for f in dataclasses.fields(self) if f.name in OPTIONS}
-        return {k: getattr(self, k) for k, default in fields.items() if getattr(self, k) != default}
+        values = {name: getattr(self, name) for name in fields}
+        return {k: v for k, v in values.items() if v != fields[k] or (v not in EMPTY and k in known)}
 
     def resolve(self) -> Recipe:
         """This recipe with its data set open and every number that depends on the data filled in.
@@ -199,7 +206,8 @@ class Recipe(ABC):
 
     def fields(self) -> dict[str, Any]:
         """Every number by name, without the data set."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "dataset"}
+        names = (f.name for f in dataclasses.fields(self) if not f.name.startswith("dataset"))
+        return {name: getattr(self, name) for name in names}
 
     def entry(self) -> dict[str, Any]:
         """What recipe.json and config.json hold."""

@@ -1,0 +1,71 @@
+"""Label to image by conditional cooperative learning (Xie et al. 2021).
+
+A generator of half the width, chains of 5 steps and averaged weights make twice the updates of the first form of this
+preset in the same time, and a Fréchet distance of 5.6 on MNIST after two CPU minutes, where the floor is 2.5. With
+averaged weights the learning rates need not fall, so a run can be extended.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from absynth.errors import InputError
+from absynth.networks.conditional import LabelF, WithLabel
+from absynth.networks.deconvnet import deconv_generator
+from absynth.recipes._conditional import ConditionalRecipe
+from absynth.recipes.presets import Preset
+from absynth.recipes.recipe import Recipe
+from absynth.types import Batch
+
+_SMALL: dict[str, Any] = {
+    "steps": 1400, "batch": 64, "threads": 1, "checkpoint_every": 350, "latent": 32, "chain_steps": 5,
+    "energy_lr": 1e-3,
+    "generator_lr": 1e-3, "energy_width": 16, "generator_width": 8, "ema": 0.99, "final_share": 0.0,
+}  # fmt: skip
+_FIRST: dict[str, Any] = _SMALL | {
+    "steps": 1300, "checkpoint_every": 260, "chain_steps": 10, "generator_width": 16, "ema": 0.0, "final_share": 0.2
+}  # fmt: skip
+
+PRESETS = {
+    "mnist": Preset(minutes=2, **_SMALL),
+    "mnist5k": Preset(minutes=2, **_SMALL),
+    "fashion_mnist": Preset(minutes=2, **_SMALL | {"steps": 1500}),
+    "mnist/wide": Preset(minutes=3, recorded="conditional_mnist", **_FIRST),
+    "fashion_mnist/wide": Preset(minutes=3, **_FIRST),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class LabelToImage(ConditionalRecipe):
+    """Conditional cooperative learning, label to image (Xie et al. 2021)."""
+
+    kinds = ("image",)
+
+    def resolve(self) -> Recipe:
+        found = super().resolve()
+        if not found.classes:
+            raise InputError(
+                f"expected images with labels, got none in {found.examples.name}: give a folder with one sub-folder "
+                "per class, or use cooperative"
+            )
+        return found
+
+    def f(self) -> nn.Module:
+        channels, size, _ = self.shape
+        return LabelF(channels, size, self.classes, self.energy_width, self.energy_activation)
+
+    def net(self) -> nn.Module:
+        channels, size, _ = self.shape
+        g = deconv_generator(self.latent + self.classes, size, channels, self.generator_width)
+        return WithLabel(g, self.classes)
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        return (batch._replace(c=batch.y) for batch in super().batches(start))
+
+    def conditions(self, n: int) -> Tensor | None:
+        return torch.arange(n) % self.classes
