@@ -32,12 +32,12 @@ def expected_error(std: float = 0.3) -> float:
 
 def test_the_error_is_that_of_the_exact_posterior_by_a_network_and_by_a_network_and_a_chain():
     both = linear_model()  # orthogonal columns of length 2, and an inference model that is the exact posterior
-    alone = VAE(both.generator, both.inference, both.latent)
-    x = both.generator(both.latent.sample(6000, stream(1))).sample(stream(2)).detach()
+    alone = VAE(both.generator, both.inference, both.prior)
+    x = both.generator(both.reference.sample(6000, stream(1))).sample(stream(2)).detach()
     for model in (alone, both):
         found = reconstruction_error(model, x, seed=0, batch=2000, device=CPU)
         assert found == pytest.approx(expected_error(), rel=0.03)
-    back = alone.decode(alone.sample_prior(len(x), rng=stream(3)))  # from z that hears nothing of x
+    back = alone.generate(alone.sample_prior(len(x), rng=stream(3)))  # from z that hears nothing of x
     assert float(((back - x) ** 2).mean()) > 5 * expected_error()
 
 

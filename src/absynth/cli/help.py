@@ -95,7 +95,7 @@ def method_help(console: Console, method: str, by_kind: Mapping[str, type[Recipe
     for cls in dict.fromkeys(by_kind.values()):
         docs = docs_of(cls)
         for field in dataclasses.fields(cls):
-            if field.name == "dataset" or (field.name, repr(field.default)) in seen:
+            if field.name.startswith("dataset") or (field.name, repr(field.default)) in seen:
                 continue
             seen.add((field.name, repr(field.default)))
             of = (

@@ -68,7 +68,7 @@ def _parser(method: str, by_kind: dict) -> Parser:
     parser.add_argument("--score_precision", choices=("same", "bf16"), default="same")
     parser.add_argument("--tensorboard", action="store_true")
     parser.add_argument("--config", action="config")
-    seen: set[str] = {"dataset"}
+    seen: set[str] = {"dataset", "dataset_y"}
     for cls in dict.fromkeys(by_kind.values()):
         parser.add_class_arguments(cls, skip=set(seen))
         seen |= {f.name for f in dataclasses.fields(cls)}

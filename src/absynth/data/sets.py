@@ -25,6 +25,7 @@ from absynth.data.readers import (
     published_text,
     tracks_of,
 )
+from absynth.data.toy_set import FiniteToySet
 from absynth.data.toy_set import toy as toy_reader
 from absynth.errors import InputError
 
@@ -65,7 +66,9 @@ SETS: dict[str, NamedSet] = {
         "toy", (8, 2), toy_reader(toy.CircleSequences, "circle_sequences"), "points that turn on a circle, 8 frames"
     ),
     "linear_modes": _toy(toy.LinearModes, "linear_modes", "x = A z + .3 ε in R^10, z from four_modes, A known", dim=10),
-    "linear_factors": _toy(toy.LinearFactors, "linear_factors", "x = W z + b + .5 ε in R^10, z in R^2", dim=10),
+    "linear_factors": NamedSet(
+        "toy", (10,), lambda: FiniteToySet(toy.linear_factors, "linear_factors"), "x = W z + b + .5 ε in R^10, z in R^2"
+    ),
     "mnist": _images(images.mnist, (1, 28, 28), "handwritten digits, 60,000 + 10,000"),
     "fashion_mnist": _images(images.fashion_mnist, (1, 28, 28), "garments, 60,000 + 10,000"),
     "svhn": _images(images.svhn, (3, 32, 32), "street view house numbers"),

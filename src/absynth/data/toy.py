@@ -212,20 +212,17 @@ class GaussianGrid:
         return log_normal.logsumexp(1) - math.log(25)
 
 
-@dataclass(frozen=True)
-class LinearFactors:
-    """A linear factor model: x = W z + b + std·ε, entries of W and b from N(0, 1), z ~ N(0, I)."""
+def linear_factors(
+    part: str, n: int = 2000, latent: int = 2, dim: int = 10, std: float = 0.5
+) -> Float[Tensor, "n dim"]:
+    """n draws of a linear factor model x = W z + b + std·ε, entries of W and b from N(0, 1), z ~ N(0, I).
 
-    latent: int = 2
-    dim: int = 10
-    std: float = 0.5
-
-    def sample(self, n: int, rng: Rng) -> Float[Tensor, "n dim"]:
-        """n draws."""
-        law = stream(0, 0, 0, int.from_bytes(b"true", "big"))  # W and b are the same for every seed
-        w, b = torch.randn(self.dim, self.latent, generator=law), torch.randn(self.dim, generator=law)
-        z, noise = torch.empty(n, self.latent), torch.empty(n, self.dim)
-        return noise_like(z, rng) @ w.T + b + self.std * noise_like(noise, rng)
+    The model and the draws of a part ("train" or another) are the same at every call.
+    """
+    purpose = b"train" if part == "train" else b"test"
+    law, rng = (stream(0, 0, 0, int.from_bytes(word, "big")) for word in (b"true", purpose))
+    w, b = torch.randn(dim, latent, generator=law), torch.randn(dim, generator=law)
+    return torch.randn(n, latent, generator=rng) @ w.T + b + std * torch.randn(n, dim, generator=rng)
 
 
 RADIUS = {"x": 1.0, "y": 1.5}

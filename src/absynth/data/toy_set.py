@@ -101,6 +101,46 @@ class ToySet(Dataset):
         return [{"file": file.name, "caption": ", ".join(rows)}]
 
 
+class FiniteToySet(ToySet):
+    """A fixed number of samples of a known law: the same training and test examples for every seed.
+
+    Args:
+        draw: ``split -> examples [n, d]``.
+        name: Name of the set.
+        part: The split.
+    """
+
+    def __init__(self, draw: Callable[[Split], Tensor], name: str, part: Split = "train") -> None:
+        check_part(part)
+        self._draw, self.name, self.source, self.part = draw, name, name, part
+        self.x = draw(part)
+        self.shape, self.examples = tuple(self.x.shape[1:]), len(self.x)
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def sample(self, n: int, rng: Rng) -> Tensor:
+        return self.x[torch.randint(len(self.x), (n,), generator=rng if isinstance(rng, torch.Generator) else None)]
+
+    def batch(self, index: Tensor) -> Batch:
+        return Batch(self.x[index])
+
+    def batches(self, size: int, *, seed: int, start: int = 0) -> Iterator[Batch]:
+        return Dataset.batches(self, size, seed=seed, start=start)
+
+    def head(self, n: int) -> Tensor:
+        return self.x[:n]
+
+    def all(self) -> Tensor:
+        return self.x
+
+    def split(self, part: Split) -> FiniteToySet:
+        return FiniteToySet(self._draw, self.name, part)
+
+    def contents(self) -> Iterator[Tensor]:
+        yield self.x
+
+
 def toy(law: Callable[[], Law], name: str) -> Callable[[], ToySet]:
     """A reader of a toy set, for :data:`absynth.data.sets.SETS`."""
     return lambda: ToySet(law(), name)
