@@ -122,11 +122,12 @@ def records_folder() -> Path:
 
 
 def headline(records: Mapping[str, Result], name: str) -> str:
-    """The first figure of a record with its baselines, in one phrase; empty where there is no record."""
+    """A record's first figure that has a bar, else its first, with its baselines; empty where there is no record."""
     found = records.get(name)
     if found is None:
         return ""
-    figure, values = next(iter(found.figures.items()))
+    figure = next((f for f in found.figures if f in found.bars), next(iter(found.figures)))
+    values = found.figures[figure]
     others = "; ".join(f"{k} {summary(v)}" for k, v in found.baselines_of(figure).items())
     return f"{figure} {summary(values)}" + (f" ({others})" if others else "")
 

@@ -11,6 +11,7 @@ from itertools import pairwise
 from typing import Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from absynth import recipes
@@ -118,13 +119,15 @@ def _presets(console: Console, cls: type[Recipe]) -> None:
     if not presets:
         return
     records = results.load_all(results.records_folder())
-    table = Table("preset", "minutes", "differs from the defaults in", "recorded", "published")
+    table = Table("preset", "minutes", "recorded", "published")
     for key, preset in presets.items():
         minutes = "" if preset.minutes is None else f"{preset.minutes:g}"
-        numbers = ", ".join(f"{k}={_shown(v)}" for k, v in preset.fields.items())
         published = " ".join(p for p in (preset.published, f"({preset.source})" if preset.source else "") if p)
-        table.add_row(key, minutes, numbers, results.headline(records, preset.recorded), published)
+        table.add_row(key, minutes, escape(results.headline(records, preset.recorded)), published)
     console.print(table)
+    for key, preset in presets.items():
+        numbers = ", ".join(f"{k} {_shown(v)}" for k, v in preset.fields.items()) or "the defaults"
+        console.print("\n    ".join(textwrap.wrap(f"  {key}: {numbers}", console.width - 4)), markup=False)
 
 
 def _flags(console: Console, title: str, rows: list[tuple[str, str]]) -> None:

@@ -57,6 +57,12 @@ def yelp(root: Path, split: Part) -> Text:
     return Text([*parts[0], *parts[1]], labels, f"yelp {part}")
 
 
+def has_yelp_training(root: Path) -> bool:
+    """Whether the large training file of Yelp is at hand."""
+    places = (root / "yelp", root / "text" / "yelp", root)
+    return any((place / f"sentiment.train.0.txt{gz}").exists() for place in places for gz in ("", ".gz"))
+
+
 def ag_news(root: Path, split: Part) -> Text:
     """AG's news (Zhang et al. 2015): title and description; labels 0 to 3 are world, sports, business, science.
 

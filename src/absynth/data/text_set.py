@@ -19,7 +19,8 @@ from absynth.files import write_atomic
 from absynth.report import Picture, ResultTable
 from absynth.types import Batch
 
-Unit = Literal["word", "character", "bpe"]
+Unit = Literal["word", "character", "bpe", "letters"]
+_LETTERS = r"[a-z]{2,}"
 Read = Callable[[Split], Text]
 
 BUCKET = 50
@@ -33,7 +34,8 @@ class TextSet(Dataset):
         read: ``split -> Text``; called once per split.
         name: Name of the set.
         part: The split.
-        unit: What a token is: a word, a character, or a byte pair learned from the training lines.
+        unit: What a token is: a word, a character, a byte pair learned from the training lines, or a word of letters in
+            lower case.
         vocabulary_size: Number of tokens to keep, the most frequent ones; the rest are ``<unk>``.
         length: Longest sequence in tokens, with its END; longer lines are left out.
         limit: Number of training lines to use; 0 uses all.
@@ -58,12 +60,13 @@ class TextSet(Dataset):
         check_part(part)
         self._read, self.part, self.length, self.limit = read, part, length, limit
         self.token_unit, self.vocabulary_size = unit, vocabulary_size
-        text = read(part)
+        self.token_unit = unit
+        text = self._cased(read(part))
         if limit and part == "train":
             text = Text(text.lines[:limit], None if text.labels is None else text.labels[:limit], text.name)
         self.name = name or text.name
         self.shape = (length,)
-        self.vocabulary = vocabulary or self._find_vocabulary(text if part == "train" else read("train"))
+        self.vocabulary = vocabulary or self._find_vocabulary(text if part == "train" else self._cased(read("train")))
         self.lines, self.labels = text.lines, text.labels
         encoded = [self.vocabulary.encode(line) for line in text.lines]
         fits = [i for i, row in enumerate(encoded) if 1 < len(row) <= length]
@@ -84,9 +87,15 @@ class TextSet(Dataset):
             self.class_names = tuple(map(str, range(count)))
         self.examples = len(self.rows) if part == "train" else 0
 
+    def _cased(self, text: Text) -> Text:
+        if self.token_unit != "letters":
+            return text
+        return Text([line.lower() for line in text.lines], text.labels, text.name)
+
     def _pattern(self) -> tuple[str, str]:
         """``(pattern, join)`` of the :class:`Vocabulary`."""
-        return (CHARACTERS, "") if self.token_unit == "character" else (WORDS, " ")
+        patterns = {"character": (CHARACTERS, ""), "letters": (_LETTERS, " ")}
+        return patterns.get(self.token_unit, (WORDS, " "))
 
     def _find_vocabulary(self, text: Text) -> Vocabulary:
         pattern, join = self._pattern()
@@ -138,6 +147,7 @@ class TextSet(Dataset):
 
     def encode(self, lines: list[str]) -> Tensor:
         """Lines as rows of tokens; those that are too long are cut."""
+        lines = [line.lower() for line in lines] if self.token_unit == "letters" else lines
         return self.vocabulary.rows(lines, self.length, keep_long=True)
 
     def parse(self, path: Path) -> Tensor:

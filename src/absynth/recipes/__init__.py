@@ -61,11 +61,12 @@ def presets(cls: type[Recipe]) -> Mapping[str, Preset]:
     return getattr(importlib.import_module(cls.__module__), "PRESETS", {})
 
 
-def find(name: str, folder: str = "") -> type[Recipe]:
-    """The recipe class that a run recorded: ``method``, ``method/file`` or ``module:Class``.
+def find(name: str, kind: str = "", folder: str = "") -> type[Recipe]:
+    """The recipe class of a method for a kind of data, or ``module:Class``.
 
     Args:
-        name: The recorded name.
+        name: Name of the method.
+        kind: Kind of data. Defaults to the first that the method takes.
         folder: Folder to import a recipe of your own from, if its module is not on the path.
     """
     if ":" in name:
@@ -79,12 +80,10 @@ def find(name: str, folder: str = "") -> type[Recipe]:
         if not (inspect.isclass(cls) and issubclass(cls, Recipe)):
             raise InputError(f"{name} must be a subclass of absynth.Recipe, got {cls!r}")
         return cls
-    method = name.partition("/")[0]
-    for module in _modules(method):
-        for cls in _own(module):
-            if cls.name() == name:
-                return cls
-    raise InputError(f"expected a recipe, got {name!r}: {method} has {', '.join(sorted(set(classes(method))))}")
+    by_kind = classes(name)
+    if kind and kind not in by_kind:
+        raise InputError(f"{name} takes {', '.join(by_kind)} data, got {kind} data: the run is damaged")
+    return by_kind[kind] if kind else next(iter(by_kind.values()))
 
 
 def build(

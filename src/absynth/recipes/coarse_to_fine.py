@@ -1,8 +1,8 @@
 """Coarse-to-fine expansion with the sampler of Zhao, Xie, Li, ICLR 2021, and their code.
 
-K = 15 steps per stage of x + ∇f + s·ε, s from 0.015 to 0 over all stages; as many updates at each resolution but
-for the last, the first half of which fade the new one in. What differs: plain convolutions (theirs residual, under
-spectral norm), one learning rate for all stages where theirs rises by 5e-4 with each from 1e-3, batches of 64 for 256 to 64.
+K = 15 steps per stage of x + ∇f + s·ε, s from 0.015 to 0 over all stages; as many updates at each resolution but for
+the last, the first half of which fade the new one in. What differs: plain convolutions (theirs residual, under spectral
+norm), one learning rate for all stages where theirs rises by 5e-4 with each from 1e-3, batches of 64 for 256 to 64.
 Their FID on CIFAR-10 belongs to their network and 1.2 million images per stage.
 """
 

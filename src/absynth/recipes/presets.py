@@ -24,7 +24,13 @@ class Preset:
     """
 
     def __init__(
-        self, *, minutes: float | None = None, recorded: str = "", source: str = "", published: str = "", **fields: Any
+        self,
+        *,
+        minutes: int | float | None = None,
+        recorded: str = "",
+        source: str = "",
+        published: str = "",
+        **fields: Any,
     ) -> None:
         self.minutes, self.recorded, self.source, self.published = minutes, recorded, source, published
         self.fields = fields

@@ -91,12 +91,10 @@ class Recipe(ABC):
 
     @classmethod
     def name(cls) -> str:
-        """How a run records this recipe: ``method``, ``method/file``, or ``module:Class`` outside of absynth."""
-        package, _, module = cls.__module__.rpartition(".")
-        if package == "absynth.recipes":
-            return module
-        if package.startswith("absynth.recipes."):
-            return f"{package.removeprefix('absynth.recipes.')}/{module}"
+        """How a run records this recipe: its method, or ``module:Class`` outside of absynth."""
+        package = cls.__module__.removeprefix("absynth.recipes.")
+        if package != cls.__module__:
+            return package.partition(".")[0]
         return f"{cls.__module__}:{cls.__qualname__}"
 
     @classmethod
@@ -231,7 +229,7 @@ class Recipe(ABC):
             raise InputError(f"expected a recipe's name and fields, got the keys {sorted(entry)}: the file is damaged")
         if not isinstance(data, dict):
             raise InputError("the run was made by absynth 0.1, whose runs this version cannot open: train again")
-        cls = recipes.find(name, entry.get("module_folder", ""))
+        cls = recipes.find(name, str(data.get("kind")), entry.get("module_folder", ""))
         unknown = sorted(set(numbers) - {f.name for f in dataclasses.fields(cls)})
         if unknown:
             raise InputError(f"the run's recipe has fields this version does not know: {', '.join(unknown)}")

@@ -1,10 +1,17 @@
-"""Alternating back-propagation of images (Han et al. 2017), and its short-run and layered forms.
+"""Alternating back-propagation (Han, Lu, Zhu, Wu, AAAI 2017, arXiv:1606.08571) and short-run inference.
+
+Alternating back-propagation of images (Han et al. 2017), and its short-run and layered forms.
 
 Numbers of Han et al.: σ = 0.3, δ = 0.1 and 10 to 30 steps per visit from the example's last z. From fresh noise
 (``--posterior-start noise``) it is the short-run inference of Nijkamp et al. 2020 (arXiv:1912.01909), whose five-layer
 generator (``--generator layered_deconv``) has σ = 0.15, 25 steps of δ = 0.05, Adam at 8e-5, halved after 50, 100, 300
 epochs: the preset ``celeba/short_run``, whose features follow ``absynth.networks.layered`` and whose images have 64×64
 pixels where theirs have 32×32. ``--missing 0.5`` hides half of each image's pixels for good.
+
+Alternating back-propagation of vectors with a linear generator: factor analysis by Langevin.
+
+The posterior of z and the best likelihood are known in closed form (Tipping and Bishop 1999), so what is learned can be
+compared with the truth (``absynth reproduce ppca``).
 """
 
 from __future__ import annotations
@@ -23,7 +30,7 @@ from absynth.distributions import GaussianGenerator, StandardNormal
 from absynth.errors import InputError
 from absynth.networks.deconvnet import deconv_generator
 from absynth.networks.layered import layered_deconv, layered_mlp
-from absynth.networks.mlp import mlp_generator
+from absynth.networks.mlp import mlp, mlp_generator
 from absynth.recipes.bounds import Count, Decay, Natural, Positive
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
@@ -39,6 +46,9 @@ _SMALL: dict[str, Any] = {
     "generator_width": 400, "generator_lr": 1e-3,
 }  # fmt: skip
 
+CHAINS = int.from_bytes(b"bank", "big")
+"""Separates the first z from a step's noise."""
+
 PRESETS = {
     "mnist": Preset(minutes=1, recorded="missing_pixels", **_SMALL),
     "mnist/short_run": Preset(
@@ -49,6 +59,8 @@ PRESETS = {
         generator="layered_deconv", std=0.15, posterior_start="noise", posterior_steps=25, posterior_step_size=0.05,
         generator_lr=8e-5, halve_after=(50, 100, 300),
     ),
+    "linear_factors": Preset(minutes=0.5, recorded="ppca"),
+    "breast_cancer": Preset(minutes=0.5, generator_width=64, latent=8),
 }  # fmt: skip
 
 
@@ -142,3 +154,51 @@ class AlternatingBackpropImages(Recipe):
 def masks(n: int, size: int, missing: float, seed: int) -> Tensor:
     """``[n, 1, size, size]``, False with probability ``missing``."""
     return torch.rand(n, 1, size, size, generator=stream(seed, 0, 0, MASK)) >= missing
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlternatingBackpropVectors(Recipe):
+    """Alternating back-propagation of vectors, with a linear or a small generator (Han et al. 2017)."""
+
+    kinds = ("toy", "table")
+    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "posterior_steps": 3}
+
+    target: str = ""
+    """Column of a table that holds classes; empty: none."""
+    steps: Count = 3000
+    threads: int = 1
+    latent: Count = 2
+    """Dimension of z."""
+    generator_width: Natural = 0
+    """Hidden units of the generator's two hidden layers; 0 is a linear generator."""
+    std: Positive = 0.5
+    """Standard deviation σ of p(x|z)."""
+    posterior_start: Literal["last", "noise"] = "last"
+    """Initialization of a chain on z: where the example's last one ended, or fresh noise (short run)."""
+    posterior_steps: Natural = 10
+    """Number of Langevin steps on z per visit."""
+    posterior_step_size: Positive = 0.1
+    """Step size δ of the chain on z."""
+    generator_lr: Positive = 1e-2
+    """Learning rate at the beginning (Adam); it falls to 0 linearly."""
+
+    def algorithm(self) -> AlternatingBackprop:
+        z, (dim,), width = StandardNormal(self.latent), self.shape, self.generator_width
+        start = FromNoise(z)
+        if self.posterior_start == "last":
+            if not self.examples.examples:
+                raise InputError("--posterior-start last needs a finite data set, got an unlimited one: give noise")
+            start = FromLast(self.examples.examples, z, rng=stream(self.seed, 0, 0, CHAINS))
+        net = mlp([self.latent, width, width, dim], "silu") if width else nn.Linear(self.latent, dim)
+        return AlternatingBackprop(
+            z,
+            GaussianGenerator(net, self.std),
+            posterior_sampler=Langevin(self.posterior_steps, self.posterior_step_size),
+            posterior_start=start,
+        )
+
+    def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
+        return {"generator": Adam(algorithm.get_submodule("generator").parameters(), self.generator_lr)}
+
+    def schedule(self, step: int) -> float:
+        return 1 - step / self.steps

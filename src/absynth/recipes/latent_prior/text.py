@@ -1,0 +1,165 @@
+"""The latent-space EBM prior of text, one sentence per line (Pang et al. 2020, section 4.2).
+
+p(x|z) is one LSTM layer with z beside every token's embedding and in its first state; f is a fully connected network on
+z. The widths are the paper's for Penn Treebank (Table 6); the chains are those of its authors' code for text: δ = 0.5
+for both, and no noise in the posterior's, so that it climbs to a mode and does not sample. Where the generator learns
+to ignore z (``absynth reconstruct`` shows it), more posterior steps help, or ``--posterior-start inference`` with a
+``--likelihood-weight`` above 1 and ``--posterior-noise`` equal to the step size: the preset of Penn Treebank, sentences
+of up to 20 of the 2,000 most frequent words, where the likelihood counts 20 times.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+from torch import nn
+from torch.optim import Optimizer
+
+from absynth.algorithms import Algorithm, AlternatingBackprop, LatentPrior
+from absynth.data.text_set import TextSet, Unit
+from absynth.density import EBM
+from absynth.distributions import GaussianInference, StandardNormal
+from absynth.networks.mlp import Activation, mlp_f
+from absynth.networks.recurrent import RecurrentEncoder, RecurrentGenerator
+from absynth.recipes._optimizers import adam
+from absynth.recipes.bounds import Count, NonNegative, Positive, Share
+from absynth.recipes.presets import Preset
+from absynth.recipes.recipe import Recipe
+from absynth.samplers import FromLast, Langevin
+from absynth.seeding import stream
+
+CHAINS = int.from_bytes(b"bank", "big")
+"""Separates the noise of the first z of every example from all other noise."""
+
+PRESETS = {
+    "ptb": Preset(
+        minutes=4, recorded="latent_prior_ptb", source="Pang et al. 2020, Table 2, at a fraction of its size",
+        published="forward perplexity 107.45, reverse 181.54, real text 100.36", steps=450, batch=64, threads=1,
+        checkpoint_every=150, vocabulary_size=2000, length=21, latent=16, embedding=64, generator_width=96,
+        energy_width=100, energy_activation="silu", prior_steps=60, prior_step_size=0.4, posterior_start="inference",
+        posterior_steps=3, posterior_step_size=0.2, posterior_noise=0.2, likelihood_weight=20.0, energy_lr=1e-3,
+        generator_lr=6e-3, inference_lr=4e-3, final_lr=0.0,
+    ),
+    "ptb/paper": Preset(source="Pang et al. 2020, Tables 2 and 6", published="forward perplexity 107.45", length=79),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class LatentPriorText(Recipe):
+    """Latent-space EBM prior of text (Pang et al. 2020)."""
+
+    kinds = ("text",)
+    TINY: ClassVar[dict[str, Any]] = {
+        **Recipe.TINY, "limit": 400, "vocabulary_size": 60, "latent": 4, "embedding": 8, "generator_width": 8,
+        "energy_width": 8, "prior_steps": 3, "posterior_steps": 2,
+    }  # fmt: skip
+
+    unit: Unit = "word"
+    """What a token is: a word, a character, or a byte pair learned from the text (pip install 'absynth[text]')."""
+    vocabulary_size: Count = 10_000
+    """Number of tokens to keep, the most frequent ones; the rest are <unk>."""
+    length: Count = 41
+    """Longest sequence in tokens, with its end; longer lines are left out."""
+    steps: Count = 40_000
+    checkpoint_every: Count = 1000
+    prior: Literal["ebm", "gaussian"] = "ebm"
+    """Learned prior, or the fixed N(0, I)."""
+    latent: Count = 32
+    """Dimension of z."""
+    embedding: Count = 128
+    """Width of a token's embedding (Table 6)."""
+    generator_width: Count = 512
+    """Width of the LSTM (Table 6)."""
+    energy_width: Count = 200
+    """Hidden units of the energy network."""
+    energy_activation: Activation = "gelu"
+    """Activation of the energy network."""
+    init_range: NonNegative = 0.1
+    """The generator's weights start uniform on ± this (appendix); 0: torch's own."""
+    prior_steps: Count = 40
+    """Number of Langevin steps on the prior (K_0)."""
+    prior_step_size: Positive = 0.5
+    """Step size δ of the prior chain, in z + (δ²/2)·score + δ·noise."""
+    posterior_steps: Count = 20
+    """Number of Langevin steps on the posterior (K_1)."""
+    posterior_step_size: Positive = 0.5
+    """Step size δ of the posterior chain."""
+    posterior_noise: NonNegative = 0.0
+    """Noise scale τ of a posterior step: δ samples, 0 climbs to a mode."""
+    likelihood_weight: Positive = 1.0
+    """Weight of log p(x|z) in the posterior chain; above 1 against a generator that ignores z."""
+    posterior_start: Literal["noise", "last", "inference"] = "noise"
+    """Initialization of posterior chains: p_0 as in the paper, the sentence's last z, or a learned inference model."""
+    energy_lr: Positive = 1e-4
+    """Learning rate of the energy network (Adam)."""
+    generator_lr: Positive = 1e-3
+    """Learning rate of the generator (Adam)."""
+    inference_lr: Positive = 1e-3
+    """Learning rate of the inference network (Adam)."""
+    final_lr: Share = 1.0
+    """Factor on the learning rates at the last update, reached linearly; small networks in few updates gain by 0."""
+
+    @property
+    def tokens(self) -> int:
+        """Size of the vocabulary."""
+        assert isinstance(self.examples, TextSet)
+        return len(self.examples.vocabulary)
+
+    def algorithm(self) -> LatentPrior | AlternatingBackprop:
+        reference = StandardNormal(self.latent)
+        posterior_sampler = Langevin(self.posterior_steps, self.posterior_step_size, self.posterior_noise)
+        last = None
+        if self.posterior_start == "last":
+            last = FromLast(self.examples.examples, reference, rng=stream(self.seed, 0, 0, CHAINS))
+        inference = self.inference() if self.posterior_start == "inference" else None
+        generator = self.generator()
+        if self.prior == "gaussian" and inference is None:
+            return AlternatingBackprop(
+                reference, generator, posterior_sampler=posterior_sampler, posterior_start=last,
+                likelihood_weight=self.likelihood_weight,
+            )  # fmt: skip
+        f = Flat() if self.prior == "gaussian" else mlp_f(self.latent, self.energy_width, self.energy_activation)
+        return LatentPrior(
+            EBM(f, reference),
+            generator,
+            prior_sampler=Langevin(self.prior_steps, self.prior_step_size),
+            posterior_sampler=posterior_sampler,
+            posterior_start=last,
+            inference=inference,
+            likelihood_weight=self.likelihood_weight,
+        )
+
+    def inference(self) -> GaussianInference:
+        """q(z|x), freshly initialized."""
+        net = RecurrentEncoder(self.tokens, embedding=self.embedding, hidden=self.generator_width, out=2 * self.latent)
+        return GaussianInference(net)
+
+    def generator(self) -> RecurrentGenerator:
+        """p(x|z), freshly initialized."""
+        net = RecurrentGenerator(
+            self.tokens, latent=self.latent, embedding=self.embedding, hidden=self.generator_width, length=self.length
+        )
+        if self.init_range:
+            for p in net.parameters():
+                nn.init.uniform_(p, -self.init_range, self.init_range)
+        return net
+
+    def schedule(self, step: int) -> float:
+        return 1 - (1 - self.final_lr) * min(step / self.steps, 1)
+
+    def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
+        rates = {"prior": self.energy_lr, "generator": self.generator_lr, "inference": self.inference_lr}
+        if self.prior == "gaussian":
+            del rates["prior"]
+        if self.posterior_start != "inference":
+            del rates["inference"]
+        return adam(algorithm, rates)
+
+
+class Flat(nn.Module):
+    """f ≡ 0: the EBM is its reference."""
+
+    def forward(self, z):
+        """Zero for each row of z."""
+        return z.new_zeros(len(z))

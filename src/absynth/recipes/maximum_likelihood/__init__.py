@@ -1,1 +1,0 @@
-"""Maximum likelihood learning of an EBM of the data: short-run, persistent, contrastive divergence."""
