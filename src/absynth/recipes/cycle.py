@@ -161,6 +161,12 @@ def _second(source: str, size: int) -> Dataset:
     return sets.open(source, kind="image", **options)
 
 
+def to_y(x: Tensor) -> Tensor:
+    """The true map of the toy sets, ``[n, 2] -> [n, 2]``."""
+    cos, sin = SCALE * math.cos(ANGLE), SCALE * math.sin(ANGLE)
+    return x @ x.new_tensor([[cos, sin], [-sin, cos]])
+
+
 @dataclass(frozen=True)
 class Turned:
     """A distribution in the plane, moved by :func:`to_y`."""
@@ -192,9 +198,15 @@ class CycleVectors(CycleRecipe):
             raise InputError(f"cycle translates toy sets in the plane, got examples of shape {list(found.shape)}")
         return found
 
-    def sample(self, n: int, rng: Rng) -> Tensor:
-        """n draws of the first domain, ``[n, 2]``."""
-        return self.examples.sample(n, rng)  # type: ignore[attr-defined]
+    def domain(self, which: Domain) -> ToySet:
+        """The samples of one domain."""
+        assert isinstance(self.examples, ToySet)
+        if which == "x":
+            return self.examples
+        return ToySet(Turned(self.examples.law), f"{self.examples.name}, turned and enlarged")
+
+    def translation_source(self, direction: str) -> Dataset:
+        return self.domain("x" if direction == "x_to_y" else "y")
 
     def algorithm(self) -> CycleCooperative:
         def ebm() -> EBM:
@@ -209,10 +221,10 @@ class CycleVectors(CycleRecipe):
     def batches(self, start: int = 0) -> Iterator[tuple[Batch, Batch]]:  # type: ignore[override]
         step = start
         while True:
-            x = self.sample(self.batch, stream(self.seed, 0, step, 10, 0))
-            y = to_y(self.sample(self.batch, stream(self.seed, 0, step, 10, 1)))
+            x = self.domain("x").sample(self.batch, stream(self.seed, 0, step, 10, 0))
+            y = self.domain("y").sample(self.batch, stream(self.seed, 0, step, 10, 1))
             yield Batch(x), Batch(y)
             step += 1
 
     def conditions(self, n: int) -> Tensor | None:
-        return to_y(self.sample(n, stream(self.seed, 0, 1_000_000, 10, 1)))
+        return self.domain("y").sample(n, stream(self.seed, 0, 1_000_000, 10, 1))

@@ -83,10 +83,10 @@ def _tasks(log: RunLog, task: str) -> str:
     """The results of one task; of all that are no task of this version if it is ""."""
     known = tasks.titles()
     mine = [(f, r) for f, r in log.results if (r.task == task if task else r.task not in known)]
-    return "".join(_task(folder, result) for folder, result in mine)
+    return "".join(task_section(folder, result) for folder, result in mine)
 
 
-def _task(folder: Path, result: TaskResult) -> str:
+def task_section(folder: Path, result: TaskResult) -> str:
     parts = [f"<h3>{escape(result.title)}</h3>", html.paragraphs(result.text)]
     if result.task != "sample":  # shown at the top
         parts += [html.images(folder, result), _tables(result)]
