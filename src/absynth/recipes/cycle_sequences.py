@@ -18,9 +18,10 @@ from torch import Tensor
 
 from absynth.algorithms.cycle_cooperative import Domain
 from absynth.algorithms.cycle_sequences import CycleSequences
-from absynth.data.toy import RADIUS, CircleSequences
+from absynth.data.toy import CircleSequences
 from absynth.density import EBM
 from absynth.distributions import StandardNormal
+from absynth.errors import InputError
 from absynth.networks.mlp import mlp, mlp_f
 from absynth.networks.translator import FramePredictor
 from absynth.recipes._cycle import CycleRecipe
@@ -52,6 +53,14 @@ class CycleSequencesRecipe(CycleRecipe):
     reference_std: Positive = 2.0
     """Standard deviation of both Gaussian references."""
 
+    def resolve(self) -> Recipe:
+        found = super().resolve()
+        if len(found.shape) != 2 or found.shape[1] != 2:
+            raise InputError(
+                f"cycle_sequences takes --data circle_sequences, got examples of shape {list(found.shape)}"
+            )
+        return found
+
     def law(self, which: Domain) -> CircleSequences:
         """The sequences of a domain."""
         return CircleSequences(which, self.shape[0])
@@ -61,28 +70,22 @@ class CycleSequencesRecipe(CycleRecipe):
             return EBM(mlp_f(2, self.energy_width, "silu"), StandardNormal(2, std=self.reference_std))
 
         to_x, to_y = (mlp([2, self.energy_width, self.energy_width, 2], "silu") for _ in range(2))
-        predictors = [FramePredictor(2, self.energy_width) for _ in range(2)]
         return CycleSequences(
-            ebm(), ebm(), to_x, to_y, *predictors, sampler=self.sampler(), teach=self.teaching_weight,
-            cycle=self.cycle_weight, spatio_temporal=self.spatio_temporal_weight,
+            ebm(), ebm(), to_x, to_y, FramePredictor(2, self.energy_width), FramePredictor(2, self.energy_width),
+            sampler=self.sampler(), teach=self.teaching_weight, cycle=self.cycle_weight,
+            spatio_temporal=self.spatio_temporal_weight,
         )  # fmt: skip
 
     def batches(self, start: int = 0) -> Iterator[tuple[Batch, Batch]]:  # type: ignore[override]
         step = start
         while True:
-            x, y = (
-                self.law(which).sample(self.batch, stream(self.seed, 0, step, 10, k)) for k, which in enumerate("xy")
-            )  # type: ignore[arg-type]
+            x = self.law("x").sample(self.batch, stream(self.seed, 0, step, 10, 0))
+            y = self.law("y").sample(self.batch, stream(self.seed, 0, step, 10, 1))
             yield Batch(x), Batch(y)
             step += 1
 
     def conditions(self, n: int) -> Tensor | None:
         return self.law("y").sample(n, stream(self.seed, 0, 1_000_000, 10, 1))
-
-
-def radius(which: Domain) -> float:
-    """Radius of a domain's circle."""
-    return RADIUS[which]
 
 
 def turned(x: Float[Tensor, "n frames 2"], which: Domain) -> Float[Tensor, "n frames 2"]:
