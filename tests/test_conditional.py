@@ -11,14 +11,13 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from absynth import cli
+from absynth import cli, recipes
 from absynth.algorithms.conditional_cooperative import ConditionalCooperative
 from absynth.algorithms.cooperative import Cooperative
-from absynth.data import pairs
-from absynth.data.images import Images
+from absynth.data import pairs, sets
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, StandardNormal, Uniform
-from absynth.errors import InputError
+from absynth.errors import InputError, Unsupported
 from absynth.networks.conditional import (
     HoleF,
     HoleGenerator,
@@ -30,14 +29,12 @@ from absynth.networks.conditional import (
     one_hot,
     strided_f,
 )
-from absynth.recipes.conditional_images import ConditionalImages
-from absynth.recipes.facades import Facades
-from absynth.recipes.inpainting_images import InpaintingImages
+from absynth.recipes.inpainting import InpaintingRecipe
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin
 from absynth.seeding import noise_like, stream
 from absynth.tasks.opened import Opened
-from absynth.tasks.sample import asked, samples
+from absynth.tasks.sample import samples, sampling_conditions
 from absynth.types import Batch
 
 F64 = torch.float64
@@ -98,7 +95,7 @@ def test_the_initializer_is_taught_the_closed_form_of_the_revised_draft():
     """Noise-free chains: x̃ = m_c (1 − a^K), so the gradient in a_c is −x̃ times the share of c."""
     sampler = Langevin(5, 0.5, 0.0)
     model, c = wells(sampler), torch.tensor([0, 0, 1, 2])
-    losses = model.losses(Batch(torch.zeros(4, 1, dtype=F64), c), rng=stream(1))
+    losses = model.losses(Batch(torch.zeros(4, 1, dtype=F64), c=c), rng=stream(1))
     (gradient,) = torch.autograd.grad(losses["generator"], parameters_of(model, "generator"))
     a = 1 - sampler.step_size**2 / (2 * V)
     expected = -MEANS * (1 - a**sampler.steps) * torch.tensor([[0.5], [0.25], [0.25]], dtype=F64)
@@ -106,7 +103,7 @@ def test_the_initializer_is_taught_the_closed_form_of_the_revised_draft():
 
 
 def test_the_truth_pulls_by_its_share_and_by_nothing_at_zero():
-    batch = Batch(torch.tensor([[4.0], [5.0]], dtype=F64), torch.tensor([1, 1]))
+    batch = Batch(torch.tensor([[4.0], [5.0]], dtype=F64), c=torch.tensor([1, 1]))
     sampler = Langevin(5, 0.5, 0.0)
 
     def pull(truth: float) -> Tensor:
@@ -121,9 +118,9 @@ def test_the_truth_pulls_by_its_share_and_by_nothing_at_zero():
 
 
 def test_without_truth_it_is_cooperative_learning_given_c():
-    batch = Batch(torch.ones(4, 1, dtype=F64), torch.tensor([0, 1, 2, 0]))
+    batch = Batch(torch.ones(4, 1, dtype=F64), c=torch.tensor([0, 1, 2, 0]))
     model = wells(Langevin(3, 0.3))
-    plain = Cooperative(model.ebm, model.generator, model.latent, sampler=model.sampler)
+    plain = Cooperative(model.ebm, model.generator, model.prior, sampler=model.sampler)
     ours, theirs = (m.losses(batch, rng=stream(3)) for m in (model, plain))
     assert {k: v.item() for k, v in ours.items()} == {k: v.item() for k, v in theirs.items()}
 
@@ -134,7 +131,7 @@ def test_the_gap_compares_under_one_condition():
     x = torch.tensor([[1.0], [2.0]], dtype=F64)
 
     def gradient(x: Tensor) -> Tensor:
-        return torch.autograd.grad(model.losses(Batch(x, c), rng=stream(1))["ebm"], parameters_of(model, "ebm"))[0]
+        return torch.autograd.grad(model.losses(Batch(x, c=c), rng=stream(1))["ebm"], parameters_of(model, "ebm"))[0]
 
     other = gradient(x + torch.tensor([[0.0], [5.0]], dtype=F64))
     torch.testing.assert_close(gradient(x)[0], other[0])
@@ -243,41 +240,36 @@ def test_a_label_is_one_entry_more():
 # --- sampling under a condition -------------------------------------------------------------------------------------
 
 
-class Labels(ConditionalImages):
-    """Asked for conditions only."""
+class Conditions(Recipe):
+    """A recipe that is asked for conditions alone."""
+
+    def __init__(self, classes: int) -> None:
+        object.__setattr__(self, "of", classes)
+        object.__setattr__(self, "dataset", sets.open("ring"))
+
+    def conditions(self, n: int) -> Tensor | None:
+        return torch.arange(n) % self.of if self.of else None
 
 
-def test_samples_are_asked_for_by_label():
-    recipe = Labels(classes=3)
+Conditions.__abstractmethods__ = frozenset()
+
+
+def opened(classes: int) -> Opened:
+    return Opened(Path("run"), wells(Langevin(2, 0.3)), Conditions(classes), torch.device("cpu"))  # type: ignore[abstract]
+
+
+def test_samples_are_drawn_by_label():
     for label, expected in ((-1, [0, 1, 2, 0]), (1, [1, 1, 1, 1])):
-        found = asked(recipe, 4, label)
+        found = sampling_conditions(opened(3), 4, label)
         assert found is not None
         assert found.tolist() == expected
     with pytest.raises(InputError, match="one of the labels"):
-        asked(recipe, 2, 3)
-    with pytest.raises(InputError, match="--label"):
-        asked(Unconditional(), 2, 0)  # type: ignore[abstract]
+        sampling_conditions(opened(3), 2, 3)
+    with pytest.raises(Unsupported, match="--label"):
+        sampling_conditions(opened(0), 2, 0)
     model, c = wells(Langevin(2, 0.3)), torch.tensor([0, 1, 2, 0, 1])
     together, apart = (samples(model, 5, c, seed=1, batch=b) for b in (5, 2))
     torch.testing.assert_close(together, apart)
-
-
-def test_a_task_that_gives_no_condition_says_so():
-    class Asked(Unconditional):
-        def conditions(self, n: int) -> Tensor:
-            return torch.arange(n)
-
-    model = wells(Langevin(2, 0.3))
-    with pytest.raises(InputError, match="without a condition"):
-        Opened(Path("run"), model, Asked(), torch.device("cpu")).chain()  # type: ignore[abstract]
-    assert Opened(Path("run"), model, Unconditional(), torch.device("cpu")).chain().steps == 2  # type: ignore[abstract]
-
-
-class Unconditional(Recipe):
-    def __init__(self) -> None: ...
-
-
-Unconditional.__abstractmethods__ = frozenset()  # its conditions alone are asked for
 
 
 # --- pairs of pictures ----------------------------------------------------------------------------------------------
@@ -326,33 +318,45 @@ def test_pairs_in_two_folders(paired, tmp_path_factory):
 
 
 def test_pairs_from_the_command_line(paired, tmp_path_factory):
-    """Train on one's own pairs, translate one's own sources."""
+    """Train on your pairs, translate your sources."""
     run = tmp_path_factory.mktemp("run") / "pairs"
     for argv in (
-        ["train", "facades", "--data", paired, "--size", 8, "--tiny", "--out", run, "--device", "cpu"],
+        ["train", "conditional", "--data", paired, "--kind", "pairs", "--size", 8, "--tiny", "--out", run],
         ["sample", run, "--n", 3],
         ["translate", run, "--n", 2],
     ):
-        cli.main([str(a) for a in argv])
+        cli.main([str(a) for a in [*argv, "--device", "cpu"]])
     found = np.load(run / "translate" / "translations.npz")
-    assert found["revised"].shape[1:] == (3, 8, 8)
-    recipe = Facades(data=str(paired), size=8, batch=4).resolve()
-    assert isinstance(recipe, Facades)
-    batch, pair = next(recipe.batches()), recipe.pairs("train")
+    assert found["refined"].shape[1:] == (3, 8, 8)
+    recipe = recipes.build("conditional", str(paired), kind="pairs", size=8, batch=4)
+    batch = next(recipe.batches())
     assert batch.c is not None
     torch.testing.assert_close(batch.x, -batch.c)  # every target beside its own source
-    assert any(torch.equal(batch.x[0], t) for t in pair.target.all())
+    sources = recipe.conditions(3)
+    assert sources is not None
+    torch.testing.assert_close(sources[:1], -recipe.held_out(1))
 
 
-def test_a_hole_is_the_central_half(tmp_path):
-    recipe = InpaintingImages(size=8, channels=1)
+def test_a_hole_is_the_central_half():
+    images = np.random.default_rng(0).integers(0, 255, (20, 8, 8), dtype=np.uint8)
+    recipe = InpaintingRecipe(dataset=sets.open(images), batch=2)
     assert recipe.hole().sum() == 16
-    x = torch.ones(2, 1, 8, 8)
-    assert recipe.source(x).sum() == 2 * (48 + 16)
+    assert recipe.source(torch.ones(2, 1, 8, 8)).sum() == 2 * (48 + 16)
+    batch, held = next(recipe.batches()), recipe.held_out(2)
+    torch.testing.assert_close(batch.c, recipe.source(batch.x))
+    torch.testing.assert_close(recipe.conditions(2), recipe.source(held))
 
 
-def test_pictures_without_classes_are_of_one():
-    from absynth.recipes.conditional_images import labels_of
-
-    images = Images(torch.zeros(3, 1, 8, 8, dtype=torch.uint8), None, "x")
-    assert labels_of(images).tolist() == [0, 0, 0]
+def test_labels_are_the_condition_and_images_without_them_are_refused(tmp_path):
+    for i in range(12):
+        place = tmp_path / "data" / str(i % 3) / f"{i}.png"
+        place.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(np.full((8, 8), 80 * (i % 3), np.uint8)).save(place)
+    recipe = recipes.build("conditional", str(tmp_path / "data"), batch=6, latent=2, energy_width=2, generator_width=2)
+    batch = next(recipe.batches())
+    assert torch.equal(batch.c, batch.y)
+    torch.testing.assert_close(batch.x[:, 0, 0, 0], 80 * batch.c / 127.5 - 1)
+    assert recipe.conditions(4).tolist() == [0, 1, 2, 0]
+    assert recipe.algorithm().ebm.f.by_label(batch.x).shape == (6, 3)
+    with pytest.raises(InputError, match="images with labels"):
+        recipes.build("conditional", np.arange(20 * 64, dtype=np.uint8).reshape(20, 8, 8))
