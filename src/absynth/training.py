@@ -31,7 +31,7 @@ def fit(
     run: str | Path,
     *,
     data: Any = None,
-    minutes: float | None = None,
+    minutes: int | float | None = None,
     override: bool = False,
     device: str | torch.device = "cpu",
     chains: engine.Name = "auto",
@@ -158,7 +158,7 @@ def _restore(training: Training, state: dict, run: Path) -> None:
         raise InputError(f"the checkpoint in {run} does not fit its recipe ({reason}): choose another --out") from None
 
 
-def within(recipe: Recipe, minutes: float, run: Path, device: torch.device) -> Recipe:
+def within(recipe: Recipe, minutes: int | float, run: Path, device: torch.device) -> Recipe:
     """The recipe with ``steps`` set so that training takes about so many minutes.
 
     A run that exists keeps its number of steps, whatever the machine's speed now is.

@@ -47,8 +47,8 @@ def seconds(draw: Callable[[], object]) -> float:
 
 @experiment(
     data="z from four Gaussians in the plane, x = A z + 0.3 ε in ten dimensions, A known",
-    protocol="the preset as it stands; the prior learned by chains has 1,500 updates of 60 and 20 steps. KL over a 401 × "
-    "401 grid; processor time of 20,000 draws on one core, the best of three",
+    protocol="the preset as it stands; the prior learned by chains has 1,500 updates of 60 and 20 steps. KL over a "
+    "401 × 401 grid; processor time of 20,000 draws on one core, the best of three",
     seeds=(0, 1, 2),
     minutes=5,
     bars={
@@ -67,7 +67,7 @@ def measure(seed: int, run: Run) -> Figures:
         return sampler(density.log_density, start, rng=stream(3))
 
     eager = seconds(chain)
-    with engine.use("traced"):
+    with engine.use("planned"):
         traced = seconds(chain)
     with torch.no_grad():
         flow = seconds(lambda: model.flow.sample(draws, stream(1)))

@@ -47,7 +47,7 @@ def measure(seed: int, run: Run) -> Figures:
         joint, other = scores_of(ours, x, seed), scores_of(plain, x, seed)
         mine = detection(next(iter(joint.values())), anomaly)
         found: dict[str, Detection] = {
-            "same generator's error alone": detection(joint["−log p(x|z)"], anomaly),
+            "same generator's error alone": detection(joint["−log p(x|z) alone"], anomaly),
             "Gaussian prior": detection(next(iter(other.values())), anomaly),
         }
         train, flat = ours.examples("train").all().flatten(1), x.flatten(1)

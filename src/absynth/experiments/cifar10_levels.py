@@ -17,7 +17,7 @@ from absynth.experiments.harness import Figures, Run, experiment
 from absynth.metrics.frechet import frechet
 from absynth.samplers import engine
 from absynth.seeding import stream
-from absynth.tasks.evaluate import features_of, gaussian_samples
+from absynth.tasks.evaluate import gaussian_samples
 
 N = 500
 METHODS: dict[str, dict[str, Any]] = {
@@ -31,7 +31,8 @@ METHODS: dict[str, dict[str, Any]] = {
 
 @experiment(
     data="CIFAR-10, 32×32: the training split; the test split for the distance alone",
-    protocol=f"coarse to fine 120 updates of 64 at width 16, diffusion recovery 80; {N} samples against 10,000 test images",
+    protocol=f"coarse to fine 120 updates of 64 at width 16, diffusion recovery 80; {N} samples against 10,000 test "
+    f"images",
     seeds=(0,),
     minutes=5,
 )
@@ -44,11 +45,11 @@ def measure(seed: int, run: Run) -> Figures:
         opened = run.fit(fields.pop("method"), "cifar10", label=name, **fields)
         spent = time.process_time() - begun
         n, half = run.few(N, 20), run.few(250, 10)
-        with engine.use("traced"):
+        with engine.use("planned"):
             parts = [opened.model.sample(half, rng=stream(seed, 0, k, 3)) for k in range(n // half)]
         x = torch.cat(parts).clamp(-1, 1)
         pictures.grid(x[:100], run.images / f"cifar10_{name.replace(' ', '_')}_{seed}.png")
-        features, train = features_of(opened, run.features), opened.examples("train")
+        features, train = run.features_of(opened), opened.examples("train")
         real = features(opened.examples("test").head(run.few(10_000, 200)))
         some = torch.randperm(len(train), generator=stream(0, 0, 0, 4))[:n]
         space = f"fd[{features.name}], {name}"

@@ -65,8 +65,8 @@ def distance(p: Tensor, q: Tensor) -> float:
 
 @experiment(
     data="eight Gaussians of standard deviation 0.15 on a circle of radius 1, and the same shifted by 0.7",
-    protocol=f"{N} chains of {EXACT.steps} Metropolis-adjusted Langevin steps on log p_1 + w log p_2, w = 1 and -0.3, from "
-    "where the first EBM's chains start, and of its own sampler (750 Langevin steps); total variation over "
+    protocol=f"{N} chains of {EXACT.steps} Metropolis-adjusted Langevin steps on log p_1 + w log p_2, w = 1 and "
+    "-0.3, from where the first EBM's chains start, and of its own sampler (750 Langevin steps); total variation over "
     f"{CELLS}×{CELLS} cells of [-4, 4]² against quadrature on {FINE}×{FINE}",
     seeds=(0, 1),
     minutes=3,
@@ -79,7 +79,9 @@ def measure(seed: int, run: Run) -> Figures:
     for shift in (0.0, SHIFT):
         data = ToySet(Shifted(shift=shift), "ring")
         fields = {"steps": 300, "chains": 1000, "batch": 250}
-        chains.append(run.fit("maximum_likelihood", data, preset="ring", label=f"shift {shift}", **fields).model.chain())
+        chains.append(
+            run.fit("maximum_likelihood", data, preset="ring", label=f"shift {shift}", **fields).model.chain()
+        )
     with torch.no_grad():
         alone = masses(GRID.log_prob(chains[0].tempered))
     n = run.few(N)
@@ -89,7 +91,9 @@ def measure(seed: int, run: Run) -> Figures:
             log_prob = GRID.log_prob(composed(chains, weights))
         truth, figure = masses(log_prob), f"TV of the {name}"
         own = compose(chains, weights, n, seed=seed, batch=n, device="cpu")
-        x = compose([replace(chains[0], sampler=exact, rounds=1), *chains[1:]], weights, n, seed=seed, batch=n, device="cpu")
+        x = compose(
+            [replace(chains[0], sampler=exact, rounds=1), *chains[1:]], weights, n, seed=seed, batch=n, device="cpu"
+        )
         drawn = torch.multinomial((log_prob + GRID.log_cell).exp(), n, True, generator=stream(seed, 0, 0, 1))
         values[figure] = distance(shares(x), truth)
         baselines[f"{figure}/the run's own chain"] = distance(shares(own), truth)
@@ -97,5 +101,5 @@ def measure(seed: int, run: Run) -> Figures:
         baselines[f"{figure}/first factor alone"] = distance(alone, truth)
         law = log_prob.exp().view(FINE, FINE).T[50:350, 50:350]
         file = run.images / f"composition_{name.replace(' ', '_')}_{seed}.png"
-        pictures.scatter2d(file, {"samples": x}, law.float(), (-3, 3, -3, 3), name)
+        pictures.scatter2d(file, {"samples": x}, law.float(), (-3.0, 3.0, -3.0, 3.0), name)
     return Figures(values, baselines)

@@ -18,10 +18,13 @@ from absynth.experiments._classifier import share_read
 from absynth.experiments.harness import Figures, Run, at_least, experiment
 from absynth.metrics.frechet import frechet
 from absynth.seeding import stream
-from absynth.tasks.evaluate import features_of
 
 SAMPLES = 2000
-READ, DIVERSITY, BY_F = "share read as its label", "diversity within a class", "share of test images whose label f reads"
+READ, DIVERSITY, BY_F = (
+    "share read as its label",
+    "diversity within a class",
+    "share of test images whose label f reads",
+)
 GAIN = "share gained over the initial samples"
 
 
@@ -36,9 +39,10 @@ def diversity(x: Float[Tensor, "n c h w"], labels: Int[Tensor, "n"], classes: in
 
 @experiment(
     data="MNIST: training split to learn, test split to compare with",
-    protocol=f"preset mnist (1,400 updates of 64, K = 5, averaged weights); {SAMPLES} samples, labels in turn, read by a "
-    f"classifier of the training split; Fréchet distance of refined samples to the test split in its features; diversity "
-    f"is the mean distance of two examples of one class over that of {SAMPLES} test images; f reads all test images",
+    protocol=f"preset mnist (1,400 updates of 64, K = 5, averaged weights); {SAMPLES} samples, labels in turn, read "
+    f"by a classifier of the training split; Fréchet distance of refined samples to the test split in its features; "
+    f"diversity is the mean distance of two examples of one class over that of {SAMPLES} test images; f reads all "
+    f"test images",
     seeds=(0, 1),
     minutes=3,
     bars={
@@ -51,7 +55,7 @@ def diversity(x: Float[Tensor, "n c h w"], labels: Int[Tensor, "n"], classes: in
 def measure(seed: int, run: Run) -> Figures:
     opened = run.fit("conditional", "mnist")
     model: Any = opened.model
-    features, test = features_of(opened, run.features), opened.examples("test")
+    features, test = run.features_of(opened), opened.examples("test")
     n, classes = run.few(SAMPLES, 100), len(test.class_names)
     x, labels = test.head(run.few(10_000, 200)), test.labels
     assert labels is not None

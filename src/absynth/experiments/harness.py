@@ -19,7 +19,7 @@ import importlib
 import json
 import pkgutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,9 @@ from rich.table import Table
 from absynth import recipes, results
 from absynth.errors import InputError
 from absynth.files import write_json
+from absynth.metrics.features import Features
 from absynth.recipes import Recipe
+from absynth.tasks.evaluate import feature_space
 from absynth.tasks.opened import Opened, open_run
 from absynth.training import fit
 
@@ -42,8 +44,8 @@ class Figures:
         baselines: ``FIGURE/METHOD`` -> value of a baseline for that figure.
     """
 
-    values: Mapping[str, float]
-    baselines: Mapping[str, float] = field(default_factory=dict)
+    values: Mapping[str, int | float]
+    baselines: Mapping[str, int | float] = field(default_factory=dict)
 
 
 @dataclass
@@ -96,6 +98,14 @@ class Run:
         made = self.recipe(method, data, preset=preset, label=label, **fields)
         return self.train(made, label or method)
 
+    def features_of(self, opened: Opened) -> Features:
+        """The feature space of a run on images; of a few images in tiny runs."""
+        images: Any = opened.unlimited().images  # type: ignore[attr-defined]
+        if self.tiny:
+            labels = None if images.labels is None else images.labels[:400]
+            images = replace(images, x=images.x[:400], labels=labels, name=f"{images.name}_tiny")
+        return feature_space(images, self.features)
+
     def train(self, recipe: Recipe, label: str) -> Opened:
         """Train a recipe and open the run for tasks."""
         where = self.folder / label.replace(" ", "_").replace("/", "_")
@@ -103,12 +113,12 @@ class Run:
         return open_run(where, "cpu")
 
 
-def at_most(limit: float, why: str) -> dict[str, Any]:
+def at_most(limit: int | float, why: str) -> dict[str, Any]:
     """A bar: the mean over seeds is at most ``limit``."""
     return {"at_most": limit, "why": why}
 
 
-def at_least(limit: float, why: str) -> dict[str, Any]:
+def at_least(limit: int | float, why: str) -> dict[str, Any]:
     """A bar: the mean over seeds is at least ``limit``."""
     return {"at_least": limit, "why": why}
 
@@ -122,7 +132,7 @@ class Experiment:
     data: str
     protocol: str
     seeds: tuple[int, ...]
-    minutes: float
+    minutes: int | float
     bars: Mapping[str, Mapping[str, Any]]
     title: str
 
@@ -132,7 +142,7 @@ def experiment(
     data: str,
     protocol: str,
     seeds: Sequence[int] = (0, 1, 2),
-    minutes: float,
+    minutes: int | float,
     bars: Mapping[str, Mapping[str, Any]] | None = None,
 ) -> Callable[[Callable[[int, Run], Figures]], Experiment]:
     """Declare an experiment; its name is the name of its module.

@@ -1,24 +1,21 @@
-"""Alternating back-propagation against probabilistic PCA: ``python reproductions/ppca.py``.
+"""Alternating back-propagation against probabilistic PCA.
 
 With a linear generator the posterior of z and the best likelihood are known in closed form (Tipping and Bishop 1999).
 """
 
 from __future__ import annotations
 
-import argparse
-import tempfile
-from dataclasses import replace
-from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributions import MultivariateNormal
 
-from absynth import fit, stream
 from absynth.algorithms import AlternatingBackprop
-from absynth.recipes.abp_linear import ABPLinear
-from absynth.results import record
+from absynth.data import sets
+from absynth.experiments.harness import Figures, Run, at_most, experiment
 from absynth.samplers import Langevin
+from absynth.seeding import stream
 
 PICKED, CHAINS = 6, 3000
 LONG = Langevin(2500, 0.03)
@@ -37,17 +34,17 @@ def optimum(x: Tensor, latent: int, std: float) -> tuple[Tensor, Tensor]:
     return vectors[:, -latent:] * spread, x.mean(0)
 
 
-def largest_z(model: AlternatingBackprop, x: Tensor, seed: int) -> tuple[float, float]:
+def largest_z(model: Any, x: Tensor, seed: int) -> tuple[float, float]:
     """Largest distance of the chains' means and covariances from the closed form's, in standard errors."""
-    twin = AlternatingBackprop(model.prior.reference, model.generator, posterior_sampler=LONG)
-    w, b = (p.detach() for p in model.generator.net.parameters())  # type: ignore[union-attr]
-    precision = torch.eye(w.shape[1], dtype=w.dtype) + w.T @ w / model.generator.std**2  # type: ignore[operator]
+    twin = AlternatingBackprop(model.reference, model.generator, posterior_sampler=LONG)
+    w, b = (p.detach() for p in model.generator.net.parameters())
+    precision = torch.eye(w.shape[1], dtype=w.dtype) + w.T @ w / model.generator.std**2
     covariance = precision.inverse()
     means, covariances = [0.0], [0.0]
     for i, one in enumerate(x):
         rng = stream(seed, 0, i, 1)
         z = twin.sample_posterior(one.expand(CHAINS, -1), rng=rng)
-        mean = covariance @ w.T @ (one - b) / model.generator.std**2  # type: ignore[operator]
+        mean = covariance @ w.T @ (one - b) / model.generator.std**2
         error = (covariance.diag() / CHAINS).sqrt()
         means.append(float(((z.mean(0) - mean) / error).abs().max()))
         # Of a Gaussian's sample covariance, entry jk has variance (S_jk² + S_jj S_kk) / n.
@@ -56,51 +53,36 @@ def largest_z(model: AlternatingBackprop, x: Tensor, seed: int) -> tuple[float, 
     return max(means), max(covariances)
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1])
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent.parent / "results" / "ppca.json")
-    arguments = parser.parse_args()
-    torch.set_num_threads(1)
-    recipe = ABPLinear()
-    train, test = recipe.split("train").double(), recipe.split("test").double()
-    best = log_likelihood(*optimum(train, recipe.latent, recipe.std), recipe.std, test)
-    flat = log_likelihood(torch.zeros(recipe.dim, recipe.latent, dtype=test.dtype), train.mean(0), recipe.std, test)
-    figures: dict[str, list[float]] = {}
-    for seed in arguments.seeds:
-        found = {}
-        for start in ("last", "noise"):
-            with tempfile.TemporaryDirectory() as folder:
-                model = fit(replace(recipe, seed=seed, start=start), Path(folder) / "run").double()
-            assert isinstance(model, AlternatingBackprop)
-            w, b = (p.detach() for p in model.generator.net.parameters())  # type: ignore[union-attr]
-            gap = best - log_likelihood(w, b, recipe.std, test)
-            found["gap, from the last z" if start == "last" else "gap, from noise"] = gap
-            if start == "last":
-                found["posterior mean"], found["posterior covariance"] = largest_z(model, test[:PICKED], seed)
-        print(f"seed {seed}: " + ", ".join(f"{k} {v:.4f}" for k, v in found.items()), flush=True)
-        for name, value in found.items():
-            figures.setdefault(name, []).append(value)
-    within = {"at_most": 4.0, "why": f"{PICKED} examples, {CHAINS} chains each: the largest of many normal deviates"}
-    record(
-        arguments.out,
-        command="python reproductions/ppca.py --seeds " + " ".join(map(str, arguments.seeds)),
-        data=f"{recipe.examples} examples of {recipe.dim} numbers from a linear model with {recipe.latent} latent ones "
-        "and known noise, as many for the test",
-        protocol=f"{recipe.steps} updates, {recipe.posterior_steps} Langevin steps a visit; gap: log likelihood of the "
-        "test examples below that of the probabilistic PCA of the training examples, in nats an example; posterior: "
-        f"{CHAINS} chains of {LONG.steps} steps for each of {PICKED} test examples on the learned model, largest "
-        "distance of the chains' mean and covariance from the closed form in standard errors",
-        seeds=arguments.seeds,
-        figures=figures,
-        baselines={"gap, from the last z/mean and noise alone": [best - flat] * len(arguments.seeds)},
-        bars={
-            "gap, from the last z": {"at_most": 0.1, "why": "a tenth of a nat of the optimum"},
-            "posterior mean": within,
-            "posterior covariance": within,
-        },
-    )
+GAP = "gap, from the last z"
+WITHIN = at_most(4.0, f"{PICKED} examples, {CHAINS} chains each: the largest of many normal deviates")
 
 
-if __name__ == "__main__":
-    main()
+@experiment(
+    data="2,000 examples of 10 numbers from a linear model with 2 latent ones and known noise, as many for the test",
+    protocol="3,000 updates, 10 Langevin steps per visit; gap: log likelihood of the test examples below that of the "
+    f"probabilistic PCA of the training examples, in nats per example; posterior: {CHAINS} chains of {LONG.steps} "
+    f"steps for each of {PICKED} test examples on the learned model, largest distance of the chains' mean and "
+    "covariance from the closed form in standard errors",
+    seeds=(0, 1),
+    minutes=1,
+    bars={
+        GAP: at_most(0.1, "a tenth of a nat of the optimum"),
+        "posterior mean": WITHIN,
+        "posterior covariance": WITHIN,
+    },
+)
+def measure(seed: int, run: Run) -> Figures:
+    data = sets.open("linear_factors")
+    train, test, (dim,) = data.all().double(), data.split("test").all().double(), data.shape
+    latent, std = 2, 0.5
+    best = log_likelihood(*optimum(train, latent, std), std, test)
+    flat = log_likelihood(torch.zeros(dim, latent, dtype=test.dtype), train.mean(0), std, test)
+    values: dict[str, float] = {}
+    for start, name in (("last", GAP), ("noise", "gap, from noise")):
+        opened = run.fit("alternating_backprop", "linear_factors", label=start, posterior_start=start)
+        model: Any = opened.model.double()
+        w, b = (p.detach() for p in model.generator.net.parameters())
+        values[name] = best - log_likelihood(w, b, std, test)
+        if start == "last":
+            values["posterior mean"], values["posterior covariance"] = largest_z(model, test[:PICKED], seed)
+    return Figures(values, {f"{GAP}/mean and noise alone": best - flat})

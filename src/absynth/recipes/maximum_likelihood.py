@@ -34,6 +34,7 @@ from absynth.distributions import StandardNormal, Uniform
 from absynth.errors import InputError
 from absynth.networks import ready
 from absynth.networks.mlp import Activation, mlp_f
+from absynth.networks.ready import Network
 from absynth.recipes._optimizers import half_cosine, linear_end
 from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive, Share
 from absynth.recipes.presets import Preset
@@ -93,8 +94,10 @@ class MaximumLikelihoodImages(Recipe):
     """Probability that a chain of the replay buffer restarts from noise in an update."""
     reference_std: NonNegative = 0.0
     """Standard deviation of the Gaussian reference, where chains then start too; 0: flat, and a uniform start."""
+    energy_network: Network = "conv"
+    """Energy network: convolutions, or fully connected, which is far cheaper for small images."""
     energy_width: Count = 64
-    """Maps of f's first layer (n_f)."""
+    """Maps of f's first layer (n_f), or hidden units."""
     stem: Literal[1, 2] = 1
     """Stride of f's first convolution; 2 is several times as fast, and lets f be wider."""
     energy_activation: Activation = "silu"
@@ -147,7 +150,14 @@ class MaximumLikelihoodImages(Recipe):
     def algorithm(self) -> MaximumLikelihood:
         flat = Uniform(*self.shape)
         reference = StandardNormal(*self.shape, std=self.reference_std) if self.reference_std else flat
-        f = ready.energy("image", self.shape, self.energy_width, act=self.energy_activation, stem=self.stem)
+        f = ready.energy(
+            "image",
+            self.shape,
+            self.energy_width,
+            act=self.energy_activation,
+            network=self.energy_network,
+            stem=self.stem,
+        )
         ebm, start = EBM(f, reference), self._start(reference)
         noise = self.chain_step_size * math.sqrt(self.temperature)
         sampler = Langevin(self.chain_steps, self.chain_step_size, noise)

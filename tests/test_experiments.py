@@ -1,0 +1,40 @@
+"""Every experiment runs from start to figures with a few updates of small networks."""
+
+from __future__ import annotations
+
+import math
+import os
+from pathlib import Path
+
+import pytest
+
+from absynth import experiments, results
+from absynth.experiments.harness import Run
+
+NEEDS_DATA = not os.environ.get("ABSYNTH_DATA")
+
+
+@pytest.mark.parametrize("name", experiments.names())
+def test_tiny(name, tmp_path, tmp_path_factory):
+    found = experiments.find(name)
+    features = Path(os.environ.get("ABSYNTH_TEST_FEATURES", tmp_path_factory.getbasetemp() / "features"))
+    run = Run(0, tmp_path / "seed_0", True, tmp_path / "images", features)
+    run.folder.mkdir()
+    run.images.mkdir()
+    try:
+        figures = found.measure(0, run)
+    except Exception as error:
+        if NEEDS_DATA and "ABSYNTH_DATA" in str(error):
+            pytest.skip("its data set is not at hand")
+        raise
+    assert figures.values
+    assert all(math.isfinite(value) for value in figures.values.values())
+    owners = [k for k in figures.baselines if not any(k == f or k.startswith(f + "/") for f in figures.values)]
+    assert not owners, f"baselines of no figure: {owners}"
+
+
+def test_every_record_has_its_experiment():
+    """A record whose experiment is gone could not be measured again."""
+    known = set(experiments.names())
+    orphans = [name for name in results.load_all(results.records_folder()) if name not in known]
+    assert not orphans
