@@ -58,19 +58,19 @@ def test_missing_path(tmp_path):
 
 
 def test_neither_folder_nor_array(tmp_path):
-    refused(lambda: folder.images(picture(tmp_path / "one.png"), "train"), "one.png", "expected a folder of pictures")
+    refused(lambda: folder.images(picture(tmp_path / "one.png"), "train"), "one.png", "expected a folder of images")
 
 
 @pytest.mark.parametrize("other", [None, "notes.txt", "x.npy"])
 def test_empty_folder(tmp_path, other):
     if other:
         (tmp_path / other).write_text("x")
-    refused(lambda: folder.images(tmp_path, "train"), str(tmp_path), "expected pictures", ".png", "got none")
+    refused(lambda: folder.images(tmp_path, "train"), str(tmp_path), "expected images", ".png", "got none")
 
 
 def test_one_picture(tmp_path):
     picture(tmp_path / "one.png")
-    refused(lambda: folder.images(tmp_path, "train"), "at least 2 pictures", "got 1")
+    refused(lambda: folder.images(tmp_path, "train"), "at least 2 images", "got 1")
 
 
 def test_mixed_sizes(tmp_path):
@@ -119,18 +119,19 @@ def test_not_finite(tmp_path, value):
     x = GOOD.copy()
     x[3, 1, 2] = x[3, 1, 3] = x[7, 0, 0] = value
     path = array(tmp_path / "x.npy", x)
-    refused(lambda: folder.images(path, "train"), "x.npy", "got 3 that are NaN or infinite", "index (3, 1, 2)")
+    said = ("x.npy", "got 3 that are NaN or infinite", "image 3", "index (3, 0, 1, 2)")
+    refused(lambda: folder.images(path, "train"), *said)
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32, np.bool_])
 def test_constant(dtype):
-    refused(lambda: folder.from_array(np.full((10, 4, 4), 1, dtype), "train"), "expected pictures that vary", "got one")
+    refused(lambda: folder.from_array(np.full((10, 4, 4), 1, dtype), "train"), "expected images that vary", "got one")
 
 
 def test_constant_but_for_alpha():
     x = np.full((10, 4, 5, 6), 0.5)
     x[:, 3] = np.random.default_rng(0).random((10, 5, 6))
-    refused(lambda: folder.from_array(x, "train"), "expected pictures that vary")
+    refused(lambda: folder.from_array(x, "train"), "expected images that vary")
 
 
 def test_empty_array():
@@ -183,7 +184,8 @@ def test_broken_archive(tmp_path, name, keep):
 
 def test_missing_key(tmp_path):
     np.savez(tmp_path / "x.npz", pictures=GOOD, other=GOOD)
-    refused(lambda: folder.images(tmp_path / "x.npz", "train"), "key x, images or arr_0", "got keys pictures, other")
+    said = ("key x, images, data or arr_0", "got keys pictures [10, 4, 4], other")
+    refused(lambda: folder.images(tmp_path / "x.npz", "train"), *said)
 
 
 @pytest.mark.parametrize(
@@ -192,7 +194,6 @@ def test_missing_key(tmp_path):
         (np.arange(9), "got shape [9]"),
         (np.zeros((10, 2)), "got shape [10, 2]"),
         (np.linspace(0, 1, 10), "integers or text"),
-        (np.full(10, np.nan), "integers or text"),
     ],
 )
 def test_labels_that_do_not_fit(tmp_path, y, said):

@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from absynth.data import folder, images
+from absynth.data import arrays, decode, folder, images
 from absynth.data.images import Images
 from absynth.data.order import minibatches
 
@@ -111,11 +111,11 @@ def test_mnist_pixels(data_root):
 def test_cifar10_jpeg_is_the_picture(data_root):
     if not (data_root / "cifar10" / "cifar10_lossless_batch_0.png").exists():
         pytest.skip("no lossless pictures to compare with")
-    arrays = images.load_arrays(data_root / "cifar10" / "cifar10_train_jpeg.npz")
+    packed = arrays.load_arrays(data_root / "cifar10" / "cifar10_train_jpeg.npz")
     rows = np.asarray(Image.open(data_root / "cifar10" / "cifar10_lossless_batch_0.png").convert("RGB"))
     truth = torch.from_numpy(rows.copy()).view(1000, 32, 32, 3)[:50].permute(0, 3, 1, 2).float()
     ours = torch.empty(50, 3, 32, 32)
-    prefix, jpeg, offsets = (arrays[key] for key in ("prefix", "jpeg", "offsets"))
+    prefix, jpeg, offsets = (packed[key] for key in ("prefix", "jpeg", "offsets"))
     for i in range(50):
         raw = prefix.tobytes() + jpeg[offsets[i] : offsets[i + 1]].tobytes()
         ours[i] = torch.from_numpy(np.array(Image.open(BytesIO(raw)))).permute(2, 0, 1)
@@ -249,16 +249,16 @@ def test_modes(tmp_path):
     pixel = np.zeros((1, 2, 4), np.uint8)
     pixel[0, 0] = (10, 20, 30, 0)  # transparent: white
     pixel[0, 1] = (10, 20, 30, 255)
-    assert images.read_picture(save(tmp_path / "rgba.png", pixel)).tolist() == [[[255, 10]], [[255, 20]], [[255, 30]]]
-    assert images.read_picture(save(tmp_path / "la.png", pixel[..., 2:])).tolist() == [[[255, 30]]]
+    assert decode.read_picture(save(tmp_path / "rgba.png", pixel)).tolist() == [[[255, 10]], [[255, 20]], [[255, 30]]]
+    assert decode.read_picture(save(tmp_path / "la.png", pixel[..., 2:])).tolist() == [[[255, 30]]]
     Image.fromarray(np.array([[0, 0x1234, 0xFFFF]], np.uint16)).save(tmp_path / "deep.png")
-    assert images.read_picture(tmp_path / "deep.png").tolist() == [[[0, 0x12, 0xFF]]]
-    assert images.read_picture(save(tmp_path / "bit.png", np.array([[0, 255]]), "1")).tolist() == [[[0, 255]]]
+    assert decode.read_picture(tmp_path / "deep.png").tolist() == [[[0, 0x1234, 0xFFFF]]]  # kept as numbers
+    assert decode.read_picture(save(tmp_path / "bit.png", np.array([[0, 255]]), "1")).tolist() == [[[0, 255]]]
     rotated = Image.fromarray(np.array([[1, 2]], np.uint8))
     exif = Image.Exif()
     exif[0x0112] = 6
     rotated.save(tmp_path / "turned.png", exif=exif)
-    assert images.read_picture(tmp_path / "turned.png").shape == (1, 2, 1)
+    assert decode.read_picture(tmp_path / "turned.png").shape == (1, 2, 1)
 
 
 def test_one_colour_picture_makes_all_colour(tmp_path):

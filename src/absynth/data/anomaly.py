@@ -11,6 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch import Tensor
 
 from absynth.data.images import Images
 from absynth.errors import InputError
@@ -23,20 +24,32 @@ def held_out(train: Images, test: Images, label: int) -> dict[str, Images]:
     """The two parts of the protocol, ``{"train": ..., "test": ...}``, both with their labels.
 
     Args:
-        train: the data set's training split, labelled.
-        test: its test split, labelled.
-        label: the class to hold out.
+        train: The data set's training split, labelled.
+        test: Its test split, labelled.
+        label: The class to hold out: its name where the names are numbers, else its number.
 
     Returns:
         ``train`` has no image of the class; in ``test`` an image is an anomaly where its label equals ``label``.
     """
     if train.labels is None or test.labels is None:
         raise InputError("anomaly detection by a held-out class needs labels, got none: leave out --anomaly")
-    x, labels = torch.cat([train.x, test.x]), torch.cat([train.labels, test.labels])
+    label = train.class_names.index(str(label)) if str(label) in train.class_names else label
+    x, labels = torch.cat([_tensor(train), _tensor(test)]), torch.cat([train.labels, test.labels])
     normal = (labels != label).nonzero().squeeze(1)
     if len(normal) == len(labels):
-        raise InputError(f"--anomaly must be a label of the data ({labels.min()} to {labels.max()}), got {label}")
+        known = ", ".join(train.class_names[:10]) or f"{labels.min()} to {labels.max()}"
+        raise InputError(f"--anomaly must be a label of the data ({known}), got {label}")
     order = normal[torch.randperm(len(normal), generator=stream(SPLIT_SEED))]
     cut = len(order) * 4 // 5
     parts = {"train": order[:cut], "test": torch.cat([order[cut:], (labels == label).nonzero().squeeze(1)])}
-    return {name: replace(train, x=x[rows], labels=labels[rows]) for name, rows in parts.items()}
+    names = (*train.names, *test.names)
+    return {
+        name: replace(
+            train, x=x[rows], labels=labels[rows], names=tuple(names[i] for i in rows.tolist()) if names else ()
+        )
+        for name, rows in parts.items()
+    }
+
+
+def _tensor(images: Images) -> Tensor:
+    return images.x if isinstance(images.x, Tensor) else images.x[torch.arange(len(images))]

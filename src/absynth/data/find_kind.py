@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import gzip
-import zipfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from absynth.data import tracks
-from absynth.data.folder import SUFFIXES
+from absynth.data import arrays, tracks
+from absynth.data.decode import SUFFIXES
 from absynth.errors import InputError
 
 _LINES = 50
@@ -104,29 +103,11 @@ def _of_file(path: Path) -> str:
 
 
 def _of_arrays(path: Path) -> str:
-    try:
-        if path.suffix.lower() == ".npy":
-            array = np.load(path, mmap_mode="r", allow_pickle=False)
-            return _of_shape(array.shape, array.dtype, str(path))
-        with np.load(path, allow_pickle=False) as arrays:
-            names = [n for n in arrays.files if not n.lower().startswith(("y", "label")) and "label" not in n.lower()]
-            headers = {name: _header(arrays, name) for name in names}
-    except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(f"{path}: expected arrays as numpy writes them, got {reason}: save it again") from None
+    headers = {n: h for n, h in arrays.headers(path).items() if not arrays.names_labels(n)}
     if not headers:
         raise InputError(f"{path}: expected an array of examples, got none: give --kind")
-    shape, dtype = max(headers.values(), key=lambda h: int(np.prod(h[0], dtype=np.float64)))
+    shape, dtype = max(headers.values(), key=lambda h: float(np.prod(h[0], dtype=np.float64)))
     return _of_shape(shape, dtype, str(path))
-
-
-def _header(arrays: Any, name: str) -> tuple[tuple[int, ...], np.dtype]:
-    """Shape and type of a member of an .npz without its data."""
-    with arrays.zip.open(f"{name}.npy" if f"{name}.npy" in arrays.zip.namelist() else name) as file:
-        version = np.lib.format.read_magic(file)
-        read = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
-        shape, _, dtype = read(file)
-    return shape, dtype
 
 
 def _first_lines(path: Path) -> list[str]:

@@ -1,216 +1,292 @@
-"""Pictures that users bring: a folder of them, or an array in an ``.npz`` or ``.npy`` file."""
+"""Images of your own: a folder of files, or an array in an ``.npz`` or ``.npy`` file or in memory."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections.abc import Sequence
+from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Literal
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from absynth.data.images import Images, Progress, load_arrays, read_pictures
+from absynth.data import arrays, decode, labels, listing
+from absynth.data.arrays import Part, with_channels
+from absynth.data.decode import SUFFIXES, DecodedImages, Header, Progress, read_header, read_pictures
+from absynth.data.images import Images
 from absynth.errors import InputError
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".gif")
+__all__ = ["SUFFIXES", "Part", "files", "from_array", "images", "open_images"]
 
 
-Part = Literal["train", "test", "all"]
-"""``all``: every picture, for a trained model to look at."""
+@runtime_checkable
+class Source(Protocol):
+    """Images whose splits share their classes, range and channels."""
+
+    def split(self, part: Part, *, progress: Progress | None = None) -> Images: ...
 
 
-def images(path: Path | str, split: Part, *, size: int = 0, progress: Progress | None = None) -> Images:
-    """The pictures at ``path``; their size, channels and range are found.
+def images(
+    path: Path | str,
+    split: Part,
+    *,
+    size: int = 0,
+    channels: int = 0,
+    skip_broken: bool = False,
+    progress: Progress | None = None,
+) -> Images:
+    """The images at ``path``; their size, channels and range are found.
 
-    *A folder*: every picture in it and in its sub-folders, hidden files aside; of an animation, the first frame.
-    Transparency is flattened on white, and one colour picture makes all of them RGB. Where every picture lies in one of
-    several sub-folders, the sub-folders are the classes, numbered in the order of their names. Where there are
-    sub-folders ``train`` and ``test``, they are the split.
+    *A folder*: every image in it and in its sub-folders (:mod:`absynth.data.listing` has the rules for splits and
+    classes). Transparency is flattened on white, and one colour image makes all of them RGB. Images of 16 bits or
+    floats are kept as numbers, with the range of the whole folder.
 
-    *An array*: see :func:`from_array`. In an ``.npz`` the key is ``x``, ``images`` or ``arr_0``, and ``y`` or
-    ``labels`` if there are labels.
+    *An array*: see :func:`from_array`. An ``.npz`` may hold its own splits (:func:`absynth.data.arrays.splits_of`).
 
-    Otherwise about one picture in ten is for testing, chosen by a hash of its name (in an array, of its index), so the
-    choice is the same everywhere and stays when pictures are added.
+    Where the data have no splits of their own, about one image in ten is for testing, chosen by a hash of its name (in
+    an array, of its index), so the choice is the same everywhere and stays when images are added.
 
     Args:
-        path: a folder, an ``.npz`` or an ``.npy`` file.
-        split: "train", "test", or "all" of it.
-        size: side in pixels; each picture's central square is resized to it, with antialiasing. 0 leaves them as found.
-        progress: called with (pictures read, pictures in all).
+        path: A folder, an ``.npz`` or an ``.npy`` file.
+        split: "train", "validation", "test", or "all" of it.
+        size: Side in pixels; each image's central square is resized to it, with antialiasing. 0 leaves them as found.
+        channels: 1 grey, 3 colour; 0 leaves them as found.
+        skip_broken: Leave files out that cannot be read, and count them in the notes.
+        progress: Called with (images read, images in all).
 
     Raises:
-        InputError: nothing there, sizes that differ, a file that cannot be read, values that are not numbers.
+        InputError: Nothing there, sizes that differ, a file that cannot be read, values that are not numbers.
     """
+    source = open_images(path, size=size, channels=channels, skip_broken=skip_broken)
+    return source.split(split, progress=progress)
+
+
+def open_images(path: Path | str, *, size: int = 0, channels: int = 0, skip_broken: bool = False) -> Source:
+    """The images at ``path``, to take splits of; arguments as for :func:`images`."""
     path = Path(path).expanduser()
     if size < 0:
         raise InputError(f"expected size 0 (as found) or a number of pixels, got {size}")
+    if channels not in (0, 1, 3):
+        raise InputError(f"expected --channels 1 (grey), 3 (colour) or 0 (as found), got {channels}")
     if path.is_dir():
-        return _from_folder(path, split, size, progress)
+        return _Folder(path, size, channels, skip_broken)
     if not path.exists():
-        raise InputError(f"{path}: no such file or folder; expected a folder of pictures, an .npz or an .npy file")
-    if path.suffix not in (".npz", ".npy"):
-        raise InputError(f"expected a folder of pictures, an .npz or an .npy file, got {path}")
-    arrays = load_arrays(path)
-    x, y = _pick(arrays, ("x", "images", "arr_0")), _pick(arrays, ("y", "labels"))
-    if x is None:
-        raise InputError(f"{path}: expected pictures under the key x, images or arr_0, got keys {', '.join(arrays)}")
+        raise InputError(f"{path}: no such file or folder; expected a folder of images, an .npz or an .npy file")
+    if path.suffix.lower() not in (".npz", ".npy"):
+        raise InputError(f"expected a folder of images, an .npz or an .npy file, got {path}")
     try:
-        return from_array(x, split, labels=y, size=size, name=path.stem)
+        return _Arrays(arrays.splits_of(path, (3, 4)), path.stem, size, channels)
     except InputError as error:
-        raise InputError(f"{path}: {error}") from error
+        raise error if str(path) in str(error) else InputError(f"{path}: {error}") from error
 
 
 def from_array(
-    x: np.ndarray, split: Part, *, labels: np.ndarray | None = None, size: int = 0, name: str = "array"
+    x: np.ndarray,
+    split: Part,
+    *,
+    labels: np.ndarray | None = None,
+    size: int = 0,
+    channels: int = 0,
+    name: str = "array",
 ) -> Images:
-    """Pictures ``[n, H, W]``, ``[n, C, H, W]`` or ``[n, H, W, C]`` with 1, 3 or 4 channels.
+    """Images ``[n, H, W]``, ``[n, C, H, W]`` or ``[n, H, W, C]`` with 1, 3 or 4 channels.
 
     The position of the channels is found by its size; where both fit, 1 or 3 goes before 4, and then the first. Bytes
-    have range 0 to 255, but 0 to 1 if there is no value above 1; any other numbers are kept as floats, with the range
-    of the whole array. The fourth channel is alpha: bytes are flattened on white; in other numbers its scale is
-    unknown, and it is dropped.
+    have range 0 to 255, but 0 to 1 if there is no value above 1; any other numbers have the range of the whole array.
+    The fourth channel is alpha: bytes are flattened on white; in other numbers its scale is unknown, and it is dropped.
 
     Args:
-        x: the pictures.
+        x: The images.
         split: "train", "test" or "all"; about one in ten is for testing, by a hash of the index.
-        labels: ``[n]``, integers, or text that is then numbered in its sorted order.
-        size: as in :func:`images`.
-        name: what the set is called.
+        labels: One per image (:func:`absynth.data.labels.number`).
+        size: As in :func:`images`.
+        channels: As in :func:`images`.
+        name: What the set is called.
 
     Raises:
-        InputError: wrong shape, no numbers, NaN or infinite values, a constant array, labels that do not fit.
+        InputError: Wrong shape, no numbers, NaN or infinite values, a constant array, labels that do not fit.
     """
-    pictures, low, high = _pictures(x)
-    rows = _rows([str(i) for i in range(len(pictures))], split)
-    y = None if labels is None else torch.from_numpy(_labels(labels, len(pictures))[rows])
-    chosen = torch.from_numpy(np.array(pictures[rows], order="C"))
-    return Images(_resize(chosen, size) if size else chosen, y, name, low, high)
+    return open_array(x, labels=labels, size=size, channels=channels, name=name).split(split)
+
+
+def open_array(
+    x: np.ndarray, *, labels: np.ndarray | None = None, size: int = 0, channels: int = 0, name: str = "array"
+) -> Source:
+    """An array of images, to take splits of; arguments as for :func:`from_array`."""
+    return _Arrays({"all": (x, labels)}, name, size, channels)
 
 
 def files(path: Path | str, split: Part) -> list[Path]:
-    """The picture files of a split of a folder, in the order of their names; the rules are those of :func:`images`.
+    """The image files of a split of a folder, in the order of their names; the rules are those of :func:`images`.
 
     Raises:
-        InputError: no such folder, or no pictures in it.
+        InputError: No such folder, or no images in it.
     """
-    path = Path(path).expanduser()
+    found = _listed(Path(path).expanduser())
+    return [found.files[row] for row in found.rows(split)]
+
+
+def _listed(path: Path, skip: list[str] | None = None) -> listing.Splits:
     if not path.is_dir():
-        raise InputError(f"{path}: expected a folder of pictures, found none")
-    _, found, rows = _listed(path, split)
-    return [found[row] for row in rows]
-
-
-def _listed(path: Path, split: Part) -> tuple[Path, list[Path], np.ndarray]:
-    """Where names begin, all picture files, and the rows of the split among them."""
-    separate = split != "all" and (path / "train").is_dir() and (path / "test").is_dir()
-    base = path / split if separate else path
-    files = [
-        Path(folder, file)
-        for folder, _, names in os.walk(base)
-        for file in names
-        if file.lower().endswith(SUFFIXES)
-        and not any(part[0] == "." for part in Path(folder, file).relative_to(base).parts)
-    ]
-    if not files:
-        raise InputError(f"{base}: expected pictures ({', '.join(SUFFIXES)}) in it or in its sub-folders, got none")
-    files.sort(key=lambda file: file.relative_to(base).as_posix())
-    names = [file.relative_to(base).as_posix() for file in files]
-    return base, files, np.arange(len(files)) if separate else _rows(names, split)
-
-
-def _from_folder(path: Path, split: Part, size: int, progress: Progress | None) -> Images:
-    base, files, rows = _listed(path, split)
-    names = [file.relative_to(base).as_posix() for file in files]
-    tops = [name.split("/")[0] if "/" in name else "" for name in names]
-    classes = sorted(set(tops))
-    y = None
-    if len(classes) > 1 and "" not in classes:
-        y = torch.tensor([classes.index(tops[row]) for row in rows])
-    return Images(read_pictures([files[row] for row in rows], size=size, progress=progress), y, path.name or "folder")
-
-
-def _pick(arrays: dict[str, np.ndarray], keys: Sequence[str]) -> np.ndarray | None:
-    lower = {key.lower(): value for key, value in arrays.items()}
-    return next((lower[key] for key in keys if key in lower), None)
-
-
-def _rows(names: Sequence[str], split: Part) -> np.ndarray:
-    """The rows of a split: a name whose hash is divisible by ten is for testing; neither split is ever empty."""
-    if split == "all":
-        return np.arange(len(names))
-    if len(names) < 2:
-        raise InputError(f"expected at least 2 pictures, one to train and one to test, got {len(names)}")
-    hashes = [
-        int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big") for name in names
-    ]
-    test = np.array([number % 10 == 0 for number in hashes])
-    if test.all() or not test.any():  # possible among few pictures only
-        test[:] = False
-        test[hashes.index(min(hashes))] = True
-    return np.flatnonzero(test if split == "test" else ~test)
-
-
-def _pictures(x: np.ndarray) -> tuple[np.ndarray, float, float]:
-    """Checked pictures [n, C, H, W] with 1 or 3 channels, and the range of their values."""
-    shapes = "[n, H, W], [n, C, H, W] or [n, H, W, C] with 1, 3 or 4 channels"
-    if x.ndim not in (3, 4):
-        raise InputError(f"expected an array {shapes}, got shape {list(x.shape)}")
-    if x.dtype.kind not in "buif":
-        raise InputError(f"expected an array of numbers, got type {x.dtype}")
-    if not x.size:
-        raise InputError(f"expected pictures, got an empty array of shape {list(x.shape)}")
-    if x.dtype.kind == "f" and not (finite := np.isfinite(x)).all():
-        first = tuple(int(i) for i in np.unravel_index(np.argmin(finite), x.shape))
+        raise InputError(f"{path}: expected a folder of images, found none")
+    found = listing.walk(path, SUFFIXES, skip=None if skip is None else skip.append)
+    if not found.files:
+        others = ", ".join(f"{suffix} {n}" for suffix, n in found.others.most_common(4))
         raise InputError(
-            f"expected finite values, got {(~finite).sum()} that are NaN or infinite, the first at index {first}: "
-            "repair or remove those pictures"
+            f"{path}: expected images ({', '.join(SUFFIXES)}) in it or in its sub-folders, got none{others and ': '}"
+            f"{others}"
         )
-    if x.ndim == 3:
-        x = x[:, None]
-    else:
-        position = next((p for channels in ((1, 3), (4,)) for p in (1, 3) if x.shape[p] in channels), None)
-        if position is None:
-            raise InputError(f"expected an array {shapes}, got shape {list(x.shape)}")
-        x = np.moveaxis(x, position, 1)
-    if x[:, :3].min() == x[:, :3].max():
-        raise InputError(f"expected pictures that vary, got one value everywhere: {x.flat[0]}")
-    if x.dtype == np.uint8:
-        high = 255.0 if x.max() > 1 else 1.0
-        return (_on_white(x, high) if x.shape[1] == 4 else x), 0.0, high
-    if x.dtype == np.bool_:
-        return x[:, :3].astype(np.uint8), 0.0, 1.0
-    x = x[:, :3] if x.shape[1] == 4 else x
-    x = x.astype(np.float32 if x.dtype.itemsize <= 2 or x.dtype == np.float32 else np.float64)
-    return x, float(x.min()), float(x.max())
+    return listing.split_and_class(found)
 
 
-def _on_white(x: np.ndarray, high: float) -> np.ndarray:
-    alpha = x[:, 3:].astype(np.float32) / high
-    return (x[:, :3] * alpha + high * (1 - alpha)).round().astype(np.uint8)
+class _Folder:
+    """Images of a folder."""
+
+    def __init__(self, path: Path, size: int, channels: int, skip_broken: bool) -> None:
+        self.path, self.size = path, size
+        broken: list[str] = []
+        self.found = _listed(path, broken if skip_broken else None)
+        self.notes = list(self.found.notes)
+        if skip_broken:
+            self._leave_broken_out(broken)
+        self.headers = self._headers()
+        self.channels = channels or max((h.channels for h in self.headers.values()), default=1)
+        several = sum(h.pages > 1 for h in self.headers.values())
+        if several:
+            self.notes.append(f"{several} files hold several pages: the first of each is used")
+
+    def _leave_broken_out(self, broken: list[str]) -> None:
+        kept, reasons = decode.readable(self.found.files, size=self.size)
+        broken += reasons
+        if not kept:
+            raise InputError(f"{self.path}: expected images that can be read, got none: {broken[0]}")
+        for column in ("files", "names", "part", "classes"):
+            values = getattr(self.found, column)
+            setattr(self.found, column, [values[i] for i in kept])
+        if broken:
+            names = ", ".join(Path(reason.partition(":")[0]).name for reason in broken[:5])
+            more = f" and {len(broken) - 5} more" if len(broken) > 5 else ""
+            self.notes.append(f"{len(broken)} files that cannot be read left out ({names}{more})")
+
+    def _headers(self) -> dict[int, Header]:
+        """Of every file that has a header that can be read; decoding the others raises."""
+
+        def header(path: Path) -> Header | None:
+            try:
+                return read_header(path)
+            except InputError:
+                return None
+
+        with ThreadPoolExecutor() as pool:
+            found = dict(enumerate(pool.map(header, self.found.files)))
+        known = {i: h for i, h in found.items() if h is not None}
+        for i, one in known.items():
+            first = next(iter(known))
+            shapes = [(1, 1), (1, 1)] if self.size else [(h.height, h.width) for h in (known[first], one)]
+            decode.require_same(
+                self.found.files[first], shapes[0], known[first].deep, self.found.files[i], shapes[1], one.deep
+            )
+        return known
+
+    def _bytes(self, rows: np.ndarray) -> int:
+        one = next(iter(self.headers.values()), None)
+        if one is None:
+            return 0
+        pixels = self.size**2 if self.size else one.height * one.width
+        return len(rows) * self.channels * pixels * (4 if one.deep else 1)
+
+    def split(self, part: Part, *, progress: Progress | None = None) -> Images:
+        """The images of a split."""
+        rows = self.found.rows(part)
+        paths = [self.found.files[row] for row in rows]
+        x: Tensor | DecodedImages
+        if self._bytes(rows) > decode.IN_MEMORY:
+            x = DecodedImages(paths, size=self.size, channels=self.channels)
+        else:
+            x = with_channels(read_pictures(paths, size=self.size, progress=progress), self.channels)
+        low, high = 0.0, 255.0
+        if x.dtype != torch.uint8:
+            low, high = self._range()
+        y = self.found.labels()
+        return Images(
+            x,
+            None if y is None else torch.from_numpy(y[rows]).long(),
+            self.path.resolve().name or "folder",
+            low,
+            high,
+            self.found.class_names if y is not None else (),
+            tuple(self.notes),
+            tuple(self.found.names[row] for row in rows),
+        )
+
+    def _range(self) -> tuple[float, float]:
+        """Smallest and largest value of all splits of a folder of 16-bit or float images."""
+        with ThreadPoolExecutor() as pool:
+            pairs = list(pool.map(_extremes, self.found.files, [self.size] * len(self.found.files)))
+        low, high = min(low for low, _ in pairs), max(high for _, high in pairs)
+        if low == high:
+            raise InputError(f"{self.path}: expected images that vary, got one value everywhere: {low:g}")
+        return low, high
 
 
-def _labels(labels: np.ndarray, n: int) -> np.ndarray:
-    y = labels[:, 0] if labels.ndim == 2 and labels.shape[1] == 1 else labels
-    if y.shape != (n,):
-        raise InputError(f"expected one label a picture, shape [{n}], got shape {list(labels.shape)}")
-    if y.dtype.kind in "US":
-        return np.unique(y, return_inverse=True)[1].astype(np.int64)
-    if y.dtype.kind not in "buif" or not (y == np.floor(y)).all():
-        raise InputError(f"expected labels that are integers or text, got type {y.dtype}, first value {y[0]}")
-    return y.astype(np.int64)
+def _extremes(path: Path, size: int) -> tuple[float, float]:
+    pixels = decode.read_picture(path, size=size)
+    return float(pixels.min()), float(pixels.max())
 
 
-def _resize(x: Tensor, size: int) -> Tensor:
-    """The central square, resized with antialiasing: a triangle filter, as for files, so no value overshoots."""
-    side = min(x.shape[2:])
-    top, left = (x.shape[2] - side) // 2, (x.shape[3] - side) // 2
-    out = x.new_empty(len(x), x.shape[1], size, size)
-    for into, rows in zip(out.split(1024), x[:, :, top : top + side, left : left + side].split(1024)):
-        rows = rows if rows.is_floating_point() else rows.float()
-        resized = nn.functional.interpolate(rows, size=(size, size), mode="bilinear", antialias=True)
-        into.copy_(resized if out.is_floating_point() else resized.round())
-    return out
+class _Arrays:
+    """Arrays of images, one per split, or one of which splits are taken."""
+
+    def __init__(
+        self, parts: Mapping[str, tuple[np.ndarray, np.ndarray | None]], name: str, size: int, channels: int
+    ) -> None:
+        self.name, self.size, self.channels = name, size, channels
+        checked = {part: arrays.images_of(x) for part, (x, _) in parts.items()}
+        self.x = {part: x for part, (x, _, _) in checked.items()}
+        shapes = {(x.shape[1:], x.dtype) for x in self.x.values()}
+        if len(shapes) > 1:
+            got = ", ".join(f"{part} {list(x.shape[1:])} {x.dtype}" for part, x in self.x.items())
+            raise InputError(f"expected images of one shape and type in every split, got {got}")
+        self.low = min(low for _, low, _ in checked.values())
+        self.high = max(high for _, _, high in checked.values())
+        self.y, self.class_names, self.notes = self._labels({part: y for part, (_, y) in parts.items()})
+
+    def _labels(self, given: dict[str, np.ndarray | None]) -> tuple[dict[str, Tensor], tuple[str, ...], tuple]:
+        if all(y is None for y in given.values()):
+            return {}, (), ()
+        columns = []
+        for part, y in given.items():
+            n = len(self.x[part])
+            y = np.full(n, -1) if y is None else np.asarray(y)
+            if len(y) != n:
+                raise InputError(f"expected one label per image, shape [{n}], got shape {list(y.shape)}")
+            columns.append(y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y)
+        found = labels.number(np.concatenate(columns), sum(map(len, columns)), "image")
+        if not found.names:
+            return {}, (), found.notes
+        sizes = [len(column) for column in columns]
+        return dict(zip(given, found.y.split(sizes))), found.names, found.notes
+
+    def split(self, part: Part, *, progress: Progress | None = None) -> Images:
+        """The images of a split."""
+        if "all" in self.x or ("train" in self.x and len(self.x) == 1):
+            key = next(iter(self.x))
+            rows = listing.split_by_name([str(i) for i in range(len(self.x[key]))], part)
+            return self._images(key, rows)
+        if part == "all":
+            each = [self._images(key, np.arange(len(x))) for key, x in self.x.items()]
+            tensors = [one.x if isinstance(one.x, Tensor) else one.x[torch.arange(len(one.x))] for one in each]
+            y = torch.cat([one.labels for one in each]) if self.y else None  # type: ignore[misc]
+            return Images(torch.cat(tensors), y, self.name, self.low, self.high, self.class_names, self.notes)
+        if part == "test" and "test" not in self.x:
+            part = "validation"
+        if part not in self.x:
+            raise InputError(f"the file has no {part} split (it has {', '.join(self.x)}): give --validation 0.1")
+        return self._images(part, np.arange(len(self.x[part])))
+
+    def _images(self, key: str, rows: np.ndarray) -> Images:
+        x = self.x[key]
+        found = arrays.stored(x, rows, size=self.size, channels=self.channels)
+        y = self.y[key][torch.from_numpy(rows)] if self.y else None
+        return Images(found, y, self.name, self.low, self.high, self.class_names, self.notes)

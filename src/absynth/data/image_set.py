@@ -19,6 +19,7 @@ from absynth.report import Picture, ResultTable
 from absynth.types import Batch
 
 Read = Callable[[Split], Images]
+_HASHED = 500  # images that are not in memory are fingerprinted by about so many
 
 
 class ImageSet(Dataset):
@@ -39,8 +40,7 @@ class ImageSet(Dataset):
         self._read, self.source, self.part, self.limit = read, source, part, limit
         images = read(part)
         if limit and part == "train":
-            labels = None if images.labels is None else images.labels[:limit]
-            images = replace(images, x=images.x[:limit], labels=labels)
+            images = images.take(torch.arange(min(limit, len(images))))
         self.images = images
         self.name, self.labels, self.shape = images.name, images.labels, tuple(images.x.shape[1:])
         self.low, self.high = images.low, images.high
@@ -64,9 +64,19 @@ class ImageSet(Dataset):
         return found
 
     def contents(self) -> Iterator[Tensor]:
-        yield self.images.x
         if self.labels is not None:
             yield self.labels
+        x = self.images.x
+        if isinstance(x, Tensor):
+            yield x
+            return
+        # Of images that are not in memory: their names, and as many of them as are read in a second or so.
+        yield torch.frombuffer(bytearray("\n".join((str(len(x)), *self.images.names)).encode()), dtype=torch.uint8)
+        yield x[torch.arange(0, len(x), max(1, len(x) // _HASHED))]
+
+    def names(self, index: Tensor) -> list[str]:
+        names = self.images.names
+        return [names[i] for i in index.tolist()] if names else super().names(index)
 
     @property
     def stored_as_bytes(self) -> bool:
@@ -89,12 +99,19 @@ class ImageSet(Dataset):
 
     def parse(self, path: Path) -> Tensor:
         """Images of a folder or an array file, resized to the size of this set and scaled as its own are."""
-        theirs = folder.images(path, "all", size=self.shape[-1])
+        theirs = folder.images(path, "all", size=self.shape[-1], channels=self.shape[0])
         if tuple(theirs.x.shape[1:]) != self.shape:
             raise InputError(
                 f"images must be {self.shape} (channels, height, width) as in training, got {tuple(theirs.x.shape[1:])}"
             )
         return replace(theirs, low=self.low, high=self.high).all()
+
+    def parse_names(self, path: Path, n: int) -> list[str]:
+        return (
+            [file.relative_to(path).as_posix() for file in folder.files(path, "all")]
+            if path.is_dir()
+            else (super().parse_names(path, n))
+        )
 
     def show(self, x: Tensor, file: Path, *, columns: int = 10) -> list[Picture | ResultTable]:
         pictures.grid(x[:400], file, columns=columns)

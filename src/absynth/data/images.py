@@ -1,4 +1,4 @@
-"""Pictures of published sets, each read by a few lines of our own: ``reader(root, split) -> Images``.
+"""Images of published sets, each read by a few lines of our own: ``reader(root, split) -> Images``.
 
 A reader never downloads and never unpickles. ``root`` is a folder of data sets (see :func:`find_root`); the files lie
 in the set's own folder in it, or in ``root`` itself.
@@ -8,12 +8,9 @@ from __future__ import annotations
 
 import gzip
 import os
-import zipfile
 import zlib
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from io import BytesIO
 from itertools import pairwise
 from pathlib import Path
@@ -21,28 +18,30 @@ from typing import Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Int64, UInt8
-from PIL import Image, ImageOps
+from jaxtyping import Float32, Int64
+from PIL import Image
 from torch import Tensor
 
+from absynth.data.arrays import ArrayRows, load_arrays
+from absynth.data.decode import DecodedImages, read_pictures
 from absynth.errors import InputError
 from absynth.seeding import stream
 
 Split = Literal["train", "test"]
-Progress = Callable[[int, int], None]
-"""Called with (pictures read, pictures in all)."""
 
-_CHUNK = 256  # pictures in flight at once: bounds memory, and an error need not wait for the rest of the folder
+Stored = Tensor | ArrayRows | DecodedImages
+"""Where images are: in memory, in an array that is read in place, or in files."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
 class Images:
-    """Pictures as they were stored, handed out in [-1, 1].
+    """Images as they were stored, handed out in [-1, 1].
 
     Bytes stay bytes until a batch is asked for, so a set takes a quarter of the memory.
     """
 
-    x: UInt8[Tensor, "n C H W"] | Float[Tensor, "n C H W"]
+    x: Stored
+    """``[n, C, H, W]``, bytes or floats."""
     labels: Int64[Tensor, "n"] | None
     name: str
     low: float = 0.0
@@ -53,6 +52,8 @@ class Images:
     """Name of each label, where the data have names."""
     notes: tuple[str, ...] = ()
     """What was left out and why."""
+    names: tuple[str, ...] = ()
+    """Name of each image's file, where it has one."""
 
     def __len__(self) -> int:
         return len(self.x)
@@ -67,17 +68,21 @@ class Images:
         )
 
     def batch(self, index: Int64[Tensor, "b"]) -> Float32[Tensor, "b C H W"]:
-        """The pictures at ``index``, float32 in [-1, 1]; bytes become x / 127.5 − 1."""
-        return self._scaled(self.x[index])
-
-    def all(self) -> Float32[Tensor, "n C H W"]:
-        """Every picture, float32 in [-1, 1]."""
-        return self._scaled(self.x)
-
-    def _scaled(self, x: Tensor) -> Tensor:
+        """The images at ``index``, float32 in [-1, 1]; bytes become x / 127.5 − 1."""
         # Arithmetic on floats is done in float64: there (high − low) / half is exactly 2, so nothing leaves [-1, 1].
+        x = self.x[index]
         x = x.float() if x.dtype == torch.uint8 else x.double()
         return ((x - self.low) / ((self.high - self.low) / 2) - 1).float()
+
+    def all(self) -> Float32[Tensor, "n C H W"]:
+        """Every image, float32 in [-1, 1]."""
+        return self.batch(torch.arange(len(self)))
+
+    def take(self, rows: Int64[Tensor, "m"]) -> Images:
+        """Some of the images, in this order."""
+        x = self.x[rows] if isinstance(self.x, Tensor) else self.x.take(rows)
+        names = tuple(self.names[i] for i in rows.tolist()) if self.names else ()
+        return replace(self, x=x, labels=None if self.labels is None else self.labels[rows], names=names)
 
 
 def find_root(data: str, name: str) -> Path:
@@ -130,7 +135,16 @@ def svhn(root: Path, split: Split) -> Images:
         try:
             arrays = loadmat(path, variable_names=["X", "y"])
             x, y, name = arrays["X"].transpose(3, 2, 0, 1), arrays["y"].reshape(-1) % 10, "svhn"
-        except (ValueError, KeyError, TypeError, NotImplementedError, OSError, EOFError, zlib.error) as error:
+        except (
+            ValueError,
+            KeyError,
+            TypeError,
+            NotImplementedError,
+            OSError,
+            EOFError,
+            zlib.error,
+            MemoryError,
+        ) as error:
             raise InputError(
                 f"{path}: expected X and y of the official svhn file, got {_line(error)}: download it again"
             ) from error
@@ -208,95 +222,6 @@ def digits(root: Path, split: Split) -> Images:
         held[rows[torch.randperm(len(rows), generator=rng)[: round(len(rows) / 5)]]] = True
     keep = held if split == "test" else ~held
     return Images(x[keep], labels[keep], "digits")
-
-
-def load_arrays(path: Path) -> dict[str, np.ndarray]:
-    """The arrays of an ``.npz``, or the one of an ``.npy`` under the key ``arr_0``. Never unpickles.
-
-    Raises:
-        InputError: pickled objects, or a file that is no such archive.
-    """
-    try:
-        loaded = np.load(path, allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {"arr_0": loaded}
-        with loaded:
-            return {key: loaded[key] for key in loaded.files}
-    except (ValueError, OSError, EOFError, KeyError, zlib.error, zipfile.BadZipFile) as error:
-        if "pickle" in str(error):
-            raise InputError(
-                f"{path}: expected a plain array, got pickled Python objects, which are never loaded: save numbers, "
-                "np.save(path, np.stack(pictures))"
-            ) from error
-        raise InputError(
-            f"{path}: expected a whole .npy or .npz file, got one that cannot be read ({_line(error)})"
-        ) from error
-
-
-def read_picture(path: Path, *, crop: int = 0, size: int = 0) -> UInt8[np.ndarray, "C H W"]:
-    """One picture, grey or RGB; transparency is flattened on white, 16 bits keep their upper eight.
-
-    Args:
-        path: any format that Pillow reads; of an animation, the first frame.
-        crop: side in pixels of the central square that is kept; 0 takes the largest there is. Used with ``size``.
-        size: side in pixels after resizing with antialiasing; 0 leaves the picture whole.
-    """
-    try:
-        with Image.open(path) as opened:
-            picture = _eight_bits(ImageOps.exif_transpose(opened))
-    except (OSError, SyntaxError, ValueError, EOFError, zlib.error, Image.DecompressionBombError) as error:
-        raise InputError(
-            f"{path}: expected a picture, got a file that cannot be read ({_line(error)}): repair or remove it"
-        ) from error
-    if size:
-        width, height = picture.size
-        side = crop or min(width, height)
-        if side > min(width, height):
-            raise InputError(f"{path}: expected at least {side}×{side} pixels, got {width}×{height}")
-        left, top = (width - side) // 2, (height - side) // 2
-        # Cropped first: resize's own box lets the filter see pixels beyond the box.
-        picture = picture.crop((left, top, left + side, top + side)).resize((size, size), Image.Resampling.BILINEAR)
-    pixels = np.asarray(picture)
-    return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
-
-
-def read_pictures(
-    paths: Sequence[Path], *, crop: int = 0, size: int = 0, progress: Progress | None = None
-) -> UInt8[Tensor, "n C H W"]:
-    """Many pictures, each opened once, several at a time. One colour picture makes all of them RGB.
-
-    Raises:
-        InputError: a file that cannot be read, or two pictures of different sizes while ``size`` is 0.
-    """
-    out, shape = np.empty(0, np.uint8), (0, 0)
-    with ThreadPoolExecutor() as pool:  # Pillow decodes outside the interpreter's lock
-        for begin in range(0, len(paths), _CHUNK):
-            read = pool.map(partial(read_picture, crop=crop, size=size), paths[begin : begin + _CHUNK])
-            for i, picture in enumerate(read, begin):
-                found = picture.shape[1:]
-                if i == 0:
-                    out, shape = np.empty((len(paths), *picture.shape), np.uint8), found
-                if found != shape:
-                    raise InputError(
-                        f"expected pictures of one size, got {shape[1]}×{shape[0]} in {paths[0]} and "
-                        f"{found[1]}×{found[0]} in {paths[i]}: --size N resizes"
-                    )
-                if len(picture) > len(out[i]):
-                    out = np.repeat(out, len(picture), axis=1)
-                out[i] = picture
-                if progress is not None:
-                    progress(i + 1, len(paths))
-    return torch.from_numpy(out)
-
-
-def _eight_bits(picture: Image.Image) -> Image.Image:
-    grey = picture.mode in ("1", "L", "LA", "La")
-    if picture.mode.startswith("I"):
-        return Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    if picture.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in picture.info:
-        white = Image.new("RGBA", picture.size, "white")
-        picture = Image.alpha_composite(white, picture.convert("RGBA"))
-    return picture.convert("L" if grey else "RGB")
 
 
 def _cifar10_jpeg(path: Path) -> Images:

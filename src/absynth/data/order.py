@@ -10,6 +10,7 @@ from torch import Tensor
 from absynth.errors import InputError
 from absynth.seeding import stream
 
+_HELD = int.from_bytes(b"held", "big")  # which examples are set aside has a stream of its own
 _ORDER = int.from_bytes(b"order", "big")  # keeps shuffling apart from a step's noise, which shares seed and integers
 
 
@@ -50,3 +51,28 @@ def _minibatches(n: int, batch: int, seed: int, start: int) -> Iterator[Tensor]:
         order = torch.randperm(n, generator=stream(seed, 0, epoch, _ORDER))
         yield from order[: n // batch * batch].view(-1, batch)[skip:].unbind(0)
         epoch, skip = epoch + 1, 0
+
+
+def set_aside(n: int, share: float) -> tuple[Tensor, Tensor]:
+    """Rows to train on and rows to validate on, the same at every call; both in ascending order.
+
+    Args:
+        n: Number of training examples.
+        share: Share that is set aside.
+
+    Returns:
+        ``(kept, held)``, int64.
+
+    Raises:
+        InputError: The share is not between 0 and 1, or leaves one of the two empty.
+
+    >>> len(set_aside(10, 0.2)[1])
+    2
+    """
+    if not 0 < share < 1:
+        raise InputError(f"expected --validation between 0 and 1, got {share}")
+    held = round(n * share)
+    if not 0 < held < n:
+        raise InputError(f"--validation {share} of {n} training examples is {held}: give another share, or more data")
+    order = torch.randperm(n, generator=stream(0, 0, n, _HELD))
+    return order[held:].sort().values, order[:held].sort().values

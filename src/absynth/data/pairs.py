@@ -11,7 +11,8 @@ from jaxtyping import Float32, Int64
 from torch import Tensor, nn
 
 from absynth.data import folder
-from absynth.data.images import Images, Split, read_pictures
+from absynth.data.decode import read_pictures
+from absynth.data.images import Images, Split
 from absynth.errors import InputError
 
 Side = Literal["left", "right"]

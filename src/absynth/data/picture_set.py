@@ -12,7 +12,7 @@ from torch import Tensor
 
 from absynth import pictures
 from absynth.data.dataset import Dataset, Split, check_part, mirror_description
-from absynth.data.images import read_picture
+from absynth.data.decode import read_picture
 from absynth.errors import InputError
 from absynth.report import Picture, ResultTable
 from absynth.seeding import stream, uniform_like

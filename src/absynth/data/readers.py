@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import lru_cache, partial
+from dataclasses import replace
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from absynth.data import anomaly, folder, images, molecules, packaged, pairs, tables, text, tracks
+from absynth.data.arrays import resize, with_channels
 from absynth.data.dataset import Dataset, Split
 from absynth.data.image_set import ImageSet
 from absynth.data.molecules import Tokens
+from absynth.data.order import set_aside
 from absynth.data.pair_set import PairSet
 from absynth.data.picture_set import CONTRAST, PictureSet, exemplar
 from absynth.data.table_set import TableSet
@@ -29,8 +32,14 @@ CLASSES: dict[str, type[Dataset]] = {
 }
 """The class of each kind, for :func:`absynth.data.sets.empty`."""
 
+_CARRIED = ("digits", "mnist5k", "nci5k")
+"""Sets that come with other packages: no folder of data sets is needed."""
+
 _PART: dict[str, Any] = {"train": "train", "validation": "valid", "test": "test"}
-_TRACK_PART: dict[str, Any] = {"train": "train", "validation": "val", "test": "test"}
+_TRACK_CARRIED = ("digits", "mnist5k", "nci5k")
+"""Sets that come with other packages: no folder of data sets is needed."""
+
+_PART: dict[str, Any] = {"train": "train", "validation": "val", "test": "test"}
 
 
 def _held_out(read: Callable[[Split], images.Images], label: int) -> Callable[[Split], images.Images]:
@@ -39,36 +48,79 @@ def _held_out(read: Callable[[Split], images.Images], label: int) -> Callable[[S
     return lambda part: split()["train" if part == "train" else "test"]
 
 
-def _image_set(read: Callable[[Split], images.Images], source: str, limit: int, anomaly_label: int) -> ImageSet:
-    return ImageSet(read if anomaly_label < 0 else _held_out(read, anomaly_label), source, limit=limit)
+def _validated(
+    read: Callable[[Split], Any], share: float, take: Callable[[Any, Tensor], Any]
+) -> Callable[[Split], Any]:
+    """A reader whose validation split is a share of its training split; with share 0, its own if it has one."""
+    if not share:
+        return read
+
+    def split(part: Split) -> Any:
+        found = read("test" if part == "test" else "train")
+        if part == "test":
+            return found
+        kept, held = set_aside(len(found), share)  # type: ignore[arg-type]
+        return take(found, kept if part == "train" else held)
+
+    return split
+
+
+def _image_set(
+    read: Callable[[Split], images.Images], source: str, limit: int, anomaly_label: int, validation: float
+) -> ImageSet:
+    read = lru_cache(maxsize=4)(read)
+    if anomaly_label >= 0:
+        read = _held_out(read, anomaly_label)
+    return ImageSet(_validated(read, validation, images.Images.take), source, limit=limit)
+
+
+def _no_validation(name: str, part: Split) -> None:
+    if part == "validation":
+        raise InputError(f"{name} has no validation split: give --validation 0.1 to set a share of training aside")
 
 
 def published_images(reader: Callable) -> Callable[..., ImageSet]:
     """A reader of a published set of images."""
     cached = lru_cache(maxsize=4)(reader)
+    name = reader.__name__
 
-    def open(*, limit: int = 0, anomaly: int = -1) -> ImageSet:
-        root = images.find_root("", reader.__name__) if reader.__module__ != packaged.__name__ else Path()
-        return _image_set(partial(cached, root), reader.__name__, limit, anomaly)
+    def open(
+        *, size: int = 0, channels: int = 0, limit: int = 0, anomaly: int = -1, validation: float = 0.0
+    ) -> ImageSet:
+        def read(part: Split) -> images.Images:
+            _no_validation(name, part)
+            root = Path() if name in _CARRIED else images.find_root("", name)
+            found = cached(root, part)
+            x = with_channels(found.x, channels)
+            return replace(found, x=resize(x, size) if size not in (0, x.shape[-1]) else x)
+
+        return _image_set(read, name, limit, anomaly, validation)
 
     return open
 
 
-def read_images(source: Any, *, size: int = 0, channels: int = 0, limit: int = 0, anomaly: int = -1) -> ImageSet:
+def read_images(
+    source: Any,
+    *,
+    size: int = 0,
+    channels: int = 0,
+    limit: int = 0,
+    anomaly: int = -1,
+    validation: float = 0.0,
+    skip_broken: bool = False,
+) -> ImageSet:
     """Images of a folder, an .npz or .npy file, or an array ``[n, H, W]``, ``[n, C, H, W]`` or ``[n, H, W, C]``."""
     if isinstance(source, Path):
-        read = lru_cache(maxsize=4)(lambda part: folder.images(source, part, size=size))
-        found = _image_set(read, str(source), limit, anomaly)
+        opened = folder.open_images(source, size=size, channels=channels, skip_broken=skip_broken)
     else:
         x, y = source if isinstance(source, tuple) else (source, None)
-        y = None if y is None else np.asarray(y)
-        read = lru_cache(maxsize=4)(lambda part: folder.from_array(np.asarray(x), part, labels=y, size=size))
-        found = _image_set(read, "", limit, anomaly)
+        opened = folder.open_array(
+            np.asarray(x), labels=None if y is None else np.asarray(y), size=size, channels=channels
+        )
+    found = _image_set(opened.split, str(source) if isinstance(source, Path) else "", limit, anomaly, validation)
     _, height, width = found.shape
     if height != width:
         raise InputError(f"images must be square, got {height}x{width}: --size {min(height, width)} crops them")
-    if channels not in (0, found.shape[0]):
-        raise InputError(f"the data has {found.shape[0]} channels, got --channels {channels}: leave it out")
     return found
 
 
@@ -100,7 +152,7 @@ def published_text(name: str) -> Callable[..., TextSet]:
     reader = lru_cache(maxsize=4)(found[name])
 
     def read(part: Split) -> Text:
-        root = Path() if name == "nci5k" else images.find_root("", name)
+        root = Path() if name in _CARRIED else images.find_root("", name)
         if name == "yelp" and part == "train" and not text.has_yelp_training(root):
             part = "validation"  # the training file is large and not always at hand
         found = reader(root, _PART[part])

@@ -17,7 +17,7 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from absynth.data.images import load_arrays
+from absynth.data.arrays import load_arrays
 from absynth.errors import InputError
 from absynth.seeding import stream
 

@@ -49,6 +49,12 @@ class Recipe(ABC):
     """The open data set (not a flag)."""
     limit: Natural = 0
     """Number of training examples to use; 0 uses all."""
+    validation: Decay = 0.0
+    """Share of the training examples set aside for validation; 0 uses the data's own validation split, if any."""
+    skip_broken: bool = False
+    """Leave out files and lines that cannot be read, count and list them, instead of stopping."""
+    missing_value: str = ""
+    """Marks of missing values in a table, such as "NA,?" or "empty"; rows that have one are left out."""
     seed: Natural = 0
     """Seed of the initial weights, the order of the data and all noise."""
     steps: Count = 1000

@@ -1,0 +1,239 @@
+"""The files of a folder: which split and which class each belongs to, and what is left out."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from absynth.errors import InputError
+
+SPLITS = {
+    "train": "train", "training": "train", "trn": "train", "val": "validation", "valid": "validation",
+    "validation": "validation", "dev": "validation", "test": "test", "testing": "test", "tst": "test",
+}  # fmt: skip
+"""Names of sub-folders that are splits, in lower case."""
+
+_SYSTEM = frozenset({"__macosx", "@eadir", "$recycle.bin", "lost+found", "system volume information", "__pycache__"})
+_SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
+_UNLABELLED = frozenset({"unlabelled", "unlabeled"})
+
+
+@dataclass
+class Listing:
+    """What a folder holds.
+
+    Attributes:
+        base: The folder that names begin at.
+        files: Its files, in the order of their names.
+        others: How many files of each other suffix were left out.
+        runs: Run directories in it, which are left out.
+    """
+
+    base: Path
+    files: list[Path] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
+    runs: list[str] = field(default_factory=list)
+
+    def names(self) -> list[str]:
+        """The name of each file from :attr:`base` on."""
+        return [file.relative_to(self.base).as_posix() for file in self.files]
+
+    def notes(self) -> list[str]:
+        """What was left out, one phrase each."""
+        found = []
+        if self.others:
+            kinds = ", ".join(f"{suffix} {n}" for suffix, n in self.others.most_common(5))
+            found.append(f"{sum(self.others.values())} files of other kinds left out ({kinds})")
+        if self.runs:
+            found.append(f"a run inside the data left out ({', '.join(self.runs[:3])})")
+        return found
+
+
+def walk(path: Path, suffixes: Sequence[str], *, skip: Callable[[str], None] | None = None) -> Listing:
+    """The files with these suffixes in a folder and its sub-folders.
+
+    Links are followed, loops aside. Hidden and system files and folders are left out, and so is a run directory.
+
+    Args:
+        path: The folder.
+        suffixes: In lower case, with the dot.
+        skip: Called with a reason for each folder that cannot be read; None raises.
+
+    Raises:
+        InputError: A folder cannot be read.
+    """
+    found = Listing(path)
+    _walk(path, path, tuple(suffixes), found, (), skip)
+    found.files.sort(key=lambda file: file.relative_to(path).as_posix())
+    return found
+
+
+def _walk(
+    path: Path, base: Path, suffixes: tuple[str, ...], found: Listing, above: tuple, skip: Callable | None
+) -> None:
+    try:
+        status = path.stat()
+        entries = sorted(os.scandir(path), key=lambda entry: entry.name)
+    except OSError as error:
+        reason = f"{path}: expected a folder that can be read, got {error.strerror}"
+        if skip is None:
+            raise InputError(f"{reason}: change its permissions, or give --skip-broken") from error
+        return skip(reason)
+    here = (status.st_dev, status.st_ino)
+    if here in above:  # a link to a folder that holds it
+        return None
+    for entry in entries:
+        low = entry.name.lower()
+        if low.startswith(".") or low in _SYSTEM or low in _SYSTEM_FILES:
+            continue
+        if _is_folder(entry):
+            if _is_run(Path(entry.path)):
+                found.runs.append(Path(entry.path).relative_to(base).as_posix())
+            else:
+                _walk(Path(entry.path), base, suffixes, found, (*above, here), skip)
+        elif low.endswith(suffixes):
+            found.files.append(Path(entry.path))
+        else:
+            found.others[Path(low).suffix or "no suffix"] += 1
+    return None
+
+
+def _is_folder(entry: os.DirEntry) -> bool:
+    try:
+        return entry.is_dir()
+    except OSError:
+        return False
+
+
+def _is_run(path: Path) -> bool:
+    """Whether a folder is a run directory, or a task's result."""
+    return any((path / name).exists() for name in ("recipe.json", "metrics.jsonl", "result.json"))
+
+
+@dataclass
+class Splits:
+    """Files of a folder by split and class.
+
+    Attributes:
+        base: The folder that names begin at, for every file.
+        files: All files, in the order of their names.
+        names: Their names from ``base`` on.
+        part: Split of each file: train, validation, test; empty where the folder does not say.
+        classes: Class of each file; empty where it has none.
+        notes: What was left out, one phrase each.
+    """
+
+    base: Path
+    files: list[Path]
+    names: list[str]
+    part: list[str]
+    classes: list[str]
+    notes: list[str]
+
+    @property
+    def class_names(self) -> tuple[str, ...]:
+        """The classes over all splits, in the order of their names; empty where there are none."""
+        return tuple(sorted({c for c in self.classes if c and c.lower() not in _UNLABELLED}))
+
+    def labels(self) -> np.ndarray | None:
+        """Number of each file's class, −1 where it has none."""
+        number = {name: i for i, name in enumerate(self.class_names)}
+        return np.array([number.get(c, -1) for c in self.classes]) if len(number) > 1 else None
+
+    def rows(self, split: str) -> np.ndarray:
+        """Which files a split holds; "test" is the validation split where there is no other held-out one.
+
+        Raises:
+            InputError: There is no such split.
+        """
+        if split == "all":
+            return np.arange(len(self.files))
+        if not any(self.part) and split != "validation":
+            return split_by_name(self.names, split)
+        if split == "test" and "test" not in self.part:
+            split = "validation"
+        if split == "validation" and split not in self.part:
+            raise InputError(f"{self.base} has no validation split: give --validation 0.1, or a folder val in it")
+        return np.flatnonzero(np.array(self.part) == split)
+
+
+def split_and_class(listing: Listing) -> Splits:
+    """Find the splits and classes of a listing from the names of its folders.
+
+    Sub-folders named as :data:`SPLITS`, in any case, are splits, above the classes or below them. The folders at the
+    other level are the classes, the same in every split. A single folder around everything is looked into.
+
+    Raises:
+        InputError: There is a held-out split but no training split.
+    """
+    base, names = listing.base, listing.names()
+    notes = listing.notes()
+    tops = {name.partition("/")[0] if "/" in name else "" for name in names}
+    while len(tops) == 1 and "" not in tops:  # a folder around everything
+        base = base / tops.pop()
+        names = [name.partition("/")[2] for name in names]
+        tops = {name.partition("/")[0] if "/" in name else "" for name in names}
+    folders = [name.split("/")[:-1] for name in names]
+    level = _split_level(folders)
+    files = listing.files
+    if level is None:
+        part = [""] * len(names)
+    else:
+        part = [SPLITS.get(f[level].lower(), "") if len(f) > level else "" for f in folders]
+        if "train" not in part:
+            got = ", ".join(sorted({f[level] for f in folders if len(f) > level})[:5])
+            raise InputError(f"{base}: expected a folder train beside the held-out one, got {got}: rename one")
+        outside = part.count("")
+        if outside:
+            notes.append(f"{outside} files outside of the splits left out")
+            keep = [i for i, p in enumerate(part) if p]
+            files, names, part, folders = ([column[i] for i in keep] for column in (files, names, part, folders))
+        folders = [f[:level] + f[level + 1 :] for f in folders]
+    classes = [f[0] if f else "" for f in folders]
+    loose = classes.count("")
+    if loose and level is None:
+        if loose < len(classes):
+            notes.append(f"no labels, for {loose} of {len(classes)} files lie outside of the sub-folders")
+        classes = [""] * len(classes)
+    elif loose and len(set(classes)) > 2:
+        notes.append(f"{loose} of {len(classes)} files lie in no class: unlabelled")
+    return Splits(base, files, names, part, classes, notes)
+
+
+def _split_level(folders: Sequence[Sequence[str]]) -> int | None:
+    """Depth of the folders that name splits: 0 above the classes, 1 below them, None where there are no splits."""
+    for level in (0, 1):
+        found = Counter(SPLITS.get(f[level].lower(), "") if len(f) > level else "" for f in folders)
+        parts = set(found) - {""}
+        below = level == 1 and found[""] > 0  # below the classes, every file must lie in a split
+        if len(parts) > 1 and not below:
+            return level
+    return None
+
+
+def split_by_name(names: Sequence[str], split: str) -> np.ndarray:
+    """Rows of a split: a name whose hash is divisible by ten is for testing; neither split is ever empty.
+
+    Raises:
+        InputError: There are fewer than two names, or the split is neither "train" nor "test".
+    """
+    if split == "all":
+        return np.arange(len(names))
+    if split == "validation":
+        raise InputError("the data have no validation split: give --validation 0.1 to set a share of training aside")
+    if len(names) < 2:
+        raise InputError(f"expected at least 2 images, one to train and one to test, got {len(names)}")
+    hashes = [
+        int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big") for name in names
+    ]
+    test = np.array([number % 10 == 0 for number in hashes])
+    if test.all() or not test.any():  # possible among few images only
+        test[:] = False
+        test[hashes.index(min(hashes))] = True
+    return np.flatnonzero(test if split == "test" else ~test)
