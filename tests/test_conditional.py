@@ -1,4 +1,4 @@
-"""Conditional cooperative learning: closed forms, what reaches whom, networks, pairs of pictures."""
+"""Conditional cooperative learning: closed forms, what reaches whom, networks, pairs of images."""
 
 from __future__ import annotations
 
@@ -78,8 +78,8 @@ def parameters_of(model: nn.Module, player: str) -> list[Tensor]:
     return [*model.get_submodule(player).parameters()]
 
 
-def test_each_condition_is_revised_towards_its_own_law():
-    """From the draft 0, K steps on N(m_c, V) end in mean m_c (1 − a^K), a = 1 − δ²/2V, and the short run's variance."""
+def test_each_condition_is_refined_towards_its_own_law():
+    """From 0, K steps on N(m_c, V) end in mean m_c (1 − a^K), a = 1 − δ²/2V, and the variance of a short run."""
     sampler = Langevin(7, 0.5)
     n, model = 20_000, wells(sampler)
     a = 1 - sampler.step_size**2 / (2 * V)
@@ -91,7 +91,7 @@ def test_each_condition_is_revised_towards_its_own_law():
             laws.normal_law(x, float(MEANS[label - 1]) * (1 - a**sampler.steps), variance)
 
 
-def test_the_initializer_is_taught_the_closed_form_of_the_revised_draft():
+def test_the_initializer_is_taught_the_closed_form_of_the_refined_sample():
     """Noise-free chains: x̃ = m_c (1 − a^K), so the gradient in a_c is −x̃ times the share of c."""
     sampler = Langevin(5, 0.5, 0.0)
     model, c = wells(sampler), torch.tensor([0, 0, 1, 2])
@@ -126,7 +126,7 @@ def test_without_truth_it_is_cooperative_learning_given_c():
 
 
 def test_the_gap_compares_under_one_condition():
-    """The gradient of f in m_c sees data and revised drafts of c alone: other labels' data change nothing."""
+    """The gradient of f in m_c sees data and refined samples of c alone: other labels' data change nothing."""
     model, c = wells(Langevin(2, 0.3, 0.0)), torch.tensor([0, 1])
     x = torch.tensor([[1.0], [2.0]], dtype=F64)
 
@@ -140,7 +140,7 @@ def test_the_gap_compares_under_one_condition():
 
 
 def test_f_of_labels_learns_to_separate_them():
-    """Two pictures, two labels: a few contrastive steps between right and wrong pairs, and argmax f reads both."""
+    """Two images, two labels: a few contrastive steps between right and wrong pairs, and argmax f reads both."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         f = LabelF(1, 8, 2, 4)
@@ -159,7 +159,7 @@ def test_f_of_labels_learns_to_separate_them():
 
 
 @pytest.mark.parametrize("size", [16, 28])
-def test_networks_of_pictures_hear_their_condition(size):
+def test_networks_of_images_hear_their_condition(size):
     x, c, z = (
         noise_like(torch.empty(3, *s), stream(k)) for k, s in enumerate([(1, size, size), (2, size, size), (5,)])
     )
@@ -186,21 +186,21 @@ def test_even_kernels_meet_every_pixel_equally_often(first, even):
     assert bool(inside.min() == inside.max()) == even
 
 
-def test_a_generator_of_pictures_comes_back_from_the_end_of_the_range():
-    """Drafts that swung far past all white are still led by their gradient: behind a plain tanh it would be 0."""
+def test_a_generator_of_images_comes_back_from_the_end_of_the_range():
+    """Samples that swung far past all white are still led by their gradient: behind a plain tanh it would be 0."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         g = PictureGenerator(2, 1, 8, 3, 4)
     last = list(g.parameters())[-1]
     with torch.no_grad():
         last.fill_(20.0)
-    drafts = g(torch.zeros(2, 3), torch.zeros(2, 2, 8, 8))
-    assert drafts.min() > 2
-    (slope,) = torch.autograd.grad((drafts - 1).square().mean(), last)
+    initial = g(torch.zeros(2, 3), torch.zeros(2, 2, 8, 8))
+    assert initial.min() > 2
+    (slope,) = torch.autograd.grad((initial - 1).square().mean(), last)
     assert slope > 0.1
 
 
-def test_f_of_two_pictures_is_that_of_their_channels_together():
+def test_f_of_two_images_is_that_of_their_channels_together():
     """The first convolutions of image and source add up to one of all channels."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
@@ -272,7 +272,7 @@ def test_samples_are_drawn_by_label():
     torch.testing.assert_close(together, apart)
 
 
-# --- pairs of pictures ----------------------------------------------------------------------------------------------
+# --- pairs of images ----------------------------------------------------------------------------------------------
 
 
 @pytest.fixture

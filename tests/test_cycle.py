@@ -11,16 +11,15 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from absynth import cli
+from absynth import cli, recipes
 from absynth.algorithms.cycle_cooperative import CycleCooperative
 from absynth.algorithms.cycle_sequences import CycleSequences, framewise, next_frame
 from absynth.density import EBM
 from absynth.distributions import Uniform
 from absynth.errors import InputError
 from absynth.networks.translator import FramePredictor, Translator, VectorTranslator, leaky_tanh
-from absynth.recipes.cycle_images import CycleImages
-from absynth.recipes.cycle_ring import SCALE, X, sample_y, to_y
-from absynth.recipes.cycle_sequences import CycleSequencesRecipe
+from absynth.recipes.cycle import SCALE, CycleImages, CycleVectors, to_y
+from absynth.recipes.cycle_sequences import CycleSequencesRecipe, turned
 from absynth.samplers import Langevin
 from absynth.seeding import noise_like, stream
 from absynth.types import Batch
@@ -29,7 +28,7 @@ F64 = torch.float64
 V = 0.5
 STILL = Langevin(5, 0.5, 0.0)
 SHRINK = (1 - STILL.step_size**2 / (2 * V)) ** STILL.steps
-"""What is left after the chain of a draft's distance to the well."""
+"""What is left after the chain of an initial sample's distance to the well."""
 
 
 class Well(nn.Module):
@@ -60,27 +59,27 @@ def plane(to_x: nn.Module, to_y: nn.Module, *, teach: float = 0.0, cycle: float 
     return CycleCooperative(ebm_x, ebm_y, to_x, to_y, sampler=STILL, teach=teach, cycle=cycle).double()
 
 
-def pair(n: int = 6) -> Batch:
-    return Batch(*(noise_like(torch.empty(n, 2, dtype=F64), stream(seed)) for seed in (1, 2)))
+def pair(n: int = 6) -> tuple[Batch, Batch]:
+    x, y = (Batch(noise_like(torch.empty(n, 2, dtype=F64), stream(seed))) for seed in (1, 2))
+    return x, y
 
 
 def test_the_cycle_costs_nothing_for_inverse_maps():
     there, back = Turn(0.7, 1.5), Turn(-0.7, 1 / 1.5)
-    losses = plane(back, there, cycle=10.0).losses(pair(), rng=stream(0))
+    losses = plane(back, there, cycle=10.0).losses(*pair(), rng=stream(0))
     assert losses["to_x"].item() == pytest.approx(0, abs=1e-12)
     assert losses["to_y"].item() == pytest.approx(0, abs=1e-12)
-    wrong = plane(Turn(-0.6, 1 / 1.5), there, cycle=10.0).losses(pair(), rng=stream(0))
+    wrong = plane(Turn(-0.6, 1 / 1.5), there, cycle=10.0).losses(*pair(), rng=stream(0))
     assert wrong["to_x"].item() > 0.1
 
 
-def test_a_translator_is_taught_the_closed_form_of_the_revised_translation():
+def test_a_translator_is_taught_the_closed_form_of_the_refined_translation():
     """Noise-free chains on wells: x̃ = m + shrink (x̂ − m), so teaching costs (1 − shrink)² |x̂ − m|² a coordinate."""
-    model, batch = plane(Turn(0.3, 1.0), Turn(1.0, 2.0), teach=3.0), pair()
-    losses = model.losses(batch, rng=stream(0))
-    assert batch.c is not None
-    for player, source, mean in (("to_x", batch.c, -1.0), ("to_y", batch.x, 2.0)):
-        draft = model.get_submodule(player)(source)
-        expected = 3.0 * ((1 - SHRINK) * (draft - mean)).square().mean()
+    model, (x, y) = plane(Turn(0.3, 1.0), Turn(1.0, 2.0), teach=3.0), pair()
+    losses = model.losses(x, y, rng=stream(0))
+    for player, source, mean in (("to_x", y.x, -1.0), ("to_y", x.x, 2.0)):
+        initial = model.get_submodule(player)(source)
+        expected = 3.0 * ((1 - SHRINK) * (initial - mean)).square().mean()
         torch.testing.assert_close(losses[player], expected)
         # x̃ is given: the gradient is that of a regression on it, and not of (1 − shrink)² |x̂ − m|².
         net = model.get_submodule(player)
@@ -90,28 +89,27 @@ def test_a_translator_is_taught_the_closed_form_of_the_revised_translation():
         torch.testing.assert_close(found[0], through[0] / (1 - SHRINK))
 
 
-def test_each_ebm_compares_its_own_domain_with_what_was_revised_into_it():
-    model, batch = plane(Turn(0.3, 1.0), Turn(1.0, 2.0), teach=1.0), pair()
-    losses = model.losses(batch, rng=stream(0))
-    assert batch.c is not None
-    for player, data, source, mean in (("ebm_x", batch.x, batch.c, -1.0), ("ebm_y", batch.c, batch.x, 2.0)):
+def test_each_ebm_compares_its_own_domain_with_what_was_refined_into_it():
+    model, (x, y) = plane(Turn(0.3, 1.0), Turn(1.0, 2.0), teach=1.0), pair()
+    losses = model.losses(x, y, rng=stream(0))
+    for player, data, source, mean in (("ebm_x", x.x, y.x, -1.0), ("ebm_y", y.x, x.x, 2.0)):
         (found,) = torch.autograd.grad(losses[player], list(model.get_submodule(player).parameters()))
-        draft = model.get_submodule(player.replace("ebm", "to"))(source)
-        revised = (mean + SHRINK * (draft - mean)).detach()
-        torch.testing.assert_close(found, (revised.mean(0) - data.mean(0)) / V)  # ∂f/∂m = (x − m) / V
+        initial = model.get_submodule(player.replace("ebm", "to"))(source)
+        refined = (mean + SHRINK * (initial - mean)).detach()
+        torch.testing.assert_close(found, (refined.mean(0) - data.mean(0)) / V)  # ∂f/∂m = (x − m) / V
 
 
 def test_translation_goes_both_ways_and_needs_a_source():
     model = plane(Turn(-0.7, 0.5), Turn(0.7, 2.0))
-    x = pair().x
-    draft, revised = model.translate(x, "y", rng=stream(0))
-    torch.testing.assert_close(draft, Turn(0.7, 2.0)(x).detach())
-    torch.testing.assert_close(revised, 2.0 + SHRINK * (draft - 2.0))
+    x = pair()[0].x
+    initial, refined = model.translate(x, "y", rng=stream(0))
+    torch.testing.assert_close(initial, Turn(0.7, 2.0)(x).detach())
+    torch.testing.assert_close(refined, 2.0 + SHRINK * (initial - 2.0))
     torch.testing.assert_close(model.sample(6, x, rng=stream(0)), model.translate(x, "x", rng=stream(0))[1])
     for c in (None, x[:2]):
         with pytest.raises(InputError, match="6 examples of the other domain"):
             model.sample(6, c, rng=stream(0))
-    with pytest.raises(InputError, match="no c"):
+    with pytest.raises(TypeError, match="other"):
         model.losses(Batch(x), rng=stream(0))
 
 
@@ -153,7 +151,7 @@ def sequences(to_x: nn.Module, to_y: nn.Module) -> CycleSequences:
 
 
 def rotations(to_x: nn.Module, to_y: nn.Module) -> dict[str, float]:
-    losses = sequences(to_x, to_y).losses(Batch(turning(0.4, 1.0), turning(-0.4, 2.0)), rng=stream(0))
+    losses = sequences(to_x, to_y).losses(Batch(turning(0.4, 1.0)), Batch(turning(-0.4, 2.0)), rng=stream(0))
     return {name: loss.item() for name, loss in losses.items()}
 
 
@@ -163,8 +161,8 @@ def test_only_a_reflection_takes_one_rotation_to_its_opposite():
     good = rotations(Mirror(0.5), Mirror(2.0))
     assert all(good[player] == pytest.approx(0, abs=1e-12) for player in ("to_x", "to_y", "rec_x", "rec_y"))
     bad = rotations(Turn(-0.3, 0.5), Turn(0.3, 2.0))
-    gap = abs(1 - complex(math.cos(0.8), math.sin(0.8))) ** 2
-    assert bad["to_x"] == pytest.approx(gap / 2 * (1.0 + 4.0))  # mean over coordinates, in X and in Y
+    turn = abs(1 - complex(math.cos(0.8), math.sin(0.8))) ** 2
+    assert bad["to_x"] == pytest.approx(turn / 2 * (1.0 + 4.0))  # mean over coordinates, in X and in Y
     assert bad["rec_x"] == pytest.approx(bad["to_x"])  # its own prediction is exact
 
 
@@ -174,12 +172,12 @@ def test_next_frame_compares_what_was_expected_with_what_came():
     assert next_frame(x, x).item() == pytest.approx(abs(1 - complex(math.cos(0.4), math.sin(0.4))) ** 2 / 2)
 
 
-def test_frames_are_revised_each_on_its_own():
+def test_frames_are_refined_each_on_its_own():
     model = sequences(Mirror(1.0), Mirror(1.0))
     x = turning(0.4, 1.0)
-    draft, revised = model.translate(x, "y", rng=stream(0))
-    assert draft.shape == x.shape
-    torch.testing.assert_close(revised, 2.0 + SHRINK * (draft - 2.0))
+    initial, refined = model.translate(x, "y", rng=stream(0))
+    assert initial.shape == x.shape
+    torch.testing.assert_close(refined, 2.0 + SHRINK * (initial - 2.0))
 
 
 def test_a_predictor_sees_no_future():
@@ -194,32 +192,42 @@ def test_a_predictor_sees_no_future():
 
 
 def test_sequences_of_the_recipe_turn_as_they_should():
-    recipe = CycleSequencesRecipe()
+    recipe = CycleSequencesRecipe(data="circle_sequences").resolve()
+    assert isinstance(recipe, CycleSequencesRecipe)
     for domain in ("x", "y"):
-        v = recipe.sequences(domain, 2000, stream(0))
-        error = (v[:, 1:] - recipe.turned(v[:, :-1], domain)).square().mean()
+        v = recipe.law(domain).sample(2000, stream(0))
+        error = (v[:, 1:] - turned(v[:, :-1], domain)).square().mean()
         assert error == pytest.approx(2 * 0.05**2, rel=0.05)  # the noise of two frames
-        assert (v[:, 1:] - recipe.turned(v[:, :-1], "y" if domain == "x" else "x")).square().mean() > 0.2
-    batch = next(recipe.batches())
-    assert batch.c is not None
-    assert batch.x.shape == batch.c.shape == (32, 8, 2)
+        assert (v[:, 1:] - turned(v[:, :-1], "y" if domain == "x" else "x")).square().mean() > 0.2
+    x, y = next(recipe.batches())
+    assert x.x.shape == y.x.shape == (32, 8, 2)
+    assert y.x.norm(dim=-1).mean() > 1.3 > x.x.norm(dim=-1).mean()
+    with pytest.raises(InputError, match="--data circle_sequences"):
+        CycleSequencesRecipe(data="ring").resolve()
 
 
 # --- recipes --------------------------------------------------------------------------------------------------------
 
 
 def test_the_second_ring_is_the_first_one_turned_and_enlarged():
-    y = sample_y(4000, stream(1))
-    means = to_y(X.means.float())
+    recipe = CycleVectors(data="wide_ring").resolve()
+    assert isinstance(recipe, CycleVectors)
+    law = recipe.domain("x").law
+    y, means = recipe.translation_source("y_to_x").head(4000), to_y(law.means.float())
     nearest = torch.cdist(y, means)
-    assert nearest.amin(1).square().mean() == pytest.approx(2 * (SCALE * X.std) ** 2, rel=0.1)
+    assert nearest.amin(1).square().mean() == pytest.approx(2 * (SCALE * law.std) ** 2, rel=0.1)
     assert nearest.argmin(1).bincount(minlength=8).min() > 400
     torch.testing.assert_close(means[0], SCALE * 2.0 * torch.tensor([math.cos(math.pi / 8), math.sin(math.pi / 8)]))
+    conditions = recipe.conditions(500)
+    assert conditions is not None
+    assert torch.cdist(conditions, means).amin(1).max() < 5 * SCALE * law.std
+    with pytest.raises(InputError, match="toy sets in the plane"):
+        CycleVectors(data="linear_modes").resolve()
 
 
 @pytest.fixture
 def domains(tmp_path):
-    """Two folders: 30 grey pictures, 24 colour ones, of 8×8."""
+    """Two folders: 30 grey images, 24 colour ones, of 8×8."""
     rng = np.random.default_rng(0)
     for name, n, shape in (("grey", 30, (8, 8)), ("colour", 24, (8, 8, 3))):
         (tmp_path / name).mkdir()
@@ -231,49 +239,52 @@ def domains(tmp_path):
 def test_without_a_second_folder_the_other_half_is_in_negative(domains):
     recipe = CycleImages(data=str(domains / "grey"), batch=4).resolve()
     assert isinstance(recipe, CycleImages)
-    whole = recipe.images("train")
-    x, y = recipe.domain("x", "train"), recipe.domain("y", "train")
+    whole, x, y = recipe.examples, recipe.domain("x"), recipe.domain("y")
     assert len(x) + len(y) == len(whole)
     torch.testing.assert_close(y.all(), -whole.all()[1::2])
     torch.testing.assert_close(x.all(), whole.all()[::2])
-    batch = next(recipe.batches())
-    assert batch.c is not None
-    assert all(any(torch.equal(row, other) for other in y.all()) for row in batch.c)
+    held = whole.split("test").all()
+    torch.testing.assert_close(recipe.translation_source("y_to_x").split("test").all(), -held[1::2])
+    torch.testing.assert_close(recipe.conditions(2), (-held[1::2]).repeat(2, 1, 1, 1)[:2])
+    for batch, of in zip(next(recipe.batches()), (x, y), strict=True):
+        assert all(any(torch.equal(row, other) for other in of.all()) for row in batch.x)
 
 
 def test_two_folders_from_the_command_line(domains, capsys):
-    """One command to learn, one for each way of translating one's own pictures."""
+    """One command to learn, one for each way of translating your own images."""
     run = domains / "run"
 
     def absynth(*argv: object) -> None:
         cli.main([str(a) for a in argv])
 
-    absynth("train", "cycle_images", "--data", domains / "grey", "--data_y", domains / "colour", "--tiny", "--out", run,
+    absynth("train", "cycle", "--data", domains / "grey", "--data-y", domains / "colour", "--tiny", "--out", run,
             "--device", "cpu")  # fmt: skip
     for direction, folder, channels in (("x_to_y", "grey", 3), ("y_to_x", "colour", 1)):
-        absynth("translate", run, "--images", domains / folder, "--direction", direction, "--device", "cpu")
+        absynth("translate", run, "--input", domains / folder, "--direction", direction, "--device", "cpu")
         found = np.load(run / "translate" / "translations.npz")
-        assert found["revised"].shape[1:] == (channels, 8, 8)
+        assert found["refined"].shape[1:] == (channels, 8, 8)
         figures = json.loads((run / "translate" / "result.json").read_text())["figures"]
         assert 0 < figures["cycle error"] < 1
     for flags, expected in (
-        (("--images", domains / "colour"), "pictures of 1 channels"),
+        (("--input", domains / "colour"), "images must be (1, 8, 8)"),
         (("--direction", "up"), "--direction x_to_y or y_to_x"),
-        (("--steps", 3), "leave out --steps"),
     ):
         with pytest.raises(SystemExit):
             absynth("translate", run, *flags, "--device", "cpu")
         assert expected in " ".join(capsys.readouterr().err.split())
 
 
-def test_the_second_domain_is_brought_to_the_size_of_the_first(domains):
+def test_the_second_domain_is_resized_to_the_size_of_the_first(domains):
     (domains / "other").mkdir()
     for i in range(12):
         Image.fromarray(np.full((16, 20, 3), i, np.uint8)).save(domains / "other" / f"{i}.png")
-    recipe = CycleImages(data=str(domains / "grey"), data_y=str(domains / "other")).resolve()
+    recipe = recipes.build("cycle", str(domains / "grey"), data_y=str(domains / "other"))
     assert isinstance(recipe, CycleImages)
-    assert (recipe.channels, recipe.channels_y) == (1, 3)
-    assert recipe.domain("y", "train").x.shape[1:] == (3, 8, 8)
+    assert (recipe.shape[0], recipe.channels_y) == (1, 3)
+    assert recipe.domain("y").shape == (3, 8, 8)
+    known = recipe.entry()
+    again = recipes.Recipe.from_entry(known)  # on the stand-in: networks follow from the record alone
+    assert again.algorithm().to_y.last.out_channels == 3
     with pytest.raises(InputError, match="second domain has 3 channels"):
         CycleImages(data=str(domains / "grey"), data_y=str(domains / "other"), channels_y=1).resolve()
 
@@ -293,7 +304,7 @@ def test_a_translator_keeps_the_layout():
 
 
 def test_a_translator_at_the_end_of_the_range_can_still_come_back():
-    """Pictures that are nothing but background are left by the gradient that entered them, however far out."""
+    """Images that are nothing but background are left by the gradient that entered them, however far out."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         net = Translator(1, 1, 4)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from torch import nn
@@ -14,6 +15,8 @@ from absynth.networks.ready import channels_last
 from absynth.recipes._optimizers import linear_end
 from absynth.recipes._teaching import TeachingRecipe
 from absynth.recipes.bounds import NonNegative, Positive, Share
+from absynth.recipes.recipe import Recipe
+from absynth.types import Batch
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +56,9 @@ class ConditionalRecipe(TeachingRecipe):
             truth=self.truth_weight,
             data_noise=self.data_noise,
         )
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        return Recipe.batches(self, start)  # the algorithm adds the noise to the data
 
     def schedule(self, step: int) -> float:
         return linear_end(step, self.steps, self.final_share)

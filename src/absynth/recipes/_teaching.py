@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 from typing import Any, ClassVar
 
 from torch import nn
@@ -20,6 +22,11 @@ from absynth.recipes._optimizers import adam
 from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin
+from absynth.seeding import noise_like, stream
+from absynth.types import Batch
+
+DATA_NOISE = int.from_bytes(b"noisy", "big")
+"""Separates the noise added to the data from a step's own."""
 
 RING: dict[str, Any] = {
     "steps": 1000, "threads": 1, "latent": 2, "chain_steps": 30, "chain_step_size": 0.1, "temperature": 1.0,
@@ -70,6 +77,8 @@ class TeachingRecipe(Recipe):
     """Maps of the inference network's first convolution, or hidden units."""
     reference_std: NonNegative = 0.0
     """Standard deviation of the EBM's Gaussian reference; 0 is a flat reference."""
+    data_noise: NonNegative = 0.0
+    """Standard deviation of noise added to the data; tables with discrete or collinear columns need some."""
     chain_steps: Natural = 15
     """Number of Langevin steps on x (K), in an update and in a sample."""
     chain_step_size: Positive = math.sqrt(2)
@@ -144,6 +153,14 @@ class TeachingRecipe(Recipe):
                 network=self.generator_network,
             )
         )  # fmt: skip
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        found = super().batches(start)
+        return map(self._noisy, found, count(start)) if self.data_noise else found
+
+    def _noisy(self, batch: Batch, step: int) -> Batch:
+        noise = noise_like(batch.x, stream(self.seed, 0, step, DATA_NOISE))
+        return batch._replace(x=batch.x + self.data_noise * noise)
 
     def sampler(self) -> Langevin:
         """The chain on x."""
