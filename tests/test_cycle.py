@@ -265,13 +265,9 @@ def test_two_folders_from_the_command_line(domains, capsys):
         assert found["refined"].shape[1:] == (channels, 8, 8)
         figures = json.loads((run / "translate" / "result.json").read_text())["figures"]
         assert 0 < figures["cycle error"] < 1
-    for flags, expected in (
-        (("--input", domains / "colour"), "images must be (1, 8, 8)"),
-        (("--direction", "up"), "--direction x_to_y or y_to_x"),
-    ):
-        with pytest.raises(SystemExit):
-            absynth("translate", run, *flags, "--device", "cpu")
-        assert expected in " ".join(capsys.readouterr().err.split())
+    with pytest.raises(SystemExit):
+        absynth("translate", run, "--direction", "up", "--device", "cpu")
+    assert "--direction x_to_y or y_to_x" in " ".join(capsys.readouterr().err.split())
 
 
 def test_the_second_domain_is_resized_to_the_size_of_the_first(domains):
