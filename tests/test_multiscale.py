@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -12,22 +10,18 @@ import torch
 from laws import mean_is, normal_law
 from torch import nn
 
+from absynth import recipes
 from absynth.algorithms.coarse_to_fine import CoarseToFine
 from absynth.algorithms.multigrid import ColourHistogram, MultiGrid
 from absynth.distributions import Uniform
 from absynth.errors import InputError
 from absynth.networks.growing import GrowingConv
-from absynth.recipes.coarse_to_fine_cifar10 import CoarseToFineCIFAR10
-from absynth.recipes.coarse_to_fine_mnist import CoarseToFineMNIST
-from absynth.recipes.multigrid_images import MultiGridImages
-from absynth.recipes.multigrid_mnist import MultiGridMNIST
-from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin
 from absynth.samplers.multiscale import FadingLangevin, coarsen, fading, refine
 from absynth.seeding import noise_like, stream
 from absynth.training import fit
-from absynth.updates import backward
 from absynth.types import Batch
+from absynth.updates import backward
 
 F64 = torch.float64
 SIZES = (4, 8, 16)
@@ -97,19 +91,36 @@ def test_a_new_stage_begins_as_the_one_before_it_and_fades_in():
         assert not torch.allclose(f(fine, one), f(fine, zero))
 
 
-def test_growth_gives_stage_and_fade():
-    model = growing()
-    stages = [model.growth(torch.full((2,), g)) for g in (0.3, 1.0, 1.25, 1.75, 2.5, 3.0)]
+def at(model: CoarseToFine, growth: float) -> CoarseToFine:
+    """The model at a growth: quarters of the updates for stages 0 and 1, half of them for stage 2."""
+    model.set_progress(growth / 4 if growth < 2 else 0.5 + (growth - 2) / 2)
+    return model
+
+
+def test_progress_gives_stage_and_fade():
+    model, like = growing(), torch.zeros(2, dtype=F64)
+    stages = [at(model, g).stage(2, like) for g in (0.3, 1.0, 1.25, 1.75, 2.5, 2.999)]
     assert [s for s, _ in stages] == [0, 1, 1, 1, 2, 2]
     assert [None if fade is None else float(fade[0]) for _, fade in stages] == [None, 0.0, 0.5, 1.0, 1.0, 1.0]
-    assert model.growth(None) == (2, None)
+    assert growing().stage(2, like) == (2, None)
+
+
+def test_the_schedule_visits_every_stage():
+    model, growths = growing(), []
+    for step in range(100):
+        model.set_progress(step / 100)
+        growths.append(model.growth())
+    assert growths == sorted(growths)
+    assert [sum(int(g) == s for g in growths) for s in range(3)] == [25, 25, 50]
+    assert growths[0] == 0
+    assert growths[75] == pytest.approx(2.5)
 
 
 def test_a_loss_reaches_its_own_stage_and_grows_once():
     model = growing()
     x = pictures()
     parents = [p.detach().clone() for p in model.ebm.f.stages[0].parameters()]  # type: ignore[union-attr]
-    loss = model.losses(Batch(x, torch.full((6,), 1.25, dtype=F64)), rng=stream(3))
+    loss = at(model, 1.25).losses(Batch(x), rng=stream(3))
     backward(loss, {"ebm": model.ebm})
     reached = {int(name.split(".")[3]) for name, p in model.named_parameters() if p.grad is not None}
     assert reached == {1}
@@ -118,19 +129,19 @@ def test_a_loss_reaches_its_own_stage_and_grows_once():
     child = model.ebm.f.stages[1]  # type: ignore[union-attr]
     with torch.no_grad():
         child.trunk[1].weight.zero_()
-    model.losses(Batch(x, torch.full((6,), 1.5, dtype=F64)), rng=stream(3))
+    at(model, 1.5).losses(Batch(x), rng=stream(3))
     assert (child.trunk[1].weight == 0).all(), "a stage is copied from its parent once"
     assert all(torch.equal(a, b) for a, b in zip(parents, model.ebm.f.stages[0].parameters()))  # type: ignore[union-attr]
 
 
 def test_stages_start_where_the_coarser_chain_ended():
     model = growing()
-    model.losses(Batch(pictures(), torch.full((6,), 2.6, dtype=F64)), rng=stream(3))
+    at(model, 2.6).losses(Batch(pictures()), rng=stream(3))
     chains = model.chains
     assert [chains[k].start.shape[-1] for k in ("stage_0", "stage_1", "ebm")] == [4, 8, 16]
     assert torch.equal(chains["stage_1"].start, refine(chains["stage_0"].end.clamp(-1, 1), 8))
     assert torch.equal(chains["ebm"].start, refine(chains["stage_1"].end.clamp(-1, 1), 16))
-    assert [chains[k].sampler for k in ("stage_0", "stage_1", "ebm")] == ["sampler_0", "sampler_1", "sampler_2"]
+    assert [chains[k].sampler for k in ("stage_0", "stage_1", "ebm")] == list(model.level_samplers)
     assert torch.equal(chains["stage_0"].start, Uniform(1, 4, 4).double().sample(6, stream_after_data_noise()))
 
 
@@ -143,21 +154,12 @@ def stream_after_data_noise() -> torch.Generator:
 def test_samples_have_the_finest_side_at_every_stage():
     model = growing()
     for growth in (0.5, 1.5, 2.5):
-        model.losses(Batch(pictures(), torch.full((6,), growth, dtype=F64)), rng=stream(3))
+        at(model, growth).losses(Batch(pictures()), rng=stream(3))
         x = model.sample(3, rng=stream(4))
         assert x.shape == (3, 1, 16, 16)
         assert x.abs().max() <= 1
     with pytest.raises(InputError, match="side of 4, 8, 16 pixels, got 12"):
         model.ebm().f(torch.zeros(1, 1, 12, 12, dtype=F64))
-
-
-def test_the_recipes_schedule_visits_every_stage():
-    recipe = CoarseToFineMNIST(steps=100, last_share=0.5)
-    growths = [recipe.growth(step) for step in range(100)]
-    assert growths == sorted(growths)
-    assert [sum(int(g) == s for g in growths) for s in range(3)] == [25, 25, 50]
-    assert growths[0] == 0
-    assert growths[75] == pytest.approx(2.5)
 
 
 # Multi-grid ----------------------------------------------------------------------------------------------------------
@@ -167,21 +169,21 @@ def test_grids_start_from_the_coarser_sample_and_the_coarsest_from_the_mean():
     model, x = grid(), pictures()
     model.losses(Batch(x), rng=stream(5))
     chains = model.chains
-    assert torch.allclose(chains["ebm_0"].start, x.mean((2, 3), keepdim=True).expand(6, 1, 4, 4))
+    assert torch.allclose(chains["ebms.0"].start, x.mean((2, 3), keepdim=True).expand(6, 1, 4, 4))
     for s in (1, 2):
-        assert torch.equal(chains[f"ebm_{s}"].start, refine(chains[f"ebm_{s - 1}"].end.clamp(-1, 1), SIZES[s]))
+        assert torch.equal(chains[f"ebms.{s}"].start, refine(chains[f"ebms.{s - 1}"].end.clamp(-1, 1), SIZES[s]))
     noisy = grid(start_noise=0.5)
-    start = noisy.synthesize(torch.zeros(4000, 1, 1, 1, dtype=F64), rng=stream(6)) and noisy.chains["ebm_0"].start
+    start = noisy.synthesize(torch.zeros(4000, 1, 1, 1, dtype=F64), rng=stream(6)) and noisy.chains["ebms.0"].start
     normal_law(start.flatten(), 0.0, 0.25)
 
 
 def test_every_grid_learns_from_its_own_loss():
     model = grid()
     losses = model.losses(Batch(pictures()), rng=stream(5))
-    assert list(losses) == ["ebm_0", "ebm_1", "ebm_2"]
-    backward({"ebm_1": losses["ebm_1"]}, {"ebm_1": model.get_submodule("ebm_1")})
+    assert list(losses) == ["ebms.0", "ebms.1", "ebms.2"]
+    backward({"ebms.1": losses["ebms.1"]}, {"ebms.1": model.get_submodule("ebms.1")})
     for name, p in model.named_parameters():
-        assert (p.grad is not None) == name.startswith("ebm_1.")
+        assert (p.grad is not None) == name.startswith("ebms.1.")
 
 
 def test_the_gradient_is_the_difference_between_chains_and_averaged_data():
@@ -191,7 +193,7 @@ def test_the_gradient_is_the_difference_between_chains_and_averaged_data():
     losses = model.losses(Batch(x), rng=stream(5))
     backward(losses, {name: model.get_submodule(name) for name in losses})
     for s, net in enumerate(nets):
-        ends = model.chains[f"ebm_{s}"].end
+        ends = model.chains[f"ebms.{s}"].end
         assert ends.abs().max() > 1, "chains are clamped on the way to the next grid, not before they are learned from"
         expected = ends.mean(0) - coarsen(x, SIZES[s]).mean(0)
         assert torch.allclose(net[1].weight.grad.flatten(), expected.flatten(), rtol=1e-10)
@@ -216,54 +218,28 @@ def test_the_histogram_gives_back_the_law_of_mean_colours(channels):
 def test_sides_and_samplers_must_match():
     with pytest.raises(InputError, match="each a multiple of the one before, got \\[4, 6\\]"):
         MultiGrid([nn.Identity()] * 2, (4, 6), 1, samplers=[Langevin(1, 1.0)] * 2)
-    with pytest.raises(InputError, match="a network and a sampler for each of 2 grids, got 1 and 2"):
+    with pytest.raises(InputError, match="a network for each of 2 grids, got 1"):
         MultiGrid([nn.Identity()], (4, 8), 1, samplers=[Langevin(1, 1.0)] * 2)
-    with pytest.raises(InputError, match="one sampler for each of 3 stages, got 1"):
+    with pytest.raises(InputError, match="one sampler for each of 3 levels, got 1"):
         CoarseToFine(GrowingConv(1, SIZES, 2), Uniform(1, 4, 4), samplers=fading([1], 1.0, 0.1))
     with pytest.raises(InputError, match="sizes must double, coarsest first, got \\[4, 12\\]"):
         GrowingConv(1, (4, 12), 2)
 
 
-class StopsAtFour:
-    """Ends a training after the checkpoint that is due before its fourth update."""
-
-    def begin(self, recipe: Recipe, step: int) -> None: ...
-
-    def log(self, row: dict) -> None:
-        if row["step"] == 4:
-            raise KeyboardInterrupt
-
-    def say(self, text: str) -> None: ...
-
-    def end(self) -> None: ...
+def images(side: int) -> np.ndarray:
+    return np.random.default_rng(0).integers(0, 255, (40, 1, side, side), dtype=np.uint8)
 
 
-def test_a_growing_model_cannot_be_given_other_updates(tmp_path, data_root):
-    tiny = replace(CoarseToFineMNIST(), data=str(data_root)).tiny().resolve()
-    fit(tiny, tmp_path)
+def test_a_growing_model_cannot_be_given_other_updates(tmp_path):
+    np.save(tmp_path / "x.npy", images(16))
+    tiny = recipes.build("coarse_to_fine", str(tmp_path / "x.npy"), tiny=True)
+    fit(tiny, tmp_path / "run")
     with pytest.raises(InputError, match="steps"):
-        fit(replace(tiny, steps=12), tmp_path)
+        fit(replace(tiny, steps=12), tmp_path / "run")
 
 
 def test_a_pyramid_needs_a_side_that_halves():
-    pictures = np.arange(3600, dtype=np.uint16).astype(np.uint8).reshape(4, 1, 30, 30)
-    with tempfile.TemporaryDirectory() as folder:
-        np.save(Path(folder) / "x.npy", pictures)
-        for grids in (3, 5):
-            with pytest.raises(InputError, match=f"--grids {grids} needs a side"):
-                MultiGridImages(data=f"{folder}/x.npy", grids=grids).resolve()
-        assert MultiGridImages(data=f"{folder}/x.npy", grids=2).resolve().sizes == (15, 30)
-
-
-@pytest.mark.parametrize("recipe", [CoarseToFineMNIST(), CoarseToFineCIFAR10(), MultiGridMNIST()])
-def test_recipes_train_resume_and_sample(recipe, tmp_path, data_root):
-    tiny = replace(recipe, data=str(data_root)).tiny().resolve()
-    whole = fit(tiny, tmp_path / "whole")
-    with pytest.raises(KeyboardInterrupt):
-        fit(tiny, tmp_path / "parts", watchers=[StopsAtFour()])
-    parts = fit(tiny, tmp_path / "parts")
-    for mine, theirs in zip(parts.parameters(), whole.parameters(), strict=True):
-        assert torch.equal(mine, theirs)
-    x = parts.sample(3, rng=stream(1))
-    assert x.shape == (3, recipe.channels, recipe.size, recipe.size)
-    assert x.isfinite().all()
+    for grids in (3, 5):
+        with pytest.raises(InputError, match=f"--grids {grids} needs a side"):
+            recipes.build("multigrid", images(30), grids=grids)
+    assert recipes.build("multigrid", images(30), grids=2).sizes == (15, 30)
