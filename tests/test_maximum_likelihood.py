@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,16 +13,14 @@ from torch import nn
 
 from absynth.algorithms.improved_contrastive_divergence import ImageMoves, ImprovedContrastiveDivergence
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
-from absynth.data.images import digits
+from absynth.data import sets
 from absynth.density import EBM, product, restrict
 from absynth.distributions import StandardNormal, Uniform
 from absynth.errors import InputError
 from absynth.metrics.grid import Grid
 from absynth.networks.convnet import conv_f
 from absynth.networks.mlp import mlp_f
-from absynth.recipes.ebm_ring import EBMRing
-from absynth.recipes.short_run_images import ShortRunImages
-from absynth.recipes.short_run_mnist import ShortRunMNIST
+from absynth.recipes.maximum_likelihood import MaximumLikelihoodImages, MaximumLikelihoodVectors
 from absynth.samplers import HMC, FromData, FromNoise, Langevin, Persistent
 from absynth.seeding import noise_like, stream
 from absynth.types import Batch
@@ -42,11 +40,9 @@ class Exact:
         return self.grid.points[index]
 
 
-class ShortRunDigits(ShortRunImages):
-    """scikit-learn's digits, 8×8."""
-
-    def read(self, split):
-        return digits(Path(), split)
+def of_digits(**fields: Any) -> MaximumLikelihoodImages:
+    """The recipe of images on scikit-learn's digits, 8×8."""
+    return MaximumLikelihoodImages(dataset=sets.open("digits"), energy_width=4, **fields)
 
 
 def small_ebm(seed: int = 0) -> EBM:
@@ -161,8 +157,8 @@ def test_a_recovery_chain_leaves_what_was_observed(rng):
     assert set(algorithm.chains) == {"recovery"}  # the guard must not take it for a chain that feeds learning
 
 
-def test_a_recipe_hides_the_same_pixels_of_a_picture_in_every_epoch():
-    recipe = ShortRunDigits(missing=0.4, batch=100)
+def test_a_recipe_hides_the_same_pixels_of_an_image_in_every_epoch():
+    recipe = of_digits(missing=0.4, batch=100)
     seen: dict[int, torch.Tensor] = {}
     shares = []
     for batch, _ in zip(recipe.batches(), range(40), strict=False):  # more than two epochs
@@ -174,9 +170,9 @@ def test_a_recipe_hides_the_same_pixels_of_a_picture_in_every_epoch():
         for i, mask in zip(batch.index.tolist(), batch.mask, strict=True):
             assert torch.equal(seen.setdefault(i, mask), mask)
     assert float(torch.stack(shares).mean()) == pytest.approx(0.6, abs=0.01)
-    assert next(ShortRunDigits().batches()).mask is None
+    assert next(of_digits().batches()).mask is None
     with pytest.raises(InputError, match="--missing"):
-        ShortRunImages(missing=1.0)
+        of_digits(missing=1.0)
 
 
 # Starts --------------------------------------------------------------------------------------------------------------
@@ -268,18 +264,18 @@ def test_sample_rounds_go_on_with_the_same_chains():
 
 
 def test_a_model_says_the_temperature_it_samples_at():
-    recipe = ShortRunImages(channels=1, size=8, width=4)
+    recipe = of_digits()
     model = recipe.algorithm()
     assert model.sampler.temperature == pytest.approx(recipe.temperature) == 5e-5
     assert model.sampler.noise_scale == pytest.approx(0.01)  # the published x + 1·∇f + 0.01·ε
     assert "temperature=5e-05" in repr(model)
-    assert "temperature=1\n" in repr(EBMRing(bank=10).algorithm())
+    assert "temperature=1\n" in repr(MaximumLikelihoodVectors(dataset=sets.open("ring"), chains=10).algorithm())
 
 
 @pytest.mark.parametrize(("start", "kind"), [("noise", FromNoise), ("persistent", Persistent), ("data", FromData)])
 @pytest.mark.parametrize("reference_std", [0.0, 0.5])
 def test_the_recipe_offers_every_start_with_and_without_a_gaussian_reference(start, kind, reference_std):
-    recipe = ShortRunImages(channels=1, size=8, width=4, bank=8, start=start, reference_std=reference_std)
+    recipe = of_digits(chains=8, start=start, reference_std=reference_std)
     model = recipe.algorithm()
     assert type(model.start) is kind
     assert type(model.ebm.reference) is (StandardNormal if reference_std else Uniform)
@@ -287,7 +283,7 @@ def test_the_recipe_offers_every_start_with_and_without_a_gaussian_reference(sta
 
 
 def test_the_recipes_rate_falls_to_zero_at_the_end():
-    recipe = ShortRunMNIST(steps=100, decay=0.2)
+    recipe = of_digits(steps=100, final_share=0.2)
     assert [recipe.schedule(k) for k in (0, 80, 90, 100)] == [1.0, 1.0, 0.5, 0.0]
 
 
@@ -296,7 +292,7 @@ def test_user_mistakes():
     with pytest.raises(InputError, match="sample_rounds of at least 1"):
         MaximumLikelihood(ebm, start=FromData(), sampler=Langevin(1, 0.1), sample_rounds=0)
     with pytest.raises(InputError, match="--start persistent"):
-        ShortRunImages(method="improved_cd")
+        of_digits(learning="improved_cd")
     with pytest.raises(InputError, match="8x8 pixels or more"):
         conv_f(1, 7, 4)
 
@@ -399,7 +395,7 @@ def test_without_its_terms_it_is_maximum_likelihood(rng):
     assert not torch.equal(plain, loss(ImprovedContrastiveDivergence))
 
 
-def test_moves_keep_pictures_pictures(rng):
+def test_moves_keep_images_images(rng):
     x = torch.rand(6, 3, 9, 9, generator=rng) * 2 - 1
     still = ImageMoves(flip=0.0, crop=1.0, blur=0.0)
     assert torch.allclose(still(x, rng=rng), x, atol=1e-5)
