@@ -1,8 +1,6 @@
-"""Networks that hear a label, and the recipe that learns pictures of one label by variational teaching."""
+"""Networks with a label, and the recipe that learns the images of each label by variational teaching."""
 
 from __future__ import annotations
-
-from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,10 +8,9 @@ import torch
 from PIL import Image
 from torch import nn
 
-from absynth import checkpoint, cli
+from absynth import checkpoint, cli, recipes
 from absynth.errors import InputError
 from absynth.networks.labels import ByLabel, LabelEncoder
-from absynth.recipes.variational_teaching_labels import VariationalTeachingLabels
 from absynth.seeding import stream
 
 
@@ -53,39 +50,39 @@ def classes(tmp_path_factory):
 
 
 def train(folder, out, *flags: str) -> None:
-    argv = ["variational_teaching_labels", "--data", str(folder), "--out", str(out), "--device", "cpu", *flags]
-    cli.main(["train", *argv])
+    argv = ["variational_teaching", "--conditional", "true", "--data", str(folder), "--out", str(out), *flags]
+    cli.main(["train", *argv, "--device", "cpu"])
 
 
-@pytest.mark.parametrize("networks", ["mlp", "conv"])
-def test_a_folder_of_classes_trains_resumes_and_samples(networks, classes, tmp_path, capsys):
-    flags = ["--tiny", "--networks", networks, "--ebm_network", networks]
+@pytest.mark.parametrize("network", ["mlp", "conv"])
+def test_a_folder_of_classes_trains_resumes_and_samples(network, classes, tmp_path):
+    flags = ["--tiny", "--generator-network", network, "--energy-network", network]
     train(classes, tmp_path / "run", *flags)
     train(classes, tmp_path / "twice", *flags, "--steps", "2")
-    train(classes, tmp_path / "twice", *flags)  # goes on
+    train(classes, tmp_path / "twice", *flags)  # resumes
     one, other = (checkpoint.load(tmp_path / name).state_dict() for name in ("run", "twice"))
     assert all(torch.equal(one[k], other[k]) for k in one)
     cli.main(["sample", str(tmp_path / "run"), "--n", "6", "--label", "2", "--device", "cpu"])
     assert np.load(tmp_path / "run/sample/samples.npz")["x"].shape == (6, 1, 8, 8)
 
 
-def test_batches_carry_the_labels_of_their_pictures_and_a_wrong_number_of_classes_is_refused(classes):
-    recipe = VariationalTeachingLabels(data=str(classes), batch=9).resolve()
-    assert isinstance(recipe, VariationalTeachingLabels)
+def test_batches_carry_the_labels_of_their_images_and_images_without_them_are_refused(classes):
+    recipe = recipes.build("variational_teaching", str(classes), conditional=True, batch=9)
     assert recipe.classes == 3
     batch = next(recipe.batches())
     level = batch.x.flatten(1).mean(1)
     assert level[batch.c == 0].max() < level[batch.c == 1].min() < level[batch.c == 2].min()
     assert torch.equal(recipe.conditions(4), torch.tensor([0, 1, 2, 0]))
-    with pytest.raises(InputError, match="3 classes"):
-        replace(recipe, classes=5).resolve()
+    assert recipes.build("variational_teaching", str(classes)).conditions(4) is None
+    with pytest.raises(InputError, match="--conditional needs images with labels"):
+        recipes.build("variational_teaching", "ring", conditional=True).algorithm()
 
 
 @pytest.mark.slow
-def test_learned_drafts_follow_their_label(classes, tmp_path):
-    flags = ["--networks", "mlp", "--ebm_network", "mlp", "--steps", "150", "--batch", "20", "--latent", "4"]
-    flags += ["--generator_width", "32", "--inference_width", "32", "--ebm_width", "32", "--chain_steps", "10"]
-    flags += ["--ebm_lr", "2e-3", "--generator_lr", "2e-3", "--inference_lr", "2e-3"]
+def test_learned_initial_samples_follow_their_label(classes, tmp_path):
+    flags = ["--generator-network", "mlp", "--energy-network", "mlp", "--steps", "150", "--batch", "20"]
+    flags += ["--latent", "4", "--generator-width", "32", "--inference-width", "32", "--energy-width", "32"]
+    flags += ["--chain-steps", "10", "--energy-lr", "2e-3", "--generator-lr", "2e-3", "--inference-lr", "2e-3"]
     train(classes, tmp_path / "run", *flags)
     model = checkpoint.load(tmp_path / "run")
     c = torch.arange(60) % 3
