@@ -1,26 +1,24 @@
-"""Diffusion recovery likelihood: the ladder's numbers, the chains' arithmetic, exact laws on a Gaussian."""
+"""Diffusion recovery likelihood: the noise schedules' numbers, the chains' arithmetic, exact laws on a Gaussian."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import pytest
 import torch
 from laws import mean_is, normal_law
 from torch import nn
 
+from absynth import recipes
 from absynth.algorithms.diffusion_recovery import DiffusionRecovery
+from absynth.data import sets
 from absynth.density import score
 from absynth.distributions import StandardNormal
 from absynth.errors import InputError
 from absynth.networks.time_embedding import LevelConv, LevelEmbedding, LevelMLP
-from absynth.recipes.diffusion_recovery_cifar10 import DiffusionRecoveryCIFAR10
-from absynth.recipes.diffusion_recovery_mnist import DiffusionRecoveryMNIST
-from absynth.recipes.diffusion_recovery_ring import DiffusionRecoveryRing
 from absynth.samplers import Langevin
 from absynth.samplers.ladders import ddpm_noise, log_snr_noise, log_spaced_noise
 from absynth.seeding import noise_like, stream
-from absynth.training import fit
 from absynth.types import Batch
 
 F64 = torch.float64
@@ -40,11 +38,11 @@ class Quadratic(nn.Module):
         return self.steps[t] ** 2 * (self.b[t] * y[:, 0] - 0.5 * self.d[t] * y[:, 0] ** 2)
 
 
-def test_a_narrow_pace_is_the_deviation_of_y_where_all_data_agree():
-    """Given x_{t+1}, of data that are one point; and the ladder whose levels all add the same share of noise."""
+def test_a_narrow_schedule_is_the_deviation_of_y_where_all_data_agree():
+    """Given x_{t+1}, of data that are one point; and the schedule whose levels all add the same share of noise."""
     noise = log_snr_noise(0.05, 0.96, 6)
     model = DiffusionRecovery(
-        LevelMLP(1, 8), StandardNormal(1), noise=noise, sampler=Langevin(1, 0.5), pace="narrow"
+        LevelMLP(1, 8), StandardNormal(1), noise=noise, sampler=Langevin(1, 0.5), step_schedule="narrow"
     ).double()
     t = torch.arange(5).repeat_interleave(40_000)
     y, x_next = model.diffuse(torch.full((len(t), 1), 0.3, dtype=F64), t, rng=stream(3))
@@ -68,7 +66,7 @@ class Exact(Langevin):
 
 
 def gaussian(shift: float = 0.0) -> DiffusionRecovery:
-    """The ladder on N(MEAN, VAR), its F exact where ``shift`` is 0, its chains exact."""
+    """The noise levels on N(MEAN, VAR), its F exact where ``shift`` is 0, its chains exact."""
     model = DiffusionRecovery(nn.Identity(), StandardNormal(1), noise=NOISE, sampler=Exact(1, 0.1)).double()  # type: ignore[arg-type]
     mean = model.shrink * model.signal * MEAN
     var = model.shrink**2 * (model.signal**2 * VAR + model.noise**2)
@@ -77,10 +75,10 @@ def gaussian(shift: float = 0.0) -> DiffusionRecovery:
     return model
 
 
-def test_the_papers_t6_ladder():
+def test_the_papers_t6_schedule():
     model = DiffusionRecovery(
         LevelMLP(2, 8), StandardNormal(2), noise=ddpm_noise(range(0, 600, 100)), sampler=Langevin(30, 2e-4**0.5),
-        pace="growing",
+        step_schedule="growing",
     )  # fmt: skip
 
     def near(values, expected):
@@ -113,7 +111,7 @@ def test_chains_in_units_of_their_step_are_the_papers_to_the_letter():
     steps, b = 4, 0.13
     torch.manual_seed(0)
     model = DiffusionRecovery(
-        LevelMLP(2, 8), StandardNormal(2), noise=NOISE, sampler=Langevin(steps, b), pace="growing"
+        LevelMLP(2, 8), StandardNormal(2), noise=NOISE, sampler=Langevin(steps, b), step_schedule="growing"
     ).double()
     t, x_next = torch.tensor([0, 1, 2, 0]), noise_like(torch.empty(4, 2, dtype=F64), stream(3))
     found = model.synthesize(x_next, t, rng=stream(4))
@@ -124,7 +122,7 @@ def test_chains_in_units_of_their_step_are_the_papers_to_the_letter():
         net = score(lambda v: model.ebm.f.net(v, t), y)  # type: ignore[union-attr]
         pull = torch.where(last, 0.0, (x_next - y) / model.width[t][:, None] ** 2)
         y = y + 0.5 * net + 0.5 * s**2 * (pull - y) + s * noise
-    assert torch.allclose(found, y, rtol=1e-5, atol=1e-6)  # the ladder's table is float32
+    assert torch.allclose(found, y, rtol=1e-5, atol=1e-6)  # the table of levels is float32
     assert not torch.allclose(found, x_next, atol=1e-3)
 
 
@@ -147,7 +145,7 @@ def test_the_gradient_is_that_of_the_recovery_likelihood(shift):
         assert (b_gradient > 5 * standard).all()  # and so the test can fail
 
 
-def test_sampling_down_the_ladder_with_exact_chains_gives_the_data():
+def test_sampling_down_the_levels_with_exact_chains_gives_the_data():
     model = gaussian()
     x = model.sample(50_000, rng=stream(7))[:, 0]
     normal_law(x, MEAN, VAR + float(model.noise[0] / model.signal[0]) ** 2)
@@ -171,7 +169,7 @@ def test_one_level_is_a_short_run_from_noise():
     assert x.shape == (10, 2)
 
 
-def test_bad_ladders_are_refused():
+def test_bad_noise_schedules_are_refused():
     for noise in ([], [0.0, 0.5], [0.5, 0.4], [0.5, 1.0]):
         with pytest.raises(InputError, match="noise must rise"):
             DiffusionRecovery(LevelMLP(2, 8), StandardNormal(2), noise=noise, sampler=Langevin(1, 0.1))
@@ -191,16 +189,12 @@ def test_levels_are_told_apart_and_examples_are_not_mixed(rng):
     assert torch.cdist(far, far).fill_diagonal_(1).min() > 0.01
 
 
-@pytest.mark.parametrize("recipe", [DiffusionRecoveryRing(), DiffusionRecoveryMNIST(), DiffusionRecoveryCIFAR10()])
-def test_recipes_train_resume_and_sample(recipe, tmp_path, request):
-    if not isinstance(recipe, DiffusionRecoveryRing):
-        recipe = replace(recipe, data=str(request.getfixturevalue("data_root")))
-    tiny = recipe.tiny().resolve()
-    whole = fit(tiny, tmp_path / "whole")
-    fit(replace(tiny, steps=2), tmp_path / "parts")
-    parts = fit(tiny, tmp_path / "parts")
-    for mine, theirs in zip(parts.parameters(), whole.parameters(), strict=True):
-        assert torch.equal(mine, theirs)
-    x = parts.sample(3, rng=stream(1))
-    assert x.isfinite().all()
-    assert x.shape[1:] == next(tiny.batches()).x.shape[1:]
+def test_noise_schedules_of_the_recipe():
+    cls = recipes.classes("diffusion_recovery")["image"]
+    images = sets.open("digits")
+    assert cls(dataset=images).noise() == ddpm_noise(range(0, 600, 100))
+    assert len(cls(dataset=images, levels=1000).noise()) == 1000
+    spaced = cls(dataset=images, noise_schedule="log_snr", levels=12, highest=0.96)
+    assert spaced.noise() == log_snr_noise(0.05, 0.96, 12)
+    assert spaced.schedule(0) == pytest.approx(1e-3)  # warm-up
+    assert spaced.schedule(5000) == 1

@@ -10,6 +10,8 @@ import torch
 from PIL import Image
 from torch.nn import functional as F
 
+from absynth import recipes
+from absynth.data.picture_set import pieces
 from absynth.errors import InputError
 from absynth.networks.filters import (
     FilterBank,
@@ -20,7 +22,7 @@ from absynth.networks.filters import (
     gabor,
     laplacian_of_gaussian,
 )
-from absynth.recipes.ebm_texture import EBMTexture, pieces
+from absynth.recipes.texture import TextureRecipe
 from absynth.seeding import stream
 from absynth.types import Batch
 
@@ -109,32 +111,34 @@ def test_differences_see_the_checkerboard_that_wavelets_hardly_see():
     assert (across, down, board) == pytest.approx((2**0.5, 2**0.5, 2.0), rel=1e-4)
 
 
-def test_the_recipe_learns_from_one_picture(tmp_path: Path, rng):
+def test_the_recipe_learns_from_one_image(tmp_path: Path, rng):
     y, x = torch.meshgrid(torch.arange(60), torch.arange(80), indexing="ij")
     colour = torch.stack([(x * 3) % 255, (y * 4) % 255, 0 * x], -1).byte().numpy()
-    Image.fromarray(colour).save(tmp_path / "a.png")
-    recipe = EBMTexture(data=str(tmp_path / "a.png"), side=100, size=40, piece=80)
-    picture = recipe.picture()
-    assert picture.shape == (1, 100, 100)
-    assert float(picture.std()) == pytest.approx(1 / 3, rel=1e-4)
-    assert len(recipe.resolve().scale) == 55
-    assert min(recipe.resolve().scale) == pytest.approx(1e-3 / 3)  # the checkerboard, which a slope does not have
-    model = recipe.resolve().algorithm()
+    file = str(tmp_path / "a.png")
+    Image.fromarray(colour).save(file)
+    recipe = recipes.build("texture", file, kind="picture", side=100, canvas=40, piece=80)
+    assert isinstance(recipe, TextureRecipe)
+    image = recipe.examples.image
+    assert image.shape == (1, 100, 100)
+    assert float(image.std()) == pytest.approx(1 / 3, rel=1e-4)
+    assert len(recipe.scale) == 55
+    assert min(recipe.scale) == pytest.approx(1e-3 / 3)  # the checkerboard, which a slope does not have
+    model = recipe.algorithm()
     batch = next(recipe.batches())
     assert batch.x.shape == (4, 1, 80, 80)
-    # Scaled responses of the picture itself have standard deviation 1, or less where the picture hardly has any.
-    found, scale = model.ebm.f.bank(picture[None]).std((0, 2, 3)), model.ebm.f.scale
+    # Scaled responses of the image itself have standard deviation 1, or less where the image hardly has any.
+    found, scale = model.ebm.f.bank(image[None]).std((0, 2, 3)), model.ebm.f.scale
     assert torch.allclose((found / scale)[found > 1e-3 / 3], torch.ones(()), rtol=1e-3)
-    with pytest.raises(InputError, match="size < piece <= side"):
-        EBMTexture(data=str(tmp_path / "a.png"), side=100, size=64).resolve()
-    with pytest.raises(InputError, match="give --data PICTURE"):
-        EBMTexture(data=str(tmp_path)).picture()
-    small = EBMTexture(data=str(tmp_path / "a.png")).tiny().resolve().algorithm()
+    with pytest.raises(InputError, match="--canvas below --piece"):
+        recipes.build("texture", file, kind="picture", side=100, piece=60)
+    with pytest.raises(InputError, match="at most the image's 100 pixels"):
+        recipes.build("texture", file, kind="picture", side=100)
+    small = recipes.build("texture", file, kind="picture", tiny=True).algorithm()
     assert small.losses(Batch(torch.zeros(2, 1, 56, 56)), rng=rng)["ebm"].shape == ()
     assert small.sample(3, rng=rng).shape == (3, 1, 32, 32)
 
 
 def test_pieces_come_from_everywhere():
-    picture = torch.arange(25.0).view(1, 5, 5)
-    found = {float(p[0, 0, 0]) for p in pieces(picture, 3, 300, rng=stream(0))}
+    image = torch.arange(25.0).view(1, 5, 5)
+    found = {float(p[0, 0, 0]) for p in pieces(image, 3, 300, rng=stream(0))}
     assert found == {0.0, 1.0, 2.0, 5.0, 6.0, 7.0, 10.0, 11.0, 12.0}
