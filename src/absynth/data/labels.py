@@ -104,8 +104,12 @@ def _numbers(y: np.ndarray) -> Labels:
 
 def _words(y: np.ndarray) -> Labels:
     y = np.char.strip(y)
-    if all(_integer(v) for v in np.unique(y) if v.lower() not in MARKS):  # numbers that came as text
-        return _numbers(np.array([np.nan if v.lower() in MARKS else float(v) for v in y]))
+    given = [v for v in np.unique(y).tolist() if v.lower() not in MARKS]
+    if given and all(_integer(v) for v in given):  # numbers that came as text keep their spelling
+        found = _numbers(np.array([np.nan if v.lower() in MARKS else float(v) for v in y]))
+        spelled = {int(float(v)): v for v in given}
+        unique = len(spelled) == len(given)
+        return found._replace(names=tuple(spelled[int(n)] for n in found.names) if unique else found.names)
     unlabelled = np.isin(np.char.lower(y), sorted(MARKS)) | (y == "-1")
     kinds, numbers = np.unique(y[~unlabelled], return_inverse=True)
     out = np.full(len(y), UNKNOWN, dtype=np.int64)

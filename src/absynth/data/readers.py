@@ -20,7 +20,7 @@ from absynth.data.molecules import Tokens
 from absynth.data.order import set_aside
 from absynth.data.pair_set import PairSet
 from absynth.data.picture_set import CONTRAST, PictureSet, exemplar
-from absynth.data.table_set import TableSet
+from absynth.data.table_set import TableSet, table_of_file
 from absynth.data.text import Text
 from absynth.data.text_set import SmilesSet, TextSet, Unit
 from absynth.data.toy_set import ToySet
@@ -36,10 +36,7 @@ _CARRIED = ("digits", "mnist5k", "nci5k")
 """Sets that come with other packages: no folder of data sets is needed."""
 
 _PART: dict[str, Any] = {"train": "train", "validation": "valid", "test": "test"}
-_TRACK_CARRIED = ("digits", "mnist5k", "nci5k")
-"""Sets that come with other packages: no folder of data sets is needed."""
-
-_PART: dict[str, Any] = {"train": "train", "validation": "val", "test": "test"}
+_TRACK_PART: dict[str, Any] = {"train": "train", "validation": "val", "test": "test"}
 
 
 def _held_out(read: Callable[[Split], images.Images], label: int) -> Callable[[Split], images.Images]:
@@ -232,16 +229,22 @@ def read_tracks(
 def published_table(name: str) -> Callable[..., TableSet]:
     """A reader of a table that comes with scikit-learn."""
     carried = "digits" if name == "digits_table" else name
-    return lambda *, limit=0: TableSet(tables.carried(carried), limit=limit)
+
+    def open(*, limit: int = 0, validation: float = 0.0) -> TableSet:
+        return TableSet(tables.carried(carried), limit=limit, validation=validation)
+
+    return open
 
 
-def read_table(source: Any, *, target: str = "", limit: int = 0) -> TableSet:
-    """A table: .csv, an .npz of X and y, an array ``[rows, columns]``, ``(X, y)``, or a DataFrame."""
+def read_table(
+    source: Any, *, target: str = "", limit: int = 0, validation: float = 0.0, missing_value: str = ""
+) -> TableSet:
+    """A table: .csv, .tsv or .parquet, an .npz of X and y, an array ``[rows, columns]``, ``(X, y)``, or a DataFrame."""
     if isinstance(source, Path):
-        table = tables.arrays_table(source) if source.suffix == ".npz" else tables.csv_table(source, target)
+        table = table_of_file(source, target, missing=missing_value)
     else:
-        table = tables.from_memory(source, target)
-    return TableSet(table, limit=limit)
+        table = tables.from_memory(source, target, missing=missing_value)
+    return TableSet(table, limit=limit, validation=validation)
 
 
 def published_picture(file: str) -> Callable[..., PictureSet]:

@@ -13,9 +13,11 @@ from absynth import pictures
 from absynth.data import tables
 from absynth.data.dataset import Dataset, Split, check_part, mirror_description
 from absynth.data.tables import Table
+from absynth.errors import InputError
 from absynth.report import Picture, ResultTable
 from absynth.types import Batch
 
+_HASHED = 1_000_000  # rows of a larger table are fingerprinted by about so many
 _PARTS: dict[str, Any] = {"train": "train", "validation": "valid", "test": "test"}
 
 
@@ -26,6 +28,7 @@ class TableSet(Dataset):
         table: The whole table.
         part: The split; a fixed fifth of the rows is the test split, a fixed tenth the validation split.
         limit: Number of training rows to use; 0 uses all.
+        validation: Share of the rows that are not tested on to set aside; 0 takes the table's own validation split.
 
     Attributes:
         columns: Name of each column of x; ``name=value`` for one value of a column of words.
@@ -36,18 +39,17 @@ class TableSet(Dataset):
     kind = "table"
     unit = "rows"
 
-    def __init__(self, table: Table, part: Split = "train", *, limit: int = 0) -> None:
+    def __init__(self, table: Table, part: Split = "train", *, limit: int = 0, validation: float = 0.0) -> None:
         check_part(part)
-        self.table, self.part, self.limit, self.name = table, part, limit, table.name
+        self.table, self.part, self.limit, self.validation, self.name = table, part, limit, validation, table.name
         self.columns, self.shape = table.columns, (len(table.columns),)
-        self.class_names = table.classes
-        rows = table.rows(_PARTS[part])
+        self.class_names, self.notes = table.classes, table.notes
+        rows = table.rows(_PARTS[part], validation)
+        if not len(rows) and len(table):
+            raise InputError(f"{table.name}: {len(table)} rows leave none for the {part} split: give more")
         if limit and part == "train":
             rows = rows[:limit]
-        train = table.x[table.rows("train")].double() if len(table) else table.x.double()
-        self.mean = train.mean(0) if len(train) else torch.zeros(self.shape, dtype=torch.float64)
-        scale = train.std(0) if len(train) > 1 else torch.ones(self.shape, dtype=torch.float64)
-        self.scale = scale.where(scale > 0, torch.ones_like(scale))
+        self.mean, self.scale = table.moments(table.rows("train", validation))
         self.index = rows
         self.labels = table.y[rows] if table.classes else None
         self.examples = len(rows) if part == "train" else 0
@@ -70,12 +72,13 @@ class TableSet(Dataset):
     def split(self, part: Split) -> TableSet:
         if part == self.part:
             return self
-        found = TableSet(self.table, part, limit=self.limit)
+        found = TableSet(self.table, part, limit=self.limit, validation=self.validation)
         found.source, found.examples = self.source, self.examples
         return found
 
     def contents(self) -> Iterator[Tensor]:
-        yield self.table.x[self.index]
+        chosen = self.index[:: max(1, len(self.index) // _HASHED)]
+        yield self.table.x[chosen]
         if self.labels is not None:
             yield self.labels
 
@@ -97,7 +100,7 @@ class TableSet(Dataset):
 
     def parse(self, path: Path) -> Tensor:
         """Rows of another file with the same columns, standardized by this table's training rows."""
-        return self.standardize(tables.csv_table(path, like=self.table).x)
+        return self.standardize(table_of_file(path, like=self.table).x)
 
     def show(self, x: Tensor, file: Path, *, columns: int = 10) -> list[Picture | ResultTable]:
         """The first rows in original units, and two columns as a scatter."""
@@ -115,3 +118,28 @@ class TableSet(Dataset):
         points = {title: self.to_original(x)[:, :2].float() for title, x in rows.items()}
         pictures.scatter2d(file, points, title="first two columns")
         return [{"file": file.name, "caption": ", ".join(rows)}]
+
+    def summary(self) -> str:
+        words = len({c.rpartition("=")[0] for c in self.columns if "=" in c})
+        more = f"; {words} columns of words, one per word" if words else ""
+        return f"{super().summary()}{more}; columns are standardized"
+
+
+def table_of_file(path: Path, target: str = "", *, like: Table | None = None, missing: str = "") -> Table:
+    """A table of a file, by its suffix; arguments as for :func:`absynth.data.tables.csv_table`.
+
+    Raises:
+        InputError: The file cannot be read as a table.
+    """
+    suffix = path.suffix.lower()
+    if not path.is_file():
+        raise InputError(f"{path}: expected a table in a file, found none")
+    if suffix in (".xlsx", ".xls", ".ods"):
+        raise InputError(f"{path}: expected CSV or Parquet, got a spreadsheet: save it as CSV")
+    if suffix in (".npz", ".npy"):
+        found = tables.arrays_table(path, missing)
+        if like is not None and len(found.columns) != len(like.columns):
+            raise InputError(f"{path}: expected {len(like.columns)} columns, got {len(found.columns)}")
+        return found
+    read = tables.parquet_table if suffix in (".parquet", ".pq") else tables.csv_table
+    return read(path, target, like=like, missing=missing)

@@ -1,30 +1,36 @@
-"""Tables of numbers with a class for some of the rows: a user's CSV, an .npz of X and y, or what scikit-learn carries.
+"""Tables of numbers with a class for some of the rows: files, arrays and DataFrames, or what scikit-learn carries.
 
-Columns that hold anything but numbers become one column a value. Columns are standardized by their training rows. Of
-the rows with a class a fixed fifth is the test set and a fixed tenth is set aside to choose numbers on; rows without a
-class all train.
+Columns that hold words become one column per value, dates become days since 1970. Numbers stay as they are until
+:class:`absynth.data.table_set.TableSet` standardizes them. Of the rows with a class a fixed fifth is the test set and a
+fixed tenth is set aside to choose numbers on; rows without a class all train.
 """
 
 from __future__ import annotations
 
-import csv
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
-from jaxtyping import Float32, Int64
+from jaxtyping import Float32, Int64, Shaped
 from torch import Tensor
 
-from absynth.data.arrays import load_arrays
+from absynth.data import labels
+from absynth.data.arrays import splits_of
+from absynth.data.cells import LARGEST, Sheet, read_sheet, uses_decimal_comma
+from absynth.data.columns import NO_TARGET, find_target, leave_out, numbers_of, set_marks, values_of
+from absynth.data.frames import sheet_of_columns, sheet_of_frame
 from absynth.errors import InputError
 from absynth.seeding import stream
 
 Part = Literal["train", "valid", "test"]
-UNKNOWN = -1
+UNKNOWN = labels.UNKNOWN
 
 _SPLIT = int.from_bytes(b"table", "big")
+_CODES: dict[str, int] = {"train": 0, "valid": 1, "validation": 1, "test": 2}
+_COMMAS = ("decimal comma", "thousands comma", "thousands dot", "thousands space")
+_SLAB = 1 << 16  # rows looked at together
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -35,13 +41,20 @@ class Table:
     Table(mine: 3 rows of 2 columns, 2 classes, 1 row without)
     """
 
-    x: Float32[Tensor, "n d"]
+    x: Shaped[Tensor, "n d"]
+    """In the type they were found in: float64 of a file."""
     y: Int64[Tensor, "n"]
     """Classes, −1 where none is given."""
     columns: tuple[str, ...]
     """Names; ``name=value`` for one value of a column of words."""
     classes: tuple[str, ...]
     name: str
+    target: str = ""
+    """Name of the column of classes."""
+    notes: tuple[str, ...] = ()
+    """What was found or left out, one phrase each."""
+    part: Int64[Tensor, "n"] | None = None
+    """Split of each row where the data say: 0 train, 1 validation, 2 test."""
 
     def __len__(self) -> int:
         return len(self.x)
@@ -52,11 +65,19 @@ class Table:
         shape = f"{len(self)} rows of {len(self.columns)} columns"
         return f"Table({self.name}: {shape}, {len(self.classes)} classes{rest})"
 
-    def rows(self, part: Part) -> Int64[Tensor, "m"]:
-        """The rows of a part, the same at every call: see the module's text."""
+    def rows(self, part: Part, validation: float = 0.0) -> Int64[Tensor, "m"]:
+        """The rows of a part, the same at every call: see the module's text.
+
+        Args:
+            part: "train", "valid" or "test".
+            validation: Share of the rows outside of the test set that is set aside; 0 takes a tenth of all.
+        """
+        if self.part is not None:
+            return self._given(part, validation)
         known = (self.y != UNKNOWN).nonzero()[:, 0] if self.classes else torch.arange(len(self.y))
         order = known[torch.randperm(len(known), generator=stream(1936, 0, len(known), _SPLIT))]
-        test, valid = len(known) // 5, len(known) // 10
+        test = len(known) // 5
+        valid = round((len(known) - test) * validation) if validation else len(known) // 10
         if part == "test":
             return order[:test]
         if part == "valid":
@@ -64,11 +85,37 @@ class Table:
         rest = (self.y == UNKNOWN).nonzero()[:, 0] if self.classes else known[:0]
         return torch.cat([order[test + valid :], rest])
 
-    def standardized(self, x: Float32[Tensor, "m d"]) -> Float32[Tensor, "m d"]:
+    def _given(self, part: Part, validation: float) -> Int64[Tensor, "m"]:
+        assert self.part is not None
+        found = (self.part == _CODES[part]).nonzero()[:, 0]
+        if part == "test" and not len(found):
+            return (self.part == _CODES["valid"]).nonzero()[:, 0]
+        if part == "test" or not validation:
+            return found
+        train = (self.part == 0).nonzero()[:, 0]
+        order = train[torch.randperm(len(train), generator=stream(1936, 0, len(train), _SPLIT))]
+        held = round(len(train) * validation)
+        return order[:held] if part == "valid" else order[held:]
+
+    def moments(self, rows: Int64[Tensor, "m"]) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation of each column over these rows, float64; the latter is 1 for a constant column.
+
+        A slab of rows at a time, so that a large table is never copied.
+        """
+        n = len(rows)
+        zero = torch.zeros(self.x.shape[1], dtype=torch.float64)
+        if n < 2:
+            return (self.x[rows].double().mean(0) if n else zero), zero + 1
+        mean = sum((self.x[some].double().sum(0) for some in rows.split(_SLAB)), zero) / n
+        squares = sum(((self.x[some].double() - mean).square().sum(0) for some in rows.split(_SLAB)), zero)
+        scale = (squares / (n - 1)).sqrt()
+        tiny = scale <= 1e-13 * mean.abs()  # rounding of a constant column
+        return mean, scale.where(~tiny & (scale > 0), torch.ones_like(scale))
+
+    def standardized(self, x: Shaped[Tensor, "m d"]) -> Float32[Tensor, "m d"]:
         """Rows in units of the training rows' spread, about their mean; a constant column becomes 0."""
-        train = self.x[self.rows("train")].double()
-        std = train.std(0)
-        return ((x.double() - train.mean(0)) / std.where(std > 0, torch.ones_like(std))).float()
+        mean, scale = self.moments(self.rows("train"))
+        return ((x.double() - mean) / scale).float()
 
 
 def carried(name: str) -> Table:
@@ -81,152 +128,211 @@ def carried(name: str) -> Table:
     read = found[name]()
     columns = tuple(map(str, read["feature_names"]))
     classes = tuple(map(str, read["target_names"]))
-    return Table(torch.tensor(read["data"]).float(), torch.tensor(read["target"]).long(), columns, classes, name)
+    return Table(torch.tensor(read["data"]), torch.tensor(read["target"]).long(), columns, classes, name)
 
 
-def arrays_table(path: Path) -> Table:
-    """An ``.npz`` of ``X`` [n, d] and integer classes ``y`` [n], as the ADBench tables are."""
-    arrays = load_arrays(path)
-    if not {"X", "y"} <= arrays.keys() or arrays["X"].ndim != 2 or arrays["y"].shape != arrays["X"].shape[:1]:
-        shapes = {k: v.shape for k, v in arrays.items()}
-        raise InputError(f"{path}: expected arrays X [n, d] and y [n], got {shapes}: save them by those names")
-    values, y = torch.tensor(arrays["y"]).long().unique(return_inverse=True)
-    x = torch.tensor(arrays["X"]).float()
-    return Table(x, y, tuple(f"x{i}" for i in range(x.shape[1])), tuple(map(str, values.tolist())), path.name)
-
-
-def csv_table(path: Path, target: str = "", *, like: Table | None = None) -> Table:
-    """A comma-separated file with a header; one column holds classes, in any words, empty where unknown.
-
-    Args:
-        path: the file.
-        target: name of the column of classes; empty: the last one.
-        like: read the same columns and classes as this table's, in its order; then the file need not have the target.
+def arrays_table(path: Path, missing: str = "") -> Table:
+    """An ``.npz`` of examples ``X`` [n, d] and classes ``y`` [n], with or without splits, or an ``.npy`` of examples.
 
     Raises:
-        InputError: no header, a row of another length, an empty cell, a column or value that ``like`` does not know.
+        InputError: There are no such arrays, or their shapes do not fit.
     """
-    names, rows = _cells(path)
-    target = target or (names[-1] if like is None else "")
-    if target not in names and like is None:
-        raise InputError(f"{path}: expected a column {target!r}, got {', '.join(names[:20])}: give --target NAME")
-    if like is not None:
-        return _read_like(path, names, rows, target, like)
-    given = [row[names.index(target)].strip() for row in rows]
-    classes = tuple(sorted(set(given) - {""}, key=lambda v: (_number(v) is None, _number(v) or 0.0, v)))
-    if len(classes) < 2:
-        raise InputError(f"{path}: expected two classes or more in column {target!r}, got {list(classes)}")
-    columns: list[str] = []
-    for i, name in enumerate(names):
-        if name != target:
-            values = {row[i].strip() for row in rows}
-            words = any(_number(v) is None for v in values if v)
-            columns += [f"{name}={v}" for v in sorted(values - {""})] if words else [name]
-    y = torch.tensor([classes.index(v) if v else UNKNOWN for v in given])
-    return Table(_numbers(path, names, rows, tuple(columns)), y, tuple(columns), classes, path.name)
+    parts = splits_of(path, (2,))
+    shapes = {part: x.shape[1:] for part, (x, _) in parts.items()}
+    if any(x.ndim != 2 for x, _ in parts.values()) or len(set(shapes.values())) > 1:
+        got = ", ".join(f"{part} {list(x.shape)}" for part, (x, _) in parts.items())
+        raise InputError(f"{path}: expected arrays X [n, d] and y [n], got {got}: save them by those names")
+    if any(y is not None and len(y) != len(x) for x, y in parts.values()):
+        got = {part: [list(x.shape), None if y is None else list(y.shape)] for part, (x, y) in parts.items()}
+        raise InputError(f"{path}: expected arrays X [n, d] and y [n], got {got}: save one label per row")
+    several = len(parts) > 1
+    x = np.concatenate([x for x, _ in parts.values()]) if several else next(iter(parts.values()))[0]
+    ys = [np.full(len(x), -1) if y is None else np.asarray(y).reshape(len(x), -1)[:, 0] for x, y in parts.values()]
+    y = np.concatenate(ys) if any(y is not None for _, y in parts.values()) else None
+    codes = np.concatenate([np.full(len(x), _CODES[part]) for part, (x, _) in parts.items()]) if several else None
+    return _of_numbers(x, y, path.name, missing, codes)
 
 
-def _read_like(path: Path, names: list[str], rows: list[list[str]], target: str, like: Table) -> Table:
-    x = _numbers(path, names, rows, like.columns)
-    y = torch.full((len(rows),), UNKNOWN)
-    if target in names:
-        column = names.index(target)
-        y = torch.tensor(
-            [like.classes.index(v) if (v := row[column].strip()) in like.classes else UNKNOWN for row in rows]
-        )
-    return Table(x, y, like.columns, like.classes, path.name)
+def csv_table(path: Path, target: str = "", *, like: Table | None = None, missing: str = "") -> Table:
+    """A file of cells with a header; one column may hold classes, in any words, empty where unknown.
+
+    Args:
+        path: The file (:mod:`absynth.data.cells` has what it may look like).
+        target: Name of the column of classes; empty: the last one if it holds words or is called class, label, y ...
+        like: Read the same columns and classes as this table's, in its order; then the file need not have the target.
+        missing: Marks of missing values, apart by commas, "empty" for an empty cell; rows that have one are left out.
+
+    Raises:
+        InputError: A row of another length, a cell that does not fit, a column or value that ``like`` does not know.
+    """
+    return of_sheet(read_sheet(path), target, path.name, like=like, missing=missing)
 
 
-def _numbers(path: Path, names: list[str], rows: list[list[str]], columns: tuple[str, ...]) -> Float32[Tensor, "n d"]:
-    """The cells of the wanted columns; ``name=value`` is 1 where the cell holds that value."""
-    out = torch.zeros(len(rows), len(columns))
-    words: dict[str, set[str]] = {}
-    for column in columns:
-        name, equals, value = column.rpartition("=")
-        if column not in names and equals:
-            words.setdefault(name, set()).add(value)
-    for j, column in enumerate(columns):
-        name = column if column in names else column.rpartition("=")[0]
-        if name not in names:
-            raise InputError(f"{path}: expected a column {name!r} as in training, got {', '.join(names[:20])}")
-        i = names.index(name)
-        for k, row in enumerate(rows):
-            cell = row[i].strip()
-            where = f"{path}, line {k + 2}, column {name!r}"
-            if column in names:
-                number = _number(cell)
-                if number is None:
-                    raise InputError(f"{where}: expected a number, got {cell!r}: fill it in or leave the row out")
-                out[k, j] = number
-            elif cell not in words[name]:
-                raise InputError(f"{where}: expected one of {sorted(words[name])[:10]}, got {cell!r}")
-            else:
-                out[k, j] = float(cell == column.rpartition("=")[2])
-    return out
+def parquet_table(path: Path, target: str = "", *, like: Table | None = None, missing: str = "") -> Table:
+    """A Parquet file; arguments as for :func:`csv_table`.
 
-
-def _number(text: str) -> float | None:
+    Raises:
+        InputError: pandas and pyarrow are not installed, or the file cannot be read.
+    """
     try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if abs(value) < float("inf") else None
-
-
-def _cells(path: Path) -> tuple[list[str], list[list[str]]]:
+        import pandas
+        import pyarrow  # noqa: F401
+    except ImportError:
+        raise InputError("Parquet needs pandas and pyarrow: pip install 'absynth[tables]', or save as CSV") from None
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            found = [row for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise InputError(f"{path}: expected a comma-separated file in utf-8, got none ({error})") from None
-    if len(found) < 2:
-        raise InputError(f"{path}: expected a header and rows, got {len(found)} lines")
-    names, *rows = [name.strip() for name in found[0]], *found[1:]
-    if len(set(names)) < len(names) or not all(names):
-        raise InputError(f"{path}: expected a header with a name of its own for each column, got {names[:20]}")
-    for k, row in enumerate(rows, 2):
-        if len(row) != len(names):
-            raise InputError(f"{path}, row {k}: expected {len(names)} cells, got {len(row)}")
-    return names, rows
+        frame = pandas.read_parquet(path)
+    except (OSError, ValueError, MemoryError) as error:
+        raise InputError(f"{path}: expected a Parquet file, got {' '.join(str(error).split())}") from None
+    return of_sheet(sheet_of_frame(frame, str(path)), target, path.name, like=like, missing=missing)
 
 
-def from_memory(source: object, target: str = "", name: str = "table") -> Table:
+def from_memory(source: object, target: str = "", name: str = "table", *, missing: str = "") -> Table:
     """A table of an array ``[rows, columns]``, a pair ``(X, y)``, or a DataFrame.
 
     Args:
         source: The rows.
-        target: Column of a DataFrame that holds classes; empty: there are none.
+        target: Column of a DataFrame that holds classes; empty: the last one if it holds words or is called y ...
         name: What the table is called.
+        missing: As for :func:`csv_table`.
 
     Raises:
         InputError: The values are not finite numbers, or the shapes do not fit.
     """
     x, y = source if isinstance(source, tuple) else (source, None)
-    names: tuple[str, ...] = ()
-    columns = getattr(x, "columns", None)
-    if columns is not None:
-        if target and target not in columns:
+    values: Any = x if hasattr(x, "columns") else np.asarray(x)
+    if not hasattr(x, "columns") and values.dtype.names:  # a structured array
+        values = {column: values[column] for column in values.dtype.names}
+        sheet = sheet_of_columns(list(values), list(values.values()), "the array")
+    elif hasattr(x, "columns"):
+        sheet = sheet_of_frame(values, "the DataFrame")
+    elif values.ndim == 2 and values.dtype.kind in "OUS":
+        sheet = sheet_of_columns([f"x{i}" for i in range(values.shape[1])], list(values.T), "the array")
+    else:
+        return _of_numbers(values, y, name, missing)
+    if y is None:
+        return of_sheet(sheet, target, name, missing=missing)
+    found = of_sheet(sheet, NO_TARGET, name, missing=missing)
+    given = labels.number(y, len(sheet), "row")
+    if len(found) != len(sheet):
+        raise InputError("rows with missing values cannot be left out where labels are given apart: put both in one")
+    return Table(found.x, given.y, found.columns, given.names, name, "", (*found.notes, *given.notes))
+
+
+def of_sheet(sheet: Sheet, target: str, name: str, *, like: Table | None = None, missing: str = "") -> Table:
+    """A table of a sheet; arguments as for :func:`csv_table`."""
+    marks = set_marks(sheet, missing)
+    decimal = uses_decimal_comma(sheet.columns)
+    if like is not None:
+        return _read_like(sheet, target, like, marks, decimal)
+    if target and target != NO_TARGET and target not in sheet.names:
+        raise InputError(
+            f"{sheet.source}: expected a column {target!r}, got {', '.join(sheet.names[:20])}: give --target NAME"
+        )
+    target = target or find_target(sheet, decimal)
+    values = {n: values_of(sheet, n, c, decimal) for n, c in zip(sheet.names, sheet.columns) if n != target}
+    sheet, values = leave_out(sheet, values, marks)
+    x, columns = numbers_of(sheet, values)
+    if not columns:
+        raise InputError(f"{sheet.source}: expected a column beside {target!r}, got none: is the separator unusual?")
+    forms = {form: [n for n, v in values.items() if v.form == form] for form in ("date", *_COMMAS)}
+    notes = tuple(sheet.notes) + tuple(
+        f"{'days since 1970' if form == 'date' else form + ' read'} in {', '.join(found[:5])}"
+        for form, found in forms.items()
+        if found
+    )
+    y, classes = torch.full((len(sheet),), UNKNOWN), ()
+    if target in sheet.names:
+        y, classes, found = _classes(sheet, target)
+        notes = (*notes, f"classes in column {target!r} ({_few(classes)})", *found)
+    return Table(x, y, columns, classes, name, target if classes else "", notes)
+
+
+def _classes(sheet: Sheet, target: str) -> tuple[Tensor, tuple[str, ...], tuple[str, ...]]:
+    cells = sheet.columns[sheet.names.index(target)]
+    try:
+        found = labels.number(cells, len(sheet), "row")
+    except InputError as error:
+        raise InputError(f"{sheet.source}, column {target!r}: {error}, or give --target NAME") from None
+    if len(found.names) < 2:
+        raise InputError(
+            f"{sheet.source}: expected two classes or more in column {target!r}, got {list(found.names)}: give --target"
+        )
+    return found.y, found.names, found.notes
+
+
+def _few(classes: tuple[str, ...]) -> str:
+    return ", ".join(classes[:6]) + (f" and {len(classes) - 6} more" if len(classes) > 6 else "")
+
+
+def _read_like(sheet: Sheet, target: str, like: Table, marks: set[str], decimal: bool | None) -> Table:
+    """The columns of another table, in its order."""
+    wanted: dict[str, list[str]] = {}
+    for column in like.columns:
+        name, equals, word = column.rpartition("=")
+        if column in sheet.names or not equals:
+            wanted[column] = []
+        else:
+            wanted.setdefault(name, []).append(word)
+    for name in wanted:
+        if name not in sheet.names:
+            got = ", ".join(sheet.names[:20])
+            raise InputError(f"{sheet.source}: expected a column {name!r} as in training, got {got}")
+    values = {
+        name: values_of(sheet, name, sheet.columns[sheet.names.index(name)], decimal)
+        for name, words in wanted.items()
+        if not words
+    }
+    sheet, values = leave_out(sheet, values, marks)
+    x = torch.zeros(len(sheet), len(like.columns), dtype=torch.float64)
+    for j, column in enumerate(like.columns):
+        if column in values:
+            x[:, j] = torch.from_numpy(values[column].numbers)
+            continue
+        name, _, word = column.rpartition("=")
+        cells = sheet.columns[sheet.names.index(name)]
+        unknown = ~np.isin(cells, wanted[name])
+        if unknown.any():
+            first = int(np.argmax(unknown))
             raise InputError(
-                f"expected a column {target!r}, got {', '.join(map(str, columns[:20]))}: give another target"
+                f"{sheet.source}, {sheet.places[first]}, column {name!r}: expected one of {sorted(wanted[name])[:10]}, "
+                f"got {str(cells[first])!r}"
             )
-        if target:
-            x, y = x.drop(columns=[target]), x[target].to_numpy()  # type: ignore[attr-defined]
-        names = tuple(map(str, x.columns))  # type: ignore[attr-defined]
-    values = np.asarray(x)
-    if values.ndim != 2 or values.dtype.kind not in "buif":
-        raise InputError(
-            f"expected numbers of shape [rows, columns], got type {values.dtype}, shape {list(values.shape)}"
-        )
-    if not np.isfinite(values).all():
-        row, column = np.argwhere(~np.isfinite(values))[0]
-        raise InputError(
-            f"expected finite numbers, got {values[row, column]} in row {row}, column {column}: leave it out"
-        )
-    found, classes = torch.full((len(values),), UNKNOWN), ()
+        x[:, j] = torch.from_numpy((cells == word).astype(np.float64))
+    y = torch.full((len(sheet),), UNKNOWN)
+    if target in sheet.names:
+        number = {name: i for i, name in enumerate(like.classes)}
+        y = torch.tensor([number.get(str(v), UNKNOWN) for v in sheet.columns[sheet.names.index(target)]])
+    return Table(x, y, like.columns, like.classes, Path(sheet.source).name, like.target, tuple(sheet.notes))
+
+
+def _of_numbers(x: np.ndarray, y: object, name: str, missing: str = "", part: np.ndarray | None = None) -> Table:
+    """A table of an array of numbers, which is not copied if its type allows."""
+    if x.ndim != 2 or x.dtype.kind not in "buif":
+        raise InputError(f"expected numbers of shape [rows, columns], got type {x.dtype}, shape {list(x.shape)}")
+    if not x.size:
+        raise InputError(f"expected rows of numbers, got an empty array of shape {list(x.shape)}")
+    found = labels.Labels(torch.full((len(x),), UNKNOWN), ())
     if y is not None:
-        kinds, numbers = np.unique(np.asarray(y), return_inverse=True)
-        found, classes = torch.from_numpy(numbers).long(), tuple(map(str, kinds.tolist()))
-        if len(found) != len(values):
-            raise InputError(f"expected one label per row, got {len(values)} rows and {len(found)} labels")
-    names = names or tuple(f"x{i}" for i in range(values.shape[1]))
-    return Table(torch.from_numpy(np.ascontiguousarray(values, dtype=np.float64)), found, names, classes, name)
+        found = labels.number(y, len(x), "row")
+    gone = np.zeros(len(x), dtype=bool)
+    for begin in range(0, len(x) if x.dtype.kind == "f" else 0, _SLAB):
+        slab = x[begin : begin + _SLAB]
+        bad = ~(np.abs(slab) <= LARGEST)
+        gone[begin : begin + _SLAB] = bad.any(1)
+        if bad.any() and "nan" not in missing.lower().split(","):
+            row, column = np.argwhere(bad)[0]
+            raise InputError(
+                f"expected finite numbers, got {slab[row, column]} in row {begin + row}, column {column}: correct it, "
+                "or --missing_value nan leaves such rows out"
+            )
+    notes = found.notes
+    if gone.any():
+        kept = np.flatnonzero(~gone)
+        x, part = x[kept], None if part is None else part[kept]
+        found = found._replace(y=found.y[torch.from_numpy(kept)])
+        notes = (*notes, f"{int(gone.sum())} of {len(gone)} rows left out (missing values)")
+    if x.dtype.byteorder not in "=|" or x.dtype.kind in "bu" or not x.flags.writeable or x.dtype.itemsize > 8:
+        x = x.astype(np.float32 if x.dtype.itemsize <= 2 else np.float64)
+    columns = tuple(f"x{i}" for i in range(x.shape[1]))
+    codes = None if part is None else torch.from_numpy(part.astype(np.int64))
+    return Table(torch.from_numpy(x), found.y, columns, found.names, name, "", notes, codes)

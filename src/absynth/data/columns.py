@@ -1,0 +1,130 @@
+"""Columns of a sheet as numbers: which one holds classes, words one-hot, rows with missing values left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from absynth.data.cells import LARGEST, Sheet, Values, read_column
+from absynth.errors import InputError
+
+NO_TARGET = "\0"
+"""A name that no column has."""
+
+_TARGETS = frozenset({"y", "label", "labels", "class", "target", "species", "outcome", "category", "diagnosis"})
+_MOST_WORDS = 1000  # different ones in a column
+
+
+def set_marks(sheet: Sheet, missing: str) -> set[str]:
+    """Empty the cells of a sheet that the user's marks of missing values stand in.
+
+    Args:
+        sheet: Changed in place.
+        missing: Marks, apart by commas; "empty" stands for an empty cell.
+
+    Returns:
+        The marks in lower case; without any, a missing value is refused.
+    """
+    if not missing:
+        return set()
+    marks = {"" if mark.strip().lower() == "empty" else mark.strip().lower() for mark in missing.split(",")}
+    for i, column in enumerate(sheet.columns):
+        if column.dtype.kind != "f":
+            sheet.columns[i] = np.where(np.isin(np.char.lower(column), sorted(marks)), "", column)
+    return marks
+
+
+def find_target(sheet: Sheet, decimal: bool | None) -> str:
+    """The last column if it holds words, or is called as classes usually are and holds whole numbers."""
+    name, cells = sheet.names[-1], sheet.columns[-1]
+    if cells.dtype.kind != "f":
+        cells = cells[cells != "-1"]  # it may mark unlabelled rows
+    if len(sheet.names) < 2 or not len(cells):
+        return NO_TARGET
+    try:
+        values = read_column(cells, decimal_comma=decimal)
+    except ValueError:
+        return NO_TARGET
+    different = len(np.unique(cells[~values.missing]))
+    if different > max(20, len(cells) / 2):
+        return NO_TARGET
+    if values.form == "words":
+        return name
+    numbers = values.numbers[~values.missing]
+    whole = values.form == "plain" and bool((numbers == np.floor(numbers)).all())
+    return name if name.strip().lower() in _TARGETS and whole else NO_TARGET
+
+
+def values_of(sheet: Sheet, name: str, cells: np.ndarray, decimal: bool | None) -> Values:
+    """A column of a sheet, read; an InputError names it."""
+    try:
+        return read_column(cells, decimal_comma=decimal)
+    except ValueError as error:
+        raise InputError(f"{sheet.source}, column {name!r}: {error}") from None
+
+
+def leave_out(sheet: Sheet, values: dict[str, Values], marks: set[str]) -> tuple[Sheet, dict[str, Values]]:
+    """Leave out rows with a missing value where the user gave marks.
+
+    Raises:
+        InputError: Another value is missing or no number, or is huge; the message names its place.
+    """
+    gone = np.zeros(len(sheet), dtype=bool)
+    for name, found in values.items():
+        cells = sheet.columns[sheet.names.index(name)]
+        bad = found.missing if found.form == "words" else np.isnan(found.numbers)
+        if marks:  # marked cells are empty now; numbers that are NaN count as the mark nan
+            chosen = np.isnan(cells) & ("nan" in marks) if cells.dtype.kind == "f" else cells == ""
+            gone |= bad & chosen
+            bad = bad & ~chosen
+        if bad.any():
+            first = int(np.argmax(bad))
+            cell = "nan" if cells.dtype.kind == "f" else str(cells[first])
+            what = "missing" if found.missing[first] else "no numbers"
+            raise InputError(
+                f"{sheet.source}, {sheet.places[first]}, column {name!r}: {int(bad.sum())} of {len(cells)} values are "
+                f'{what} ("{cell}"): correct them, or --missing_value {cell or "empty"} leaves such rows out'
+            )
+        beyond = np.abs(found.numbers) > LARGEST
+        if beyond.any():
+            first = int(np.argmax(beyond))
+            raise InputError(
+                f"{sheet.source}, {sheet.places[first]}, column {name!r}: expected a number of at most {LARGEST:g}, "
+                f"got {cells[first]}: correct it"
+            )
+    if not gone.any():
+        return sheet, values
+    kept = np.flatnonzero(~gone)
+    if not len(kept):
+        raise InputError(f"{sheet.source}: every row has a missing value: leave a column out, or --missing_value out")
+    sheet = sheet.keep(kept)
+    sheet.notes = [*sheet.notes, f"{int(gone.sum())} of {len(gone)} rows left out (missing values)"]
+    return sheet, {n: Values(v.form, v.numbers[kept], v.missing[kept]) for n, v in values.items()}
+
+
+def numbers_of(sheet: Sheet, values: dict[str, Values]) -> tuple[Tensor, tuple[str, ...]]:
+    """Numbers ``[n, d]`` and the name of each column; one column for each word of a column of words.
+
+    Raises:
+        InputError: A column holds too many different words.
+    """
+    parts: list[np.ndarray] = []
+    columns: list[str] = []
+    for name, found in values.items():
+        if found.form != "words":
+            parts.append(found.numbers[:, None])
+            columns.append(name)
+            continue
+        words, inverse = np.unique(sheet.columns[sheet.names.index(name)], return_inverse=True)
+        if len(words) > _MOST_WORDS or len(words) > max(20, len(sheet) / 2):
+            raise InputError(
+                f"{sheet.source}: column {name!r} holds {len(words)} different words in {len(sheet)} rows, such as "
+                f"{str(words[0])!r}: names and free text cannot be learned from, remove the column"
+            )
+        one_hot = np.zeros((len(sheet), len(words)))
+        one_hot[np.arange(len(sheet)), inverse] = 1
+        parts.append(one_hot)
+        columns += [f"{name}={word}" for word in words.tolist()]
+    x = np.concatenate(parts, axis=1) if parts else np.zeros((len(sheet), 0))
+    return torch.from_numpy(x), tuple(columns)
