@@ -1,4 +1,4 @@
-"""Molecules as SMILES, one a line: ZINC and a user's own .smi file. ``reader(root, split) -> Text``.
+"""Molecules as SMILES, one per line: ZINC, MOSES and your own file. ``reader(root, split) -> Text``.
 
 A token is an atom as it is written: a letter, ``Cl`` or ``Br``, or all that stands between brackets; every bond, branch
 and ring number is one too. With ``characters`` only the two-letter atoms are kept whole.
@@ -6,12 +6,10 @@ and ring number is one too. With ``characters`` only the two-letter atoms are ke
 
 from __future__ import annotations
 
-import gzip
-import re
-import zlib
 from pathlib import Path
 from typing import Literal
 
+from absynth.data.smiles import read_smiles
 from absynth.data.text import HELD_OUT, Part, Text
 from absynth.errors import InputError
 
@@ -21,9 +19,6 @@ CHARACTERS = r"Cl|Br|(?s:.)"
 """Pattern of tokens: characters, but for the two atoms of two letters."""
 Tokens = Literal["atoms", "characters"]
 PATTERNS: dict[Tokens, str] = {"atoms": ATOMS, "characters": CHARACTERS}
-
-_SMILES = re.compile(r"[A-Za-z0-9@+\-\[\]()=#$%/\\.:*~]+")
-_HEADER = ("smiles", "canonical_smiles")
 
 
 def zinc(root: Path, split: Part) -> Text:
@@ -53,38 +48,24 @@ def moses(root: Path, split: Part) -> Text:
     return Text(_read(_either(folder / f"{name}.csv")), None, f"moses {name}")
 
 
-def smiles_file(path: Path | str, split: Part) -> Text:
-    """A user's own molecules, one SMILES a line, what follows a space is a name; every tenth is held out.
+def smiles_file(path: Path | str, split: Part, *, column: str = "", skip_broken: bool = False) -> Text:
+    """Molecules of your own, one per line (:func:`absynth.data.smiles.read_smiles`); every tenth is held out.
 
     Raises:
-        InputError: no such file, a line that is no SMILES, fewer than ten molecules.
+        InputError: There is no such file, too many lines are no SMILES, or there are fewer than ten molecules.
     """
     path = Path(path).expanduser()
     if not path.is_file():
-        raise InputError(f"expected a file of SMILES, one a line, found none at {path}: give --data FILE")
-    found = _read(path)
+        raise InputError(f"expected a file of SMILES, one per line, found none at {path}: give --data FILE")
+    found, notes = read_smiles(path, column=column, skip_broken=skip_broken)
     if len(found) < HELD_OUT:
         raise InputError(f"{path}: expected at least {HELD_OUT} molecules, got {len(found)}")
     chosen = [s for i, s in enumerate(found, 1) if (i % HELD_OUT == 0) == (split != "train")]
-    return Text(chosen, None, path.name)
+    return Text(chosen, None, path.name, notes)
 
 
 def _read(path: Path) -> list[str]:
-    """The first word of every line that has one; a first line of names is left out."""
-    try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected SMILES as text, got {' '.join(str(error).split())}") from None
-    found = []
-    for number, line in enumerate(text.splitlines(), 1):
-        words = re.split(r"[\s,;]+", line.strip())
-        if not words[0] or (number == 1 and words[0].lower() in _HEADER):
-            continue
-        if not _SMILES.fullmatch(words[0]):
-            raise InputError(f"{path}, line {number}: expected a SMILES, got {line.strip()[:60]!r}")
-        found.append(words[0])
-    return found
+    return read_smiles(path)[0]
 
 
 def _either(path: Path) -> Path:

@@ -156,17 +156,26 @@ def published_text(name: str) -> Callable[..., TextSet]:
         lower = name == "dailydialog"
         return Text([line.lower() for line in found.lines], found.labels, found.name) if lower else found
 
-    def sentences(*, unit: Unit = "word", vocabulary_size: int = 10_000, length: int = 41, limit: int = 0) -> TextSet:
-        return TextSet(read, name, unit=unit, vocabulary_size=vocabulary_size, length=length, limit=limit)
+    def sentences(
+        *, unit: Unit = "word", vocabulary_size: int = 10_000, length: int = 41, limit: int = 0, validation: float = 0.0
+    ) -> TextSet:
+        reader = _validated(read, validation, Text.take)
+        return TextSet(reader, name, unit=unit, vocabulary_size=vocabulary_size, length=length, limit=limit)
 
-    def smiles(*, tokens: Tokens = "atoms", length: int = 80, limit: int = 0) -> SmilesSet:
-        return SmilesSet(read, name, tokens=tokens, length=length, limit=limit)
+    def smiles(*, tokens: Tokens = "atoms", length: int = 80, limit: int = 0, validation: float = 0.0) -> SmilesSet:
+        return SmilesSet(_validated(read, validation, Text.take), name, tokens=tokens, length=length, limit=limit)
 
     return smiles if name in ("zinc", "moses", "nci5k") else sentences
 
 
 def read_text(
-    source: Any, *, unit: Unit = "word", vocabulary_size: int = 10_000, length: int = 41, limit: int = 0
+    source: Any,
+    *,
+    unit: Unit = "word",
+    vocabulary_size: int = 10_000,
+    length: int = 41,
+    limit: int = 0,
+    validation: float = 0.0,
 ) -> TextSet:
     """Sentences, one per line of a file, or a list of lines."""
 
@@ -175,18 +184,28 @@ def read_text(
             return text.text_file(source, _PART[part])
         return text.of_lines([str(line) for line in source], _PART[part])
 
-    return TextSet(read, unit=unit, vocabulary_size=vocabulary_size, length=length, limit=limit)
+    reader = _validated(read, validation, Text.take)
+    return TextSet(reader, unit=unit, vocabulary_size=vocabulary_size, length=length, limit=limit)
 
 
-def read_smiles(source: Any, *, tokens: Tokens = "atoms", length: int = 80, limit: int = 0) -> SmilesSet:
+def read_smiles(
+    source: Any,
+    *,
+    tokens: Tokens = "atoms",
+    length: int = 80,
+    limit: int = 0,
+    column: str = "",
+    skip_broken: bool = False,
+    validation: float = 0.0,
+) -> SmilesSet:
     """Molecules, one SMILES per line of a file, or a list of them."""
 
     def read(part: Split) -> Text:
         if isinstance(source, Path):
-            return molecules.smiles_file(source, _PART[part])
+            return molecules.smiles_file(source, _PART[part], column=column, skip_broken=skip_broken)
         return text.of_lines([str(line) for line in source], _PART[part])
 
-    return SmilesSet(read, tokens=tokens, length=length, limit=limit)
+    return SmilesSet(_validated(read, validation, Text.take), tokens=tokens, length=length, limit=limit)
 
 
 def tracks_of(name: str) -> Callable[..., TrackSet]:

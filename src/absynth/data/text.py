@@ -7,10 +7,8 @@ not, and never download.
 from __future__ import annotations
 
 import csv
-import gzip
-import zlib
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal
 
@@ -18,6 +16,7 @@ import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from absynth.data.lines import read_lines
 from absynth.errors import InputError
 
 Part = Literal["train", "valid", "test"]
@@ -33,9 +32,17 @@ class Text:
     lines: Sequence[str]
     labels: Int64[Tensor, "n"] | None
     name: str
+    notes: tuple[str, ...] = ()
+    """What was left out and why."""
 
     def __len__(self) -> int:
         return len(self.lines)
+
+    def take(self, rows: Iterable[int] | Tensor) -> Text:
+        """Some of the lines, in this order."""
+        chosen = rows.tolist() if isinstance(rows, Tensor) else list(rows)
+        labels = None if self.labels is None else self.labels[torch.tensor(chosen, dtype=torch.int64)]
+        return replace(self, lines=[self.lines[i] for i in chosen], labels=labels)
 
     def __repr__(self) -> str:
         return f"Text({self.name}: {len(self)} lines{'' if self.labels is None else ', labelled'})"
@@ -71,7 +78,7 @@ def ag_news(root: Path, split: Part) -> Text:
     names = {"train": ("train.csv", "train_subset_5k.csv"), "valid": ("dev_subset_1k.csv",), "test": ("test.csv",)}
     path = _find(root, "ag_news", *names[split])
     lines, labels = [], []
-    for number, row in enumerate(csv.reader(_lines(path)), 1):
+    for number, row in enumerate(csv.reader(read_lines(path)), 1):
         if len(row) < 2 or row[0] not in {"1", "2", "3", "4"}:
             raise InputError(f"{path}, line {number}: expected a class 1 to 4 and text, got {row[:2]}")
         labels.append(int(row[0]) - 1)
@@ -83,7 +90,7 @@ def dialogues(root: Path, split: Part) -> list[list[str]]:
     """DailyDialog (Li et al. 2017): every dialogue as its utterances."""
     part = {"train": ("train.txt", "train_subset.txt"), "valid": ("validation.txt",), "test": ("test.txt",)}[split]
     found = []
-    for line in _lines(_find(root, "dailydialog", *part)):
+    for line in read_lines(_find(root, "dailydialog", *part)):
         utterances = [" ".join(u.split()) for u in line.split("__eou__")]
         found.append([u for u in utterances if u])
     return found
@@ -95,18 +102,15 @@ def dailydialog(root: Path, split: Part) -> Text:
 
 
 def text_file(path: Path, split: Part) -> Text:
-    """A user's own file, one sentence a line, utf-8, gzipped or not: every tenth line is held out (valid and test).
+    """Your own file, one sentence per line, utf-8, gzipped or not: every tenth line is held out (valid and test).
 
     Raises:
-        InputError: there is no such file, it is no text, or it holds fewer than ten lines.
+        InputError: There is no such file, it is no text, or it holds fewer than ten lines.
     """
+    path = Path(path).expanduser()
     if not path.is_file():
-        raise InputError(f"expected a text file, one sentence a line, found none at {path}: give --data FILE")
-    lines = _sentences(path)
-    if len(lines) < HELD_OUT:
-        raise InputError(f"{path}: expected at least {HELD_OUT} lines that are not empty, got {len(lines)}")
-    chosen = [line for i, line in enumerate(lines, 1) if (i % HELD_OUT == 0) == (split != "train")]
-    return Text(chosen, None, path.name)
+        raise InputError(f"expected a text file, one sentence per line, found none at {path}: give --data FILE")
+    return _every_tenth(read_lines(path), split, path.name, f"{path}: ")
 
 
 def of_lines(lines: Sequence[str], split: Part, name: str = "lines") -> Text:
@@ -115,26 +119,21 @@ def of_lines(lines: Sequence[str], split: Part, name: str = "lines") -> Text:
     Raises:
         InputError: There are fewer than ten lines.
     """
+    return _every_tenth(lines, split, name, "")
+
+
+def _every_tenth(given: Sequence[str], split: Part, name: str, where: str) -> Text:
+    lines = [line for line in (" ".join(str(line).split()) for line in given) if line]
     if len(lines) < HELD_OUT:
-        raise InputError(f"expected at least {HELD_OUT} lines, got {len(lines)}: give more")
+        raise InputError(f"{where}expected at least {HELD_OUT} lines that are not empty, got {len(lines)}: give more")
     chosen = [line for i, line in enumerate(lines, 1) if (i % HELD_OUT == 0) == (split != "train")]
-    return Text(chosen, None, name)
+    empty = len(given) - len(lines)
+    return Text(chosen, None, name, (f"{empty} empty lines left out",) if empty else ())
 
 
 def _sentences(path: Path) -> list[str]:
     """Lines with single spaces, none of them empty."""
-    return [line for line in (" ".join(line.split()) for line in _lines(path)) if line]
-
-
-def _lines(path: Path) -> list[str]:
-    try:
-        raw = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        return raw.decode("utf-8-sig").splitlines()
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        reason = " ".join(str(error).split())
-        raise InputError(
-            f"{path}: expected text in utf-8, gzipped or not, got a file that is neither ({reason})"
-        ) from error
+    return [line for line in (" ".join(line.split()) for line in read_lines(path)) if line]
 
 
 def _find(root: Path, folder: str, *names: str) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,10 +11,11 @@ import torch
 from torch import Tensor
 
 from absynth.data.dataset import Dataset, Split, check_part, mirror_description
+from absynth.data.lines import read_lines
 from absynth.data.molecules import PATTERNS, Tokens
 from absynth.data.order import minibatches
 from absynth.data.text import Text
-from absynth.data.vocabulary import CHARACTERS, WORDS, Vocabulary, byte_pairs, most_frequent
+from absynth.data.vocabulary import CHARACTERS, UNKNOWN, WORDS, Vocabulary, byte_pairs, most_frequent
 from absynth.errors import InputError
 from absynth.files import write_atomic
 from absynth.report import Picture, ResultTable
@@ -60,10 +62,9 @@ class TextSet(Dataset):
         check_part(part)
         self._read, self.part, self.length, self.limit = read, part, length, limit
         self.token_unit, self.vocabulary_size = unit, vocabulary_size
-        self.token_unit = unit
         text = self._cased(read(part))
         if limit and part == "train":
-            text = Text(text.lines[:limit], None if text.labels is None else text.labels[:limit], text.name)
+            text = text.take(range(min(limit, len(text))))
         self.name = name or text.name
         self.shape = (length,)
         self.vocabulary = vocabulary or self._find_vocabulary(text if part == "train" else self._cased(read("train")))
@@ -74,9 +75,7 @@ class TextSet(Dataset):
             raise InputError(
                 f"expected lines of 1 to {length - 1} tokens, got none: give more text, or a larger --length"
             )
-        if len(fits) < len(encoded):
-            long = sum(len(row) > length for row in encoded)
-            self.notes = (f"{long} of {len(encoded)} left out (longer than {length - 1} tokens; --length keeps more)",)
+        self.notes = (*text.notes, *self._left_out(encoded))
         self.rows = torch.zeros(len(fits), length, dtype=torch.int64)
         for row, i in enumerate(fits):
             self.rows[row, : len(encoded[i])] = torch.tensor(encoded[i])
@@ -90,7 +89,23 @@ class TextSet(Dataset):
     def _cased(self, text: Text) -> Text:
         if self.token_unit != "letters":
             return text
-        return Text([line.lower() for line in text.lines], text.labels, text.name)
+        return replace(text, lines=[line.lower() for line in text.lines])
+
+    def _left_out(self, encoded: list[list[int]]) -> Iterator[str]:
+        """What of the encoded lines is not learned from, one phrase each."""
+        long = sum(len(row) > self.length for row in encoded)
+        empty = sum(len(row) < 2 for row in encoded)
+        if long:
+            yield (
+                f"{long} of {len(encoded)} {self.unit} left out (longer than {self.length - 1} tokens; --length keeps "
+                "more)"
+            )
+        if empty:
+            yield f"{empty} of {len(encoded)} {self.unit} left out (no token in them)"
+        tokens = sum(len(row) - 1 for row in encoded)
+        unknown = sum(row.count(UNKNOWN) for row in encoded)
+        if unknown:
+            yield f"{unknown / tokens:.1%} of tokens are not in the vocabulary"
 
     def _pattern(self) -> tuple[str, str]:
         """``(pattern, join)`` of the :class:`Vocabulary`."""
@@ -153,7 +168,7 @@ class TextSet(Dataset):
     def parse(self, path: Path) -> Tensor:
         if not path.is_file():
             raise InputError(f"expected a text file, one {self.unit[:-1]} per line, found none at {path}")
-        return self.encode(path.read_text(encoding="utf-8").splitlines())
+        return self.encode([line for line in (" ".join(line.split()) for line in read_lines(path)) if line])
 
     def show(self, x: Tensor, file: Path, *, columns: int = 10) -> list[Picture | ResultTable]:
         lines = self.vocabulary.texts(x)

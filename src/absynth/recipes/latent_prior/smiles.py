@@ -48,6 +48,8 @@ class LatentPriorSMILES(Recipe):
 
     tokens: Tokens = "atoms"
     """What a token is: an atom with its brackets, or a character (Cl and Br are one either way)."""
+    column: str = ""
+    """Column of your file that holds SMILES. Defaults to the one called smiles, or the first that holds them."""
     length: Count = 80
     """Longest molecule in tokens, with its end; longer ones are left out."""
     steps: Count = 10_000
