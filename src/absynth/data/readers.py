@@ -213,36 +213,52 @@ def tracks_of(name: str) -> Callable[..., TrackSet]:
 
     def scenes(
         *, scene: tracks.Scene = "zara1", past: int = tracks.PAST, future: int = tracks.FUTURE, mirror: bool = True,
-        limit: int = 0,
+        limit: int = 0, validation: float = 0.0,
     ) -> TrackSet:  # fmt: skip
         def read(part: Split) -> list[tracks.Tracks]:
             return tracks.eth_ucy(images.find_root("", name), scene, _TRACK_PART[part])
 
-        return TrackSet(read, name, past=past, future=future, mirror=mirror, limit=limit)
+        return TrackSet(read, name, past=past, future=future, mirror=mirror, limit=limit, validation=validation)
 
     def videos(
-        *, past: int = tracks.PAST, future: int = tracks.FUTURE, mirror: bool = True, limit: int = 0
-    ) -> TrackSet:
+        *, past: int = tracks.PAST, future: int = tracks.FUTURE, mirror: bool = True, limit: int = 0,
+        validation: float = 0.0,
+    ) -> TrackSet:  # fmt: skip
         def read(part: Split) -> list[tracks.Tracks]:
+            _no_validation(name, part)
             return tracks.sdd(images.find_root("", name), "train" if part == "train" else "test")
 
-        return TrackSet(read, name, past=past, future=future, mirror=mirror, limit=limit)
+        return TrackSet(read, name, past=past, future=future, mirror=mirror, limit=limit, validation=validation)
 
     return scenes if name == "eth_ucy" else videos
 
 
 def read_tracks(
-    source: Any, *, past: int = tracks.PAST, future: int = tracks.FUTURE, mirror: bool = True, limit: int = 0
+    source: Any,
+    *,
+    past: int = tracks.PAST,
+    future: int = tracks.FUTURE,
+    mirror: bool = True,
+    limit: int = 0,
+    validation: float = 0.0,
 ) -> TrackSet:
-    """Tracks of a file, or of every .txt and .csv of a folder; every fifth recording is held out."""
+    """Tracks of a file, or of every file of text in a folder; without splits every fifth recording is held out."""
     if not isinstance(source, Path):
         raise InputError("tracks are read from a file or a folder, got an array: save frame, agent, x, y as text")
-    recordings = lru_cache(maxsize=1)(lambda: tracks.read_all(source))
+    recordings = lru_cache(maxsize=1)(lambda: tracks.read_splits(source))
 
     def read(part: Split) -> list[tracks.Tracks]:
-        return tracks.split_recordings(recordings(), part == "train")
+        found = recordings()
+        if "train" not in found:
+            _no_validation(str(source), part)
+            return tracks.split_recordings(found[""], part == "train")
+        if part == "test" and "test" not in found:
+            part = "validation"
+        if part not in found:
+            _no_validation(str(source), part)
+        return found[part]
 
-    return TrackSet(read, source.name, past=past, future=future, mirror=mirror, limit=limit)
+    return TrackSet(read, source.name, past=past, future=future, mirror=mirror, limit=limit, validation=validation)
 
 
 def published_table(name: str) -> Callable[..., TableSet]:

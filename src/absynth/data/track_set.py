@@ -11,6 +11,7 @@ from torch import Tensor
 
 from absynth.data import tracks
 from absynth.data.dataset import Dataset, Split, check_part, mirror_description
+from absynth.data.order import set_aside
 from absynth.data.tracks import Frames, Tracks, Windows
 from absynth.report import Picture, ResultTable
 from absynth.types import Batch
@@ -32,6 +33,7 @@ class TrackSet(Dataset):
         future: Number of positions predicted.
         mirror: Whether the mirror image of every training window is added.
         limit: Number of training windows to use; 0 uses all.
+        validation: Share of the training windows set aside; 0 takes the data's own validation split.
         unit_length: Step of an ordinary agent, in the unit of the files. Defaults to the median of training.
     """
 
@@ -48,14 +50,23 @@ class TrackSet(Dataset):
         future: int = tracks.FUTURE,
         mirror: bool = True,
         limit: int = 0,
+        validation: float = 0.0,
         unit_length: float = 0.0,
     ) -> None:
         check_part(part)
         self._read, self.part, self.past, self.future, self.mirror, self.limit = read, part, past, future, mirror, limit
         self.shape, self.condition = (future, 2), 2 * (past - 1) + 1
-        self.recordings = read(part)
+        self.validation = validation
+        self.recordings = read("train" if validation and part == "validation" else part)
+        notes = (note for recording in self.recordings for note in recording.notes)
+        self.notes = tuple(dict.fromkeys(notes))
         self.name = name or ", ".join(t.name for t in self.recordings[:3])
         self.windows: Windows | None = tracks.cut(self.recordings, past, future) if self.recordings else None
+        if self.windows is not None and validation and part != "test":
+            # Whole agents, for windows of one agent overlap.
+            agents = torch.stack([self.windows.recording, self.windows.agent], 1).unique(dim=0, return_inverse=True)[1]
+            kept, held = set_aside(int(agents.max()) + 1, validation)
+            self.windows = self.windows[torch.isin(agents, kept if part == "train" else held)]
         if self.windows is not None and limit and part == "train":
             self.windows = self.windows[torch.arange(min(limit, len(self.windows)))]
         self.unit_length = unit_length or (tracks.ordinary_step(self.windows) if self.windows is not None else 1.0)
@@ -92,7 +103,7 @@ class TrackSet(Dataset):
     def _options(self) -> dict[str, Any]:
         return {
             "past": self.past, "future": self.future, "mirror": self.mirror, "limit": self.limit,
-            "unit_length": self.unit_length,
+            "validation": self.validation, "unit_length": self.unit_length,
         }  # fmt: skip
 
     def contents(self) -> Iterator[Tensor]:

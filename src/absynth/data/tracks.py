@@ -1,207 +1,39 @@
-"""Tracks of moving agents: frame, agent, x, y, one position a line, and the windows that a predictor learns from.
+"""Files of tracks: one position per line, in the layouts that are in use, and the published sets.
 
-A window is ``past + future`` positions of one agent at the file's own sampling interval, one window for every frame at
-which it can begin. :class:`Frames` are the coordinates in which its future is told: the agent stands at the origin,
-goes along the first axis, and what is predicted is how it departs from constant velocity.
+A header names the columns; without one, four columns are frame, agent, x and y, and a few known layouts of more columns
+are recognized. Anything else is refused, for columns that are taken for others give wrong tracks in silence.
 """
 
 from __future__ import annotations
 
-import gzip
+import csv
 import json
-import zlib
+import re
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
 from itertools import pairwise
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import numpy as np
 import torch
-from jaxtyping import Float, Float32, Float64, Int64
-from torch import Tensor
 
+from absynth.data import listing
+from absynth.data.layouts import LAYOUTS, NAMES, columns_of_header, is_number, layout_of, ngsim_parts, plain_name
+from absynth.data.lines import read_lines
+from absynth.data.times import frames_of_times
+from absynth.data.windows import FUTURE, PAST, Frames, Tracks, Windows, cut, mirrored, ordinary_step
 from absynth.errors import InputError
 
-PAST, FUTURE = 8, 12
-"""Positions observed and predicted: 3.2 s and 4.8 s at 2.5 a second, in every published protocol."""
+__all__ = [
+    "FUTURE", "PAST", "SCENES", "Frames", "Scene", "Tracks", "Windows", "cut", "eth_ucy", "looks_like_tracks",
+    "mirrored", "ordinary_step", "read", "read_all", "read_splits", "sdd", "split_recordings",
+]  # fmt: skip
 
 Scene = Literal["eth", "hotel", "univ", "zara1", "zara2"]
 SCENES: tuple[Scene, ...] = ("eth", "hotel", "univ", "zara1", "zara2")
-_NAMES = {
-    "frame": ("frame", "frame_id", "time", "t"),
-    "agent": ("agent", "agent_id", "track", "track_id", "pedestrian", "id"),
-    "x": ("x",),
-    "y": ("y",),
-}
 
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Tracks:
-    """Every position of a recording, agent by agent and in the order of time."""
-
-    agent: Int64[Tensor, "n"]
-    frame: Int64[Tensor, "n"]
-    xy: Float64[Tensor, "n 2"]
-    name: str
-
-    def __len__(self) -> int:
-        return len(self.frame)
-
-    def __repr__(self) -> str:
-        return f"Tracks({self.name}: {len(self)} positions of {len(self.agent.unique())} agents)"
-
-    def interval(self) -> int:
-        """Frames between an agent's positions: the most frequent difference."""
-        steps = self.frame.diff()[self.agent.diff() == 0]
-        return int(steps.mode().values) if len(steps) else 1
-
-    def split(self, share: float) -> tuple[Tracks, Tracks]:
-        """Before and after this share of the recording's time."""
-        early = self.frame < self.frame.min() + share * (self.frame.max() - self.frame.min())
-        first, second = (Tracks(self.agent[r], self.frame[r], self.xy[r], self.name) for r in (early, ~early))
-        return first, second
-
-
-@dataclass(frozen=True, eq=False, repr=False)
-class Windows:
-    """Pieces of tracks, one row an agent and a beginning."""
-
-    past: Float64[Tensor, "n past 2"]
-    future: Float64[Tensor, "n future 2"]
-    """NaN where it is not known."""
-    agent: Int64[Tensor, "n"]
-    frame: Int64[Tensor, "n"]
-    """Of the last observed position."""
-    recording: Int64[Tensor, "n"]
-    """Number of the file within what was read together."""
-
-    def __len__(self) -> int:
-        return len(self.past)
-
-    def __repr__(self) -> str:
-        return f"Windows({len(self)} of {self.past.shape[1]} + {self.future.shape[1]} positions)"
-
-    def __getitem__(self, rows: Tensor | slice) -> Windows:
-        return Windows(*(getattr(self, f.name)[rows] for f in fields(self)))
-
-    def known(self) -> Windows:
-        """Those whose whole future is known."""
-        return self[self.future.isfinite().all(2).all(1)]
-
-    def moments(self, agents: int = 2) -> int:
-        """Moments of a recording that at least so many windows share: what papers count as test sequences."""
-        keys, counts = torch.stack([self.recording, self.frame], 1).unique(dim=0, return_counts=True)
-        return int((counts >= agents).sum()) if len(keys) else 0
-
-
-@dataclass(frozen=True, eq=False)
-class Frames:
-    """One frame of coordinates a window, which follows from its past alone.
-
-    The agent's last position is the origin, its last step points along the first axis, and lengths are told in units of
-    what it may depart by: ``reach + speed · future``, so that slow and fast agents are learned together.
-    """
-
-    origin: Float64[Tensor, "n 2"]
-    heading: Float64[Tensor, "n 2"]
-    """Unit vector of the last step; of an agent that stands still, the first axis."""
-    step: Float64[Tensor, "n 2"]
-    """The last step, in the coordinates of the file."""
-    scale: Float64[Tensor, "n"]
-    unit: float
-    """One step's length, in the coordinates of the file, of an agent of ordinary speed."""
-
-    @staticmethod
-    def of(past: Float64[Tensor, "n past 2"], unit: float, future: int = FUTURE) -> Frames:
-        """The frames of these pasts.
-
-        Args:
-            past: observed positions.
-            unit: an ordinary agent's step (:func:`ordinary_step`): what is slow and what is fast is told by it.
-            future: steps that will be predicted.
-        """
-        step = past[:, -1] - past[:, -2]
-        # The speed is that of the whole past too: one step is noisy, and a scale near zero would blow its noise up.
-        speed = torch.maximum(step.norm(dim=1), past.diff(dim=1).norm(dim=2).mean(1))
-        length = step.norm(dim=1, keepdim=True)
-        ahead = torch.tensor([1.0, 0.0], dtype=past.dtype, device=past.device).expand_as(step)
-        heading = torch.where(length > 1e-3 * unit, step / length.clamp(min=1e-12), ahead)
-        return Frames(past[:, -1], heading, step, 0.25 * future * (speed + 0.25 * unit), unit)
-
-    def condition(self, past: Float64[Tensor, "n past 2"]) -> Float32[Tensor, "n c"]:
-        """What a predictor is told: the earlier positions in this frame, and the logarithm of the scale."""
-        earlier = self._turned(past[:, :-1] - self.origin[:, None], -1) / self.scale[:, None, None]
-        return torch.cat([4 * earlier.flatten(1), (self.scale / self.unit).log()[:, None]], 1).float()
-
-    def departure(self, future: Float64[Tensor, "n future 2"]) -> Float32[Tensor, "n future 2"]:
-        """Future positions, as departures from constant velocity in this frame."""
-        return (self._turned(future - self._straight(future.shape[1]), -1) / self.scale[:, None, None]).float()
-
-    def positions(self, departure: Float[Tensor, "n future 2"]) -> Float64[Tensor, "n future 2"]:
-        """:meth:`departure`, back in the coordinates of the file."""
-        turned = self._turned(departure.double() * self.scale[:, None, None], 1)
-        return turned + self._straight(departure.shape[1])
-
-    def _straight(self, steps: int) -> Tensor:
-        """Constant velocity ``[n, steps, 2]``."""
-        count = torch.arange(1, steps + 1, dtype=self.step.dtype, device=self.step.device)
-        return self.origin[:, None] + self.step[:, None] * count[:, None]
-
-    def _turned(self, x: Tensor, way: int) -> Tensor:
-        """Vectors ``[n, t, 2]`` turned from the frame to the file (1) or back (-1)."""
-        cos, sin = self.heading[:, None, 0], way * self.heading[:, None, 1]
-        return torch.stack([cos * x[..., 0] - sin * x[..., 1], sin * x[..., 0] + cos * x[..., 1]], -1)
-
-
-def ordinary_step(windows: Windows) -> float:
-    """The median length of an agent's step among those that move at all: the unit of :class:`Frames`."""
-    steps = windows.past.diff(dim=1).norm(dim=2).flatten()
-    moving = steps[steps > 0]
-    if not len(moving):
-        raise InputError("expected tracks of agents that move, got none that do: check the columns x and y")
-    return float(moving.median())
-
-
-def mirrored(windows: Windows) -> Windows:
-    """The same windows in a mirror: left and right are alike to a predictor in :class:`Frames`."""
-    flip = torch.tensor([1.0, -1.0], dtype=windows.past.dtype)
-    return Windows(windows.past * flip, windows.future * flip, windows.agent, windows.frame, windows.recording)
-
-
-def cut(
-    tracks: Sequence[Tracks], past: int = PAST, future: int = FUTURE, *, every: int = 1, whole: bool = True
-) -> Windows:
-    """Windows of ``past + future`` positions, one for every frame at which one can begin.
-
-    Args:
-        tracks: recordings; each has its own sampling interval, at which a window's positions follow each other.
-        past: positions observed.
-        future: positions predicted.
-        every: keep one window in so many of each uninterrupted piece of track, counted back from its last.
-        whole: leave out windows whose future is not wholly known; else it is NaN from the first unknown position on.
-    """
-    parts: list[tuple[Tensor, ...]] = []
-    for number, recording in enumerate(tracks):
-        breaks = (recording.agent.diff() != 0) | (recording.frame.diff() != recording.interval())
-        ends = [0, *(breaks.nonzero().squeeze(1) + 1).tolist(), len(recording)]
-        for begin, end in pairwise(ends):
-            last = end - begin - past - (future if whole else 0)
-            if last < 0:
-                continue
-            starts = torch.arange(last, -1, -every).flip(0)
-            padded = torch.cat([recording.xy[begin:end], recording.xy.new_full((future, 2), torch.nan)])
-            cuts = padded.unfold(0, past + future, 1)[starts].transpose(1, 2)
-            at = starts + begin + past - 1
-            parts.append((cuts, recording.agent[at], recording.frame[at], torch.full_like(at, number)))
-    if not parts:
-        need = past + (future if whole else 0)
-        names = ", ".join(t.name for t in tracks[:3])
-        raise InputError(
-            f"expected tracks of at least {need} positions in a row, got none in {names}: give longer ones"
-        )
-    cuts, agent, frame, recording = (torch.cat(column) for column in zip(*parts))
-    return Windows(cuts[:, :past], cuts[:, past:], agent, frame, recording)
+_SUFFIXES = (".txt", ".csv", ".tsv", ".ndjson", ".txt.gz", ".csv.gz", ".tsv.gz")
+_LARGEST = 1e12  # coordinates beyond it have no digits left for a step
 
 
 def eth_ucy(root: Path, scene: Scene, split: Literal["train", "val", "test"]) -> list[Tracks]:
@@ -236,84 +68,192 @@ def sdd(root: Path, split: Literal["train", "test"]) -> list[Tracks]:
 
 
 def read_all(path: Path | str) -> list[Tracks]:
-    """A user's tracks: one file, or every .txt and .csv (or .gz of them) in a folder."""
+    """Tracks of your own: one file, or every file of text in a folder and its sub-folders."""
+    return [recording for part in read_splits(path).values() for recording in part]
+
+
+def read_splits(path: Path | str) -> dict[str, list[Tracks]]:
+    """Tracks of your own by split, "" where a file or folder names none (:mod:`absynth.data.listing`).
+
+    Raises:
+        InputError: There is no such file or folder, or a file cannot be read.
+    """
     path = Path(path).expanduser()
     if not path.exists():
         raise InputError(f"{path}: no such file or folder; expected tracks as text: frame, agent, x, y")
-    if path.is_file():
-        return [read(path)]
-    files = sorted(f for f in path.iterdir() if f.name.removesuffix(".gz").endswith((".txt", ".csv")))
-    if not files:
+    if not path.is_dir():
+        return {"": [read(path)]}
+    listed = listing.walk(path, _SUFFIXES)
+    if not listed.files:
         raise InputError(f"{path}: expected files .txt or .csv of tracks in it, got none")
-    return [read(f) for f in files]
+    splits = listing.split_and_class(listed)
+    found: dict[str, list[Tracks]] = {}
+    for file, part in zip(splits.files, splits.part):
+        found.setdefault(part, []).append(read(file))
+    return found
+
+
+class _Position(NamedTuple):
+    line: int
+    time: float
+    agent: str
+    x: float
+    y: float
 
 
 def read(path: Path) -> Tracks:
-    """One file of tracks: four columns frame, agent, x, y, apart by commas, semicolons, tabs or spaces.
+    """One file of tracks, cells apart by commas, semicolons, tabs or spaces, plain or gzipped.
 
-    A first line of names says which columns they are where there are more or others. Positions that are told as ``?``
-    are unknown. Frames and agents are whole numbers; agents may be names. Plain or gzipped.
+    A header names the columns (frame or time, agent, x, y; :data:`absynth.data.layouts.NAMES`). Without one, four
+    columns are those, and the layouts of :data:`absynth.data.layouts.LAYOUTS` are known. Positions written ``?`` are
+    unknown. Agents are names; time is a frame number or a clock (:func:`absynth.data.times.frames_of_times`).
 
     Raises:
-        InputError: no such file, a line that cannot be read, an agent at two places in one frame.
+        InputError: There is no such file, a line cannot be read, the columns are not known, an agent is at two places
+            at one time.
     """
-    try:
-        raw = path.read_bytes()
-        text = (gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw).decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise InputError(f"{path}: expected tracks as text, got {' '.join(str(error).split())}") from None
-    lines = [(i, line.replace(",", " ").replace(";", " ").split()) for i, line in enumerate(text.splitlines(), 1)]
-    lines = [(i, words) for i, words in lines if words and not words[0].startswith("#")]
-    columns = _columns(path, lines[0][1]) if lines else None
-    if columns is not None:
-        lines = lines[1:]
-    order = columns or (0, 1, 2, 3)
-    frames, agents, places = [], [], []
-    for i, words in lines:
-        try:
-            frame, agent, x, y = (words[k] for k in order)
-            if "?" in (x, y):
-                continue
-            at = (float(x), float(y))
-            if not all(np.isfinite(at)):
-                raise ValueError(at)
-            frames.append(round(float(frame)))
-        except (IndexError, ValueError, OverflowError):
-            found = " ".join(words)[:60]
-            raise InputError(f"{path}, line {i}: expected frame, agent, x, y (numbers), got {found!r}") from None
-        agents.append(agent)
-        places.append(at)
-    if not frames:
+    lines = read_lines(path, "tracks as text")
+    if path.suffix.lower() == ".ndjson":
+        positions, notes = _json_positions(path, lines), ()
+    else:
+        positions, notes = _positions(path, lines)
+    if not positions:
         raise InputError(f"{path}: expected lines of frame, agent, x, y, got none")
-    try:
-        number = np.array([round(float(a)) for a in agents])
-    except ValueError:  # names
-        number = np.unique(np.array(agents), return_inverse=True)[1]
-    frame = np.array(frames)
-    rows = np.lexsort((frame, number))
-    frame, number = frame[rows], number[rows]
-    twice = np.flatnonzero((np.diff(frame) == 0) & (np.diff(number) == 0))
-    if len(twice):
-        where = f"agent {agents[rows[twice[0]]]} in frame {frame[twice[0]]}"
-        raise InputError(f"{path}: expected one position an agent and frame, got two of {where}: one file a recording")
-    xy = torch.from_numpy(np.array(places)[rows])
-    return Tracks(torch.from_numpy(number).long(), torch.from_numpy(frame).long(), xy, path.name.split(".")[0])
+    return _tracks(path, positions, notes)
 
 
-def _columns(path: Path, words: list[str]) -> tuple[int, ...] | None:
-    """Where the four columns stand, by a first line of names; None where the first line holds numbers."""
-    try:
-        float(words[0])
-        return None
-    except ValueError:
-        lower = [word.lower().strip('"') for word in words]
-    found = [next((lower.index(n) for n in names if n in lower), -1) for names in _NAMES.values()]
-    if -1 in found:
-        missing = list(_NAMES)[found.index(-1)]
+def _positions(path: Path, lines: Sequence[str]) -> tuple[list[_Position], tuple[str, ...]]:
+    rows = _rows(lines)
+    if not rows:
+        return [], ()
+    first = rows[0][1]
+    columns = None if is_number(first[0]) or any(map(is_number, first[1:4])) else columns_of_header(path, first)
+    notes: tuple[str, ...] = ()
+    known = None
+    if columns is None:
+        known = layout_of([row for _, row in rows[:200]])
+        if known is None and len(first) > 4:
+            raise InputError(
+                f"{path}: expected frame, agent, x, y, got {len(first)} columns without a header: give a first line "
+                "that names them"
+            )
+        if known is not None:
+            notes = (f"layout of {LAYOUTS[known].about}",)
+    else:
+        rows = rows[1:]
+    apart = () if columns is None else ngsim_parts(first)
+    notes = ("NGSIM's table: Local_X and Local_Y in feet",) if apart else notes
+    found = []
+    for line, row in rows:
+        try:
+            if known is not None:
+                position = LAYOUTS[known].read(row)
+                if position is None:
+                    continue
+            else:
+                position = [row[k] for k in columns or (0, 1, 2, 3)]
+            if "?" in (position[2], position[3]):
+                continue
+            time, x, y = (float(position[k]) for k in (0, 2, 3))
+            if not all(abs(value) < _LARGEST for value in (x, y)) or not np.isfinite(time):
+                raise ValueError(position)
+        except (IndexError, ValueError, OverflowError):
+            got = " ".join(row)[:60]
+            raise InputError(f"{path}, line {line}: expected frame, agent, x, y (numbers), got {got!r}") from None
+        agent = "/".join((position[1], *(row[k] for k in apart)))
+        found.append(_Position(line, time, agent, x, y))
+    if columns is None and known is None:
+        _require_order(path, found)
+    return found, notes
+
+
+def _rows(lines: Sequence[str]) -> list[tuple[int, list[str]]]:
+    """Numbered lines as cells; empty lines and comments are left out."""
+    kept = [(i, line) for i, line in enumerate(lines, 1) if line.strip() and not line.lstrip().startswith("#")]
+    if not kept:
+        return []
+    separator = next((s for s in (";", "\t", ",") if s in kept[0][1]), "")
+    comma = separator in (";", "\t")  # then a comma between digits is a decimal sign
+    rows = []
+    for i, line in kept:
+        if not separator:
+            rows.append((i, line.split()))
+            continue
+        cells = next(csv.reader([line], delimiter=separator)) if '"' in line else line.split(separator)
+        cells = [re.sub(r"^([+-]?\d*),(\d+)$", r"\1.\2", c.strip()) if comma else c.strip() for c in cells]
+        if len(cells) == 1 or (separator == "," and any(" " in c and is_number(c.split()[0]) for c in cells)):
+            cells = line.replace(separator, " ").split()  # separators are mixed
+        rows.append((i, cells))
+    return rows
+
+
+def _require_order(path: Path, positions: Sequence[_Position]) -> None:
+    """Refuse agent, frame, x, y: by it agents move smoothly, by the order that is expected they jump."""
+    some = positions[:5000]
+    agents = {p.agent for p in some}
+    if len(some) < 20 or not all(is_number(agent) for agent in agents):
+        return
+    given = _typical_step([(p.agent, p.time, p.x, p.y) for p in some])
+    swapped = _typical_step([(str(p.time), float(p.agent), p.x, p.y) for p in some])
+    if swapped < 0.3 * given:
         raise InputError(
-            f"{path}: expected columns frame, agent, x, y, got {' '.join(words)[:60]!r}: name one {missing}"
+            f"{path}: expected frame, agent, x, y without a header, but the first column seems to be the agent: give a "
+            "first line that names the columns"
         )
-    return tuple(found)
+
+
+def _typical_step(rows: Sequence[tuple[str, float, float, float]]) -> float:
+    ordered = sorted(rows)
+    steps = [np.hypot(b[2] - a[2], b[3] - a[3]) for a, b in pairwise(ordered) if a[0] == b[0]]
+    return float(np.median(steps)) if len(steps) > len(rows) / 4 else np.inf
+
+
+def _json_positions(path: Path, lines: Sequence[str]) -> list[_Position]:
+    """TrajNet++: one JSON object per line, positions under "track"."""
+    found = []
+    for i, line in enumerate(lines, 1):
+        try:
+            track = json.loads(line).get("track") if line.strip() else None
+            if track is not None:
+                x, y = float(track["x"]), float(track["y"])
+                if not (abs(x) < _LARGEST and abs(y) < _LARGEST):
+                    raise ValueError(line)
+                found.append(_Position(i, float(track["f"]), str(track["p"]), x, y))
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise InputError(f'{path}, line {i}: expected {{"track": {{f, p, x, y}}}}, got {line[:60]!r}') from None
+    return found
+
+
+def _tracks(path: Path, positions: Sequence[_Position], notes: tuple[str, ...]) -> Tracks:
+    agent = _agent_numbers([p.agent for p in positions])
+    time = np.array([p.time for p in positions])
+    order = np.lexsort((time, agent))
+    twice = np.flatnonzero((np.diff(time[order]) == 0) & (np.diff(agent[order]) == 0))
+    if len(twice):
+        one, other = positions[order[twice[0]]], positions[order[twice[0] + 1]]
+        raise InputError(
+            f"{path}: expected one position an agent and frame, got two of agent {one.agent} in frame {one.time:g} "
+            f"(lines {one.line} and {other.line}): one file a recording"
+        )
+    try:
+        frame, more = frames_of_times(time[order], agent[order])
+    except InputError as error:
+        raise InputError(f"{path}: {error}") from None
+    xy = np.array([(p.x, p.y) for p in positions])[order]
+    name = path.name.split(".")[0]
+    return Tracks(torch.from_numpy(agent[order]), torch.from_numpy(frame), torch.from_numpy(xy), name, notes + more)
+
+
+def _agent_numbers(agents: Sequence[str]) -> np.ndarray:
+    """A number for each agent: its own where all are whole numbers, else that of its name in their order."""
+    kinds, inverse = np.unique(np.array(agents), return_inverse=True)
+    try:
+        values = np.array([float(kind) for kind in kinds])
+    except ValueError:
+        return inverse.astype(np.int64)
+    if (values != np.floor(values)).any() or np.abs(values).max() >= 2**53:
+        return inverse.astype(np.int64)
+    return values[inverse].astype(np.int64)
 
 
 def _folder(root: Path, name: str, inside: str) -> Path:
@@ -329,20 +269,19 @@ def _either(path: Path) -> Path:
 
 
 def looks_like_tracks(lines: Sequence[str]) -> bool:
-    """Whether the first lines of a file are tracks: a header of frame, agent, x and y, or four numbers per line."""
-    rows = [line.replace(",", " ").replace(";", " ").split() for line in lines]
-    rows = [row for row in rows if row and not row[0].startswith("#")]
+    """Whether the first lines of a file are tracks: by their header, a known layout, or four numbers per line."""
+    rows = [row for _, row in _rows(lines)]
     if not rows:
         return False
-    header = {word.lower().strip('"') for word in rows[0]}
-    if all(header & set(names) for names in _NAMES.values()):
+    header = {plain_name(word) for word in rows[0]}
+    if all(header & set(names) for names in NAMES.values()):
         return True
-    try:
-        numbers = [[float(word) for word in row] for row in rows if "?" not in row]
-    except ValueError:
+    if layout_of(rows) is not None:
+        return True
+    numbers = [row for row in rows if "?" not in row]
+    if not numbers or not all(len(row) == 4 and all(map(is_number, row)) for row in numbers):
         return False
-    whole = all(row[0] == round(row[0]) and row[1] == round(row[1]) for row in numbers if len(row) == 4)
-    return bool(numbers) and all(len(row) == 4 for row in numbers) and whole
+    return all(float(value) == round(float(value)) for row in numbers for value in row[:2])
 
 
 def split_recordings(recordings: Sequence[Tracks], train: bool) -> list[Tracks]:

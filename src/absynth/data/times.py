@@ -1,0 +1,61 @@
+"""Times of positions as frames: frame numbers as they are, clocks in steps of their most frequent interval."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from absynth.errors import InputError
+
+_JITTER = 0.2  # of an interval
+_UNEVEN = 0.1  # share of differences that may be no multiple of the interval
+
+
+def frames_of_times(time: np.ndarray, agent: np.ndarray) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Frame of each position, int64 ``[n]``, and a note where times were not taken as frames.
+
+    Whole numbers with a constant interval are frames. Of other clocks (seconds, or milliseconds with jitter) the
+    interval is the most frequent difference, differences within a fifth of a multiple of it count as that multiple,
+    and any other begins a new piece of track.
+
+    Args:
+        time: Sorted within each agent, float64 ``[n]``.
+        agent: Number of the agent, ``[n]``, in blocks.
+
+    Raises:
+        InputError: More than a tenth of the differences are no multiples.
+
+    >>> frames_of_times(np.array([0.0, 0.4, 0.81, 1.6]), np.zeros(4))[0]
+    array([0, 1, 2, 4])
+    """
+    same = np.diff(agent) == 0
+    steps = np.diff(time)[same]
+    whole = bool((time == np.floor(time)).all()) and float(np.abs(time).max()) < 2**53
+    if not len(steps) or (whole and np.unique(steps, return_counts=True)[1].max() >= 0.5 * len(steps)):
+        if not whole:
+            time = np.floor(time)
+        return time.astype(np.int64), ()
+    interval = _interval(steps)
+    count = np.maximum(1, np.round(np.diff(time) / interval)).astype(np.int64)
+    # A gap of many intervals has room for their jitter too.
+    uneven = same & (np.abs(np.diff(time) / interval - count) > _JITTER * np.sqrt(count))
+    if uneven.sum() > _UNEVEN * len(steps):
+        first = int(np.argmax(uneven))
+        raise InputError(
+            f"expected times at even intervals, got {int(uneven.sum())} of {len(steps)} differences that are no "
+            f"multiple of {interval:.6g}, such as {time[first]:.10g} to {time[first + 1]:.10g}: resample the tracks"
+        )
+    count = count + uneven  # never an interval: the track breaks here
+    frame = np.empty(len(time), dtype=np.int64)
+    begins = np.flatnonzero(np.concatenate([[True], ~same]))
+    for begin, end in zip(begins, [*begins[1:], len(time)], strict=True):
+        frame[begin] = round((time[begin] - time.min()) / interval)
+        frame[begin + 1 : end] = frame[begin] + np.cumsum(count[begin : end - 1])
+    return frame, (f"times in steps of {interval:.6g}",)
+
+
+def _interval(steps: np.ndarray) -> float:
+    """The most frequent difference: the median of those that most others are close to."""
+    ordered = np.sort(steps)
+    near = np.searchsorted(ordered, ordered * (1 + _JITTER)) - np.searchsorted(ordered, ordered * (1 - _JITTER))
+    center = ordered[int(np.argmax(near))]
+    return float(np.median(ordered[np.abs(ordered - center) <= _JITTER * center]))
