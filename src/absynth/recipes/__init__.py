@@ -134,7 +134,9 @@ def build(
     options = {k: v for k, v in (own.fields if own else {}).items() if k in OPTIONS}
     takes = sets.options_of(data, kind or found)
     defaults = {f.name: f.default for f in dataclasses.fields(cls) if f.name in takes and f.default not in EMPTY}
-    options = defaults | options | ({k: v for k, v in cls.tiny_options().items() if k in takes} if tiny else {})
+    options = (
+        defaults | options | ({k: v for k, v in cls.tiny_fields(options=True).items() if k in takes} if tiny else {})
+    )
     options |= {k: v for k, v in fields.items() if k in OPTIONS}
     opened = sets.open(data, kind=kind, **{k: v for k, v in options.items() if v is not None})
     key, chosen, why = choose(table, preset, source, opened.kind, opened.shape, method)
@@ -144,7 +146,7 @@ def build(
             say(why)
     # A preset's reader options are those of its own data set.
     numbers = {k: v for k, v in chosen.fields.items() if k not in OPTIONS}
-    numbers |= {k: v for k, v in cls.TINY.items() if k not in OPTIONS} if tiny else {}
+    numbers |= cls.tiny_fields(options=False) if tiny else {}
     numbers |= options | {k: v for k, v in fields.items() if k not in OPTIONS}
     where = absolute(str(data)) if isinstance(data, str | Path) else ""
     return cls(data=where, kind=kind, preset=key, dataset=opened, **numbers).resolve()

@@ -12,7 +12,7 @@ from absynth.algorithms.conditional_cooperative import ConditionalCooperative
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator
 from absynth.networks.ready import channels_last
-from absynth.recipes._optimizers import linear_end
+from absynth.recipes._fields import FinalShare
 from absynth.recipes._teaching import TeachingRecipe
 from absynth.recipes.bounds import NonNegative, Positive, Share
 from absynth.recipes.recipe import Recipe
@@ -20,7 +20,7 @@ from absynth.types import Batch
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConditionalRecipe(TeachingRecipe):
+class ConditionalRecipe(FinalShare, TeachingRecipe):
     """Numbers of a fast initializer and a slow solver of images given a condition.
 
     The authors' chains (K = 16, δ = 0.0008, reference of standard deviation 0.016) are nearly noiseless descents whose
@@ -35,8 +35,6 @@ class ConditionalRecipe(TeachingRecipe):
     """Weight γ of the L1 distance to the truth in the initializer's loss; 0 where a condition has many images."""
     energy_lr: Positive = 3e-4
     generator_lr: Positive = 3e-4
-    final_share: Share = 0.2
-    """Share of the updates, at the end, in which the learning rates fall to 0."""
 
     @abstractmethod
     def f(self) -> nn.Module:
@@ -59,6 +57,3 @@ class ConditionalRecipe(TeachingRecipe):
 
     def batches(self, start: int = 0) -> Iterator[Batch]:
         return Recipe.batches(self, start)  # the algorithm adds the noise to the data
-
-    def schedule(self, step: int) -> float:
-        return linear_end(step, self.steps, self.final_share)

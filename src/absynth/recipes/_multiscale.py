@@ -2,49 +2,32 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from absynth.errors import InputError
-from absynth.networks.mlp import Activation
-from absynth.recipes.bounds import Count, Natural, NonNegative, Positive
+from absynth.recipes._fields import ColdChains, DataChain, ImageOptions
+from absynth.recipes.bounds import Count, NonNegative, Positive
 from absynth.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
-class MultiscaleRecipe(Recipe):
+class MultiscaleRecipe(ColdChains, ImageOptions, DataChain, Recipe):
     """Images at several resolutions, each side twice the one before."""
 
     kinds = ("image",)
-    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "steps": 6, "limit": 64, "energy_width": 4, "chain_steps": 3,
-                                      "checkpoint_every": 3}  # fmt: skip
+    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "steps": 6, "checkpoint_every": 3}
 
-    size: Natural = 0
-    """Side of your images in pixels; 0 leaves them as found."""
-    channels: Natural = 0
-    """1 grey, 3 colour; 0 leaves them as found."""
     batch: Count = 64
     grids: Count = 3
     """Number of resolutions."""
     energy_width: Count = 32
     """Maps of the finest energy network's first layer; they double where the side halves."""
-    energy_activation: Activation = "silu"
-    """Activation of the energy networks; smooth ones keep Langevin steady."""
-    chain_steps: Count = 15
-    """Number of Langevin steps at each resolution (K)."""
-    chain_step_size: Positive = math.sqrt(2)
-    """Step size δ of x + (δ²/2)·score + noise; for x + η∇f + s·noise it is √(2η)."""
     data_noise: NonNegative = 0.03
     """Standard deviation of noise added to the data."""
     energy_lr: Positive = 3e-4
-    """Learning rate of the energy networks (Adam)."""
-    # As for any short run at a temperature near 0 (see maximum_likelihood): δ²λ says nothing about variance there, f
-    # grows before chains follow, and the one mitigation is a smaller learning rate.
-    guard_difference: Positive = 20.0
-    guard_stability: Positive = 100.0
-    guard_step_size: Positive = 1.0
     guard_learning_rate: Positive = 0.3
+    """Factor on the learning rates, the one mitigation of a short run."""
 
     @property
     def sizes(self) -> tuple[int, ...]:

@@ -6,27 +6,22 @@ from dataclasses import dataclass
 
 import torch
 from torch import nn
-from torch.optim import Optimizer
 
-from absynth.algorithms import Algorithm
 from absynth.algorithms.information_bottleneck import InformationBottleneck
 from absynth.algorithms.symbol_vector import SymbolF
 from absynth.density import EBM
 from absynth.distributions import GaussianInference, StandardNormal
-from absynth.networks.mlp import Activation, mlp
-from absynth.recipes._optimizers import adam
-from absynth.recipes.bounds import Count, Natural, NonNegative, Positive, Share
+from absynth.networks.mlp import mlp
+from absynth.recipes._fields import CHAINS, PriorChain
+from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive, Share
 from absynth.recipes.recipe import Recipe
-from absynth.samplers import Langevin, Persistent
+from absynth.samplers import Persistent
 from absynth.seeding import stream
 from absynth.types import Conditional
 
-CHAINS = int.from_bytes(b"bank", "big")
-"""Separates the noise of the first persistent chains from all other noise."""
-
 
 @dataclass(frozen=True, kw_only=True)
-class SymbolRecipe(Recipe):
+class SymbolRecipe(PriorChain, Recipe):
     """Numbers of symbol-vector coupling (Pang and Wu 2021, arXiv:2108.11556)."""
 
     threads: Natural = 1
@@ -39,31 +34,24 @@ class SymbolRecipe(Recipe):
     min_log_variance: float = -8.0
     """Lower bound of log σ² of q(z|x): bounds how far prior and q sharpen each other, and δ²λ of the chain."""
     latent: Count = 16
-    """Dimension of z."""
     energy_width: Count = 100
     """Hidden units of F, whose softmax is p(y|z)."""
-    energy_activation: Activation = "silu"
-    """Activation of F."""
     symbol_scale: Positive = 1.0
     """Factor on the initial weights of F's last layer; with a larger one every symbol has a z from the beginning."""
     input_scale: Positive = 1.0
     """Factor on the initial weights of F; with larger ones F is not nearly linear, and every symbol has a place."""
-    prior_steps: Count = 40
-    """Number of Langevin steps on the prior (K_0)."""
-    prior_step_size: Positive = 0.4
-    """Step size δ of the prior's chain."""
+    prior_steps: Natural = 40
     chains: Natural = 0
     """Number of persistent chains on the prior, as in the paper; 0: every chain starts at N(0, I)."""
     restart: Share = 0.05
     """Probability that a persistent chain restarts in an update."""
     sample_rounds: Count = 1
     """Number of times K_0 steps run to draw from the prior: persistent chains have run far longer than one round."""
-    posterior_steps: Count = 20
+    posterior_steps: Natural = 20
     """Number of Langevin steps on the posterior, for tasks that need them; learning infers by the network."""
-    posterior_step_size: Positive = 0.1
-    """Step size δ of the posterior's chain."""
     energy_lr: Positive = 1e-3
-    """Learning rate of F (Adam)."""
+    beta1: Decay = 0.5
+    """Adam's β1, for every player."""
     energy_weight_decay: NonNegative = 0.0
     """L2 penalty on F: while scores cannot grow without end, a symbol that nothing chooses stays in reach."""
     generator_lr: Positive = 1e-3
@@ -82,15 +70,11 @@ class SymbolRecipe(Recipe):
             EBM(SymbolF(net), reference),
             generator,
             GaussianInference(encoder, (self.min_log_variance, 4.0)),
-            prior_sampler=Langevin(self.prior_steps, self.prior_step_size),
-            posterior_sampler=Langevin(self.posterior_steps, self.posterior_step_size),
+            prior_sampler=self.prior_sampler(),
+            posterior_sampler=self.posterior_sampler(),
             prior_start=first,
             sample_rounds=self.sample_rounds,
             free_nats=self.free_nats,
             label_weight=self.label_weight,
             information_weight=self.information_weight,
         )
-
-    def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
-        rates = {"prior": self.energy_lr, "generator": self.generator_lr, "inference": self.generator_lr}
-        return adam(algorithm, rates, (0.5, 0.999), weight_decay={"prior": self.energy_weight_decay})

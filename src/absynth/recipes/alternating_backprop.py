@@ -1,17 +1,13 @@
 """Alternating back-propagation (Han, Lu, Zhu, Wu, AAAI 2017, arXiv:1606.08571) and short-run inference.
 
-Alternating back-propagation of images (Han et al. 2017), and its short-run and layered forms.
+*Images* have the numbers of Han et al.: σ = 0.3, δ = 0.1 and 10 to 30 steps per visit from the example's last z. From
+fresh noise (``--posterior-start noise``) it is the short-run inference of Nijkamp et al. 2020 (arXiv:1912.01909), whose
+five-layer generator (``--generator layered_deconv``) has σ = 0.15, 25 steps of δ = 0.05, Adam at 8e-5, halved after 50,
+100, 300 epochs: the preset ``celeba/short_run``, whose features follow ``absynth.networks.layered`` and whose images
+have 64×64 pixels where theirs have 32×32. ``--missing 0.5`` hides half of each image's pixels for good.
 
-Numbers of Han et al.: σ = 0.3, δ = 0.1 and 10 to 30 steps per visit from the example's last z. From fresh noise
-(``--posterior-start noise``) it is the short-run inference of Nijkamp et al. 2020 (arXiv:1912.01909), whose five-layer
-generator (``--generator layered_deconv``) has σ = 0.15, 25 steps of δ = 0.05, Adam at 8e-5, halved after 50, 100, 300
-epochs: the preset ``celeba/short_run``, whose features follow ``absynth.networks.layered`` and whose images have 64×64
-pixels where theirs have 32×32. ``--missing 0.5`` hides half of each image's pixels for good.
-
-Alternating back-propagation of vectors with a linear generator: factor analysis by Langevin.
-
-The posterior of z and the best likelihood are known in closed form (Tipping and Bishop 1999), so what is learned can be
-compared with the truth (``absynth reproduce ppca``).
+*Vectors* with a linear generator are factor analysis by Langevin: the posterior of z and the best likelihood are known
+in closed form (Tipping and Bishop 1999), so what is learned can be compared with it (``absynth reproduce ppca``).
 """
 
 from __future__ import annotations
@@ -23,31 +19,28 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.optim import Adam, Optimizer
 
-from absynth.algorithms import Algorithm, AlternatingBackprop
+from absynth.algorithms import AlternatingBackprop
 from absynth.distributions import GaussianGenerator, StandardNormal
 from absynth.errors import InputError
 from absynth.networks.deconvnet import deconv_generator
 from absynth.networks.layered import layered_deconv, layered_mlp
 from absynth.networks.mlp import mlp, mlp_generator
+from absynth.recipes._fields import CHAINS, GaussianOutput, ImageOptions, PosteriorChain, TableOptions
 from absynth.recipes.bounds import Count, Decay, Natural, Positive
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
-from absynth.samplers import FromLast, FromNoise, Langevin
+from absynth.samplers import FromLast, FromNoise, Start
 from absynth.seeding import stream
 from absynth.types import Batch
 
-CHAINS, MASK = (int.from_bytes(word, "big") for word in (b"bank", b"mask"))
-"""Separate the first z and the masks from a step's noise."""
+MASK = int.from_bytes(b"mask", "big")
+"""Separates the choice of the hidden pixels from a step's noise."""
 
 _SMALL: dict[str, Any] = {
     "steps": 900, "threads": 1, "checkpoint_every": 300, "limit": 20_000, "latent": (16,), "generator": "mlp",
     "generator_width": 400, "generator_lr": 1e-3,
 }  # fmt: skip
-
-CHAINS = int.from_bytes(b"bank", "big")
-"""Separates the first z from a step's noise."""
 
 PRESETS = {
     "mnist": Preset(minutes=1, recorded="missing_pixels", **_SMALL),
@@ -65,36 +58,39 @@ PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlternatingBackpropImages(Recipe):
+class AlternatingBackpropRecipe(GaussianOutput, PosteriorChain, Recipe):
+    """Numbers of a generator and of the chain that infers its z."""
+
+    posterior_start: Literal["last", "noise"] = "last"
+    """Initialization of a chain on z: where the example's last one ended, or fresh noise (short run)."""
+
+    def _of(self, net: nn.Module, dim: int) -> AlternatingBackprop:
+        """The algorithm with the network of a generator of ``dim`` latent numbers."""
+        z = StandardNormal(dim)
+        start: Start = FromNoise(z)
+        if self.posterior_start == "last":
+            if not self.examples.examples:
+                raise InputError("--posterior-start last needs a finite data set, got an unlimited one: give noise")
+            start = FromLast(self.examples.examples, z, rng=stream(self.seed, 0, 0, CHAINS))
+        generator = GaussianGenerator(net, self.std)
+        return AlternatingBackprop(z, generator, posterior_sampler=self.posterior_sampler(), posterior_start=start)
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlternatingBackpropImages(ImageOptions, AlternatingBackpropRecipe):
     """Alternating back-propagation: a generator learned by inferring its z with Langevin steps (Han et al. 2017)."""
 
     kinds = ("image",)
-    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "limit": 64, "generator_width": 8, "posterior_steps": 3}
+    TINY: ClassVar[dict[str, Any]] = {k: v for k, v in Recipe.TINY.items() if k != "latent"}
 
-    size: Natural = 0
-    """Side of your images in pixels; 0 leaves them as found."""
-    channels: Natural = 0
-    """1 grey, 3 colour; 0 leaves them as found."""
     steps: Count = 70_000
     checkpoint_every: Count = 1000
-    latent: tuple[int, ...] = (100,)
+    latent: tuple[int, ...] = (100,)  # type: ignore[assignment]
     """Dimension of z; of a layered generator's several, the top layer's first."""
     generator: Literal["deconv", "mlp", "layered_deconv", "layered_mlp"] = "deconv"
     """Network of the generator; the layered ones have a z in every layer."""
-    generator_width: Count = 64
-    """Feature factor of transposed convolutions, or hidden units."""
-    std: Positive = 0.3
-    """Standard deviation σ of p(x|z), for images in [−1, 1]."""
-    posterior_start: Literal["last", "noise"] = "last"
-    """Initialization of a chain on z: where the example's last one ended, or fresh noise (short run)."""
-    posterior_steps: Natural = 20
-    """Number of Langevin steps on z per visit."""
-    posterior_step_size: Positive = 0.1
-    """Step size δ of the chain on z."""
     missing: Decay = 0.0
     """Share of pixels of each training image that is never observed."""
-    generator_lr: Positive = 1e-4
-    """Learning rate of the generator (Adam)."""
     beta1: Decay = 0.5
     """Adam's β1."""
     halve_after: tuple[int, ...] = ()
@@ -109,16 +105,7 @@ class AlternatingBackpropImages(Recipe):
             )
 
     def algorithm(self) -> AlternatingBackprop:
-        z = StandardNormal(sum(self.latent))
-        start = FromNoise(z)
-        if self.posterior_start == "last":
-            start = FromLast(self.examples.examples, z, rng=stream(self.seed, 0, 0, CHAINS))
-        return AlternatingBackprop(
-            z,
-            GaussianGenerator(self._net(), self.std),
-            posterior_sampler=Langevin(self.posterior_steps, self.posterior_step_size),
-            posterior_start=start,
-        )
+        return self._of(self._net(), sum(self.latent))
 
     def _net(self) -> nn.Module:
         channels, size, _ = self.shape
@@ -129,10 +116,6 @@ class AlternatingBackpropImages(Recipe):
         if self.generator == "layered_deconv":
             return layered_deconv(self.latent, size, channels, self.generator_width)
         return deconv_generator(self.latent[0], size, channels, self.generator_width)
-
-    def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
-        generator = algorithm.get_submodule("generator")
-        return {"generator": Adam(generator.parameters(), self.generator_lr, (self.beta1, 0.999))}
 
     def schedule(self, step: int) -> float:
         epoch = step * self.batch // max(self.examples.examples, 1)
@@ -157,48 +140,25 @@ def masks(n: int, size: int, missing: float, seed: int) -> Tensor:
 
 
 @dataclass(frozen=True, kw_only=True)
-class AlternatingBackpropVectors(Recipe):
+class AlternatingBackpropVectors(TableOptions, AlternatingBackpropRecipe):
     """Alternating back-propagation of vectors, with a linear or a small generator (Han et al. 2017)."""
 
     kinds = ("toy", "table")
-    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "posterior_steps": 3}
 
-    target: str = ""
-    """Column of a table that holds classes; empty: none."""
     steps: Count = 3000
     threads: int = 1
     latent: Count = 2
-    """Dimension of z."""
     generator_width: Natural = 0
     """Hidden units of the generator's two hidden layers; 0 is a linear generator."""
     std: Positive = 0.5
-    """Standard deviation σ of p(x|z)."""
-    posterior_start: Literal["last", "noise"] = "last"
-    """Initialization of a chain on z: where the example's last one ended, or fresh noise (short run)."""
     posterior_steps: Natural = 10
-    """Number of Langevin steps on z per visit."""
-    posterior_step_size: Positive = 0.1
-    """Step size δ of the chain on z."""
     generator_lr: Positive = 1e-2
     """Learning rate at the beginning (Adam); it falls to 0 linearly."""
 
     def algorithm(self) -> AlternatingBackprop:
-        z, (dim,), width = StandardNormal(self.latent), self.shape, self.generator_width
-        start = FromNoise(z)
-        if self.posterior_start == "last":
-            if not self.examples.examples:
-                raise InputError("--posterior-start last needs a finite data set, got an unlimited one: give noise")
-            start = FromLast(self.examples.examples, z, rng=stream(self.seed, 0, 0, CHAINS))
+        (dim,), width = self.shape, self.generator_width
         net = mlp([self.latent, width, width, dim], "silu") if width else nn.Linear(self.latent, dim)
-        return AlternatingBackprop(
-            z,
-            GaussianGenerator(net, self.std),
-            posterior_sampler=Langevin(self.posterior_steps, self.posterior_step_size),
-            posterior_start=start,
-        )
-
-    def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
-        return {"generator": Adam(algorithm.get_submodule("generator").parameters(), self.generator_lr)}
+        return self._of(net, self.latent)
 
     def schedule(self, step: int) -> float:
         return 1 - step / self.steps

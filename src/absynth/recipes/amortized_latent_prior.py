@@ -15,13 +15,14 @@ from typing import Any, ClassVar
 from torch import nn
 from torch.optim import Optimizer
 
-from absynth.algorithms import Algorithm
+from absynth.algorithms import Algorithm, LatentPrior
 from absynth.algorithms.amortized_latent_prior import AmortizedLatentPrior
 from absynth.density import EBM
 from absynth.distributions import GaussianInference
 from absynth.networks.encoder import mlp_encoder
 from absynth.networks.flow import CouplingFlow
 from absynth.networks.mlp import mlp
+from absynth.recipes._fields import PriorChain
 from absynth.recipes._optimizers import adam, half_cosine
 from absynth.recipes.bounds import Count, Natural, Positive
 from absynth.recipes.latent_prior.images import PRESETS as IMAGES
@@ -29,6 +30,7 @@ from absynth.recipes.latent_prior.images import LatentPriorImages
 from absynth.recipes.latent_prior.vectors import PRESETS as VECTORS
 from absynth.recipes.latent_prior.vectors import LatentPriorVectors
 from absynth.recipes.presets import Preset
+from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin
 
 PRESETS = {
@@ -45,11 +47,10 @@ PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class AmortizedImages(LatentPriorImages):
-    """Latent-space EBM prior of images, amortized by an inference network and a flow."""
+class Amortized:
+    """Numbers of the flow that draws from the prior, and of the chain that refines its draws."""
 
-    kinds = ("image",)
-    TINY: ClassVar[dict[str, Any]] = {**LatentPriorImages.TINY, "flow_layers": 2, "flow_width": 8}
+    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "latent": 2, "flow_layers": 2, "flow_width": 8}
 
     refinement_steps: Natural = 10
     """Langevin steps from the flow's draws, before the prior learns from them; 0: none, as in the paper."""
@@ -57,21 +58,34 @@ class AmortizedImages(LatentPriorImages):
     """Couplings of the flow."""
     flow_width: Count = 64
     """Hidden units of each coupling."""
+    flow_hidden: Count = 1
+    """Hidden layers of each coupling."""
     flow_lr: Positive = 1e-3
-    """Learning rate of the flow (Adam)."""
+    """Learning rate of the flow (Adam): a flow that lags behind the prior makes both oscillate."""
+
+    def _amortized(self, plain: Algorithm, encoder: nn.Module) -> AmortizedLatentPrior:
+        """The algorithm with the players of the plain method, an inference network and a flow."""
+        assert isinstance(self, PriorChain)
+        assert isinstance(plain, LatentPrior)
+        assert isinstance(plain.prior, EBM)
+        steps = self.refinement_steps
+        return AmortizedLatentPrior(
+            plain.prior, plain.generator, GaussianInference(encoder),
+            CouplingFlow(self.latent, layers=self.flow_layers, width=self.flow_width, hidden=self.flow_hidden),
+            prior_sampler=self.prior_sampler(), posterior_sampler=self.posterior_sampler(),
+            refinement_sampler=Langevin(steps, self.prior_step_size) if steps else None,
+        )  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class AmortizedImages(Amortized, LatentPriorImages):
+    """Latent-space EBM prior of images, amortized by an inference network and a flow."""
+
+    kinds = ("image",)
 
     def algorithm(self) -> AmortizedLatentPrior:  # type: ignore[override]
         plain = super().algorithm()
-        assert isinstance(plain.prior, EBM)
-        return AmortizedLatentPrior(
-            plain.prior,
-            plain.generator,
-            GaussianInference(mlp_encoder(self.shape, self.latent, self.generator_width)),
-            CouplingFlow(self.latent, layers=self.flow_layers, width=self.flow_width),
-            prior_sampler=Langevin(self.prior_steps, self.prior_step_size),
-            posterior_sampler=Langevin(self.posterior_steps, self.posterior_step_size),
-            refinement_sampler=refinement(self.refinement_steps, self.prior_step_size),
-        )
+        return self._amortized(plain, mlp_encoder(self.shape, self.latent, self.generator_width))
 
     def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
         rates = {"inference": self.inference_lr, "flow": self.flow_lr}
@@ -79,50 +93,22 @@ class AmortizedImages(LatentPriorImages):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AmortizedVectors(LatentPriorVectors):
+class AmortizedVectors(Amortized, LatentPriorVectors):
     """Latent-space EBM prior of vectors, amortized by an inference network and a flow."""
 
     kinds = ("toy", "table")
-    TINY: ClassVar[dict[str, Any]] = {**LatentPriorVectors.TINY, "flow_layers": 2, "flow_width": 8}
 
-    refinement_steps: Natural = 10
-    """Langevin steps from the flow's draws, before the prior learns from them; 0: none, as in the paper."""
     flow_layers: Count = 12
-    """Couplings of the flow."""
     flow_width: Count = 32
     """Hidden units of each coupling; the inference network has twice as many."""
     flow_hidden: Count = 2
-    """Hidden layers of each coupling."""
     inference_lr: Positive = 1e-3
     """Learning rate of the inference network (Adam)."""
     flow_lr: Positive = 3e-3
-    """Learning rate of the flow (Adam): a flow that lags behind the prior makes both oscillate."""
 
     def algorithm(self) -> AmortizedLatentPrior:  # type: ignore[override]
-        plain = super().algorithm()
-        assert isinstance(plain.prior, EBM)
-        return AmortizedLatentPrior(
-            plain.prior,
-            plain.generator,
-            GaussianInference(self._encoder()),
-            CouplingFlow(self.latent, layers=self.flow_layers, width=self.flow_width, hidden=self.flow_hidden),
-            prior_sampler=Langevin(self.prior_steps, self.prior_step_size),
-            posterior_sampler=Langevin(self.posterior_steps, self.posterior_step_size),
-            refinement_sampler=refinement(self.refinement_steps, self.prior_step_size),
-        )
-
-    def _encoder(self) -> nn.Sequential:
-        (dim,), width = self.shape, 2 * self.flow_width
-        return mlp([dim, width, width, 2 * self.latent], "silu")
-
-    def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
-        rates = {"inference": self.inference_lr, "flow": self.flow_lr}
-        return super().optimizers(algorithm) | adam(algorithm, rates, (0.5, 0.999))
+        plain, (dim,), width = super().algorithm(), self.shape, 2 * self.flow_width
+        return self._amortized(plain, mlp([dim, width, width, 2 * self.latent], "silu"))
 
     def schedule(self, step: int) -> float:
         return half_cosine(step, self.steps)
-
-
-def refinement(steps: int, step_size: float) -> Langevin | None:
-    """The chain from the flow's draws; None for no steps."""
-    return Langevin(steps, step_size) if steps else None

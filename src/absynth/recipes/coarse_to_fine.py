@@ -11,15 +11,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import ClassVar
 
-from torch.optim import Adam, Optimizer
-
-from absynth.algorithms import Algorithm
 from absynth.algorithms.coarse_to_fine import CoarseToFine
 from absynth.distributions import Uniform
 from absynth.networks.growing import GrowingConv
 from absynth.networks.ready import channels_last
 from absynth.recipes._multiscale import MultiscaleRecipe
-from absynth.recipes.bounds import Count, NonNegative, Share
+from absynth.recipes.bounds import Count, Decay, NonNegative, Share
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
 from absynth.samplers.multiscale import fading
@@ -40,6 +37,8 @@ class CoarseToFineRecipe(MultiscaleRecipe):
     """Growth is a share of the updates: another number of them would return a grown model to an earlier stage."""
 
     steps: Count = 60_000
+    beta1: Decay = 0.5
+    """Adam's β1."""
     noise_scale: NonNegative = 0.015
     """Standard deviation s of the first step's noise; it falls to 0 over the steps of all stages."""
     last_share: Share = 0.5
@@ -55,6 +54,3 @@ class CoarseToFineRecipe(MultiscaleRecipe):
             data_noise=self.data_noise,
             last_share=self.last_share,
         )
-
-    def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
-        return {"ebm": Adam(algorithm.get_submodule("ebm").parameters(), self.energy_lr, (0.5, 0.999))}

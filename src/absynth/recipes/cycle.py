@@ -31,10 +31,11 @@ from absynth.density import EBM
 from absynth.distributions import StandardNormal, Uniform
 from absynth.errors import InputError
 from absynth.networks.conditional import strided_f
-from absynth.networks.mlp import Activation, mlp_f
+from absynth.networks.mlp import mlp_f
 from absynth.networks.ready import channels_last
 from absynth.networks.translator import Translator, VectorTranslator
 from absynth.recipes._cycle import CycleRecipe
+from absynth.recipes._fields import ColdChains, ImageOptions
 from absynth.recipes.bounds import Count, Natural, NonNegative, Positive, Share
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe, absolute
@@ -60,18 +61,12 @@ PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class CycleImages(CycleRecipe):
+class CycleImages(ColdChains, ImageOptions, CycleRecipe):
     """Cycle-consistent cooperative networks between two sets of images, unpaired (Xie et al. 2021)."""
 
     kinds = ("image",)
-    TINY: ClassVar[dict[str, Any]] = {
-        **Recipe.TINY, "limit": 64, "energy_width": 4, "translator_width": 4, "chain_steps": 3
-    }  # fmt: skip
+    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "translator_width": 4}
 
-    size: Natural = 0
-    """Side of your images in pixels; 0 leaves them as found."""
-    channels: Natural = 0
-    """1 grey, 3 colour; 0 leaves them as found."""
     data_y: str = ""
     """Folder or data set of the second domain, of the same side; empty: every second image of --data, in negative."""
     channels_y: Natural = 0
@@ -79,22 +74,15 @@ class CycleImages(CycleRecipe):
     steps: Count = 20_000
     batch: Count = 50
     energy_width: Count = 32
-    """Maps of both energy networks' first convolution."""
-    energy_activation: Activation = "silu"
-    """Activation of both energy networks."""
     translator_width: Count = 32
     """Maps of both translators at full size."""
     chain_steps: Count = 15
     chain_step_size: Positive = math.sqrt(2)
     temperature: NonNegative = 5e-5
     data_noise: NonNegative = 0.03
-    """Standard deviation of noise added to what the EBMs see, about that of the chains; less is less stable."""
     cycle_weight: NonNegative = 1.0
     energy_lr: Positive = 1.5e-4
     final_share: Share = 0.2
-    guard_step_size: Positive = 1.0
-    guard_difference: Positive = 20.0
-    guard_stability: Positive = 100.0
 
     def resolve(self) -> Recipe:
         found = super().resolve()
@@ -183,8 +171,6 @@ class CycleVectors(CycleRecipe):
     """Cycle-consistent cooperative networks between a toy set and its rotated, larger copy, unpaired."""
 
     kinds = ("toy",)
-    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "energy_width": 8, "chain_steps": 3}
-
     energy_width: Count = 128
     """Hidden units of each network's two hidden layers."""
     reference_std: Positive = 4.0
@@ -210,13 +196,14 @@ class CycleVectors(CycleRecipe):
 
     def algorithm(self) -> CycleCooperative:
         def ebm() -> EBM:
-            return EBM(mlp_f(2, self.energy_width, "silu"), StandardNormal(2, std=self.reference_std))
+            return EBM(mlp_f(2, self.energy_width, self.energy_activation), StandardNormal(2, std=self.reference_std))
 
         forth = VectorTranslator(2, self.energy_width)
         back = VectorTranslator(2, self.energy_width).begin_as_inverse_of(forth)
         return CycleCooperative(
-            ebm(), ebm(), back, forth, sampler=self.sampler(), teach=self.teaching_weight, cycle=self.cycle_weight
-        )
+            ebm(), ebm(), back, forth, sampler=self.sampler(), teach=self.teaching_weight, cycle=self.cycle_weight,
+            data_noise=self.data_noise,
+        )  # fmt: skip
 
     def batches(self, start: int = 0) -> Iterator[tuple[Batch, Batch]]:  # type: ignore[override]
         step = start

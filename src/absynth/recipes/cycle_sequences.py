@@ -10,7 +10,6 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Float
@@ -39,8 +38,6 @@ class CycleSequencesRecipe(CycleRecipe):
     """Cycle-consistent cooperative networks for sequences of points (Xie et al. 2021)."""
 
     kinds = ("toy",)
-    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "batch": 4, "energy_width": 8, "chain_steps": 3}
-
     steps: Count = 1000
     batch: Count = 32
     threads: int = 1
@@ -67,7 +64,7 @@ class CycleSequencesRecipe(CycleRecipe):
 
     def algorithm(self) -> CycleSequences:
         def ebm() -> EBM:
-            return EBM(mlp_f(2, self.energy_width, "silu"), StandardNormal(2, std=self.reference_std))
+            return EBM(mlp_f(2, self.energy_width, self.energy_activation), StandardNormal(2, std=self.reference_std))
 
         to_x, to_y = (mlp([2, self.energy_width, self.energy_width, 2], "silu") for _ in range(2))
         return CycleSequences(

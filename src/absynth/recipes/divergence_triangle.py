@@ -30,8 +30,8 @@ PRESETS = {
     "fashion_mnist": Preset(minutes=1, recorded="teaching_fashion_mnist", **_DIGITS),
     "cifar10/paper": Preset(
         source="Han et al. 2019 and their code", published="IS 7.23, FID 30.10", steps=750_000, checkpoint_every=1000,
-        std=200**-0.5, energy_weight=100.0, entropy_weight=10.0, latent_weight=10.0, weight_decay=5e-4, clip=100.0,
-        decay_rate=0.998,
+        std=200**-0.5, energy_weight=100.0, entropy_weight=10.0, latent_weight=10.0,
+        generator_weight_decay=5e-4, clip=100.0, decay_rate=0.998,
     ),
 }  # fmt: skip
 
@@ -60,7 +60,6 @@ class DivergenceTriangleRecipe(TeachingRecipe):
     def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
         found = super().optimizers(algorithm)
         if self.clip:
-            found["inference"].param_groups[0]["weight_decay"] = 0.0  # the authors' has none
             scaled = self.clip * self.energy_weight
             clip_gradients(found, {"ebm": self.clip, "generator": scaled, "inference": scaled})
         return found

@@ -28,7 +28,8 @@ PRESETS = {
     "cifar10/paper": Preset(
         source="Cui and Han 2023 and their code", published="IS 8.55, FID 9.26, test MSE .0072", steps=150_000,
         checkpoint_every=1000, latent=128, generator_width=128, inference_width=128, energy_width=128, chain_steps=30,
-        chain_step_size=0.5, temperature=4e-6, inference_lr=1e-4, beta1=0.0, beta2=0.9, weight_decay=5e-4,
+        chain_step_size=0.5, temperature=4e-6, inference_lr=1e-4, beta1=0.0, beta2=0.9, generator_weight_decay=5e-4,
+        inference_weight_decay=5e-4,
         generator_teaching=50.0, decay_rate=0.998,
     ),
 }  # fmt: skip

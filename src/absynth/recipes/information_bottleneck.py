@@ -27,6 +27,7 @@ from absynth.distributions import GaussianGenerator
 from absynth.networks.mlp import mlp
 from absynth.networks.recurrent import RecurrentGenerator
 from absynth.networks.recurrent_encoder import RecurrentEncoder
+from absynth.recipes._fields import GaussianOutput, TableOptions
 from absynth.recipes._symbols import SymbolRecipe
 from absynth.recipes.bounds import Count, Natural, NonNegative, Positive
 from absynth.recipes.presets import Preset
@@ -50,10 +51,7 @@ class BottleneckText(SymbolRecipe):
     """Information bottleneck: categories discovered, or given by labels (Pang and Wu 2021)."""
 
     kinds = ("text",)
-    TINY: ClassVar[dict[str, Any]] = {
-        **Recipe.TINY, "limit": 400, "vocabulary_size": 60, "latent": 4, "embedding": 8, "generator_width": 8,
-        "energy_width": 8, "prior_steps": 3, "posterior_steps": 2,
-    }  # fmt: skip
+    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "limit": 400, "vocabulary_size": 60, "posterior_steps": 2}
 
     unit: Unit = "word"
     """What a token is: a word, a character, or a byte pair learned from the text (pip install 'absynth[text]')."""
@@ -89,16 +87,10 @@ class BottleneckText(SymbolRecipe):
 
 
 @dataclass(frozen=True, kw_only=True)
-class BottleneckVectors(SymbolRecipe):
+class BottleneckVectors(TableOptions, GaussianOutput, SymbolRecipe):
     """Information bottleneck on vectors: clusters discovered without labels (Pang and Wu 2021)."""
 
     kinds = ("toy", "table")
-    TINY: ClassVar[dict[str, Any]] = {
-        **Recipe.TINY, "inference_width": 8, "energy_width": 8, "prior_steps": 3, "posterior_steps": 3
-    }  # fmt: skip
-
-    target: str = ""
-    """Column of a table that holds classes; empty: none."""
     steps: Count = 300
     batch: Count = 200
     guard_difference: Positive = 50.0
@@ -107,19 +99,18 @@ class BottleneckVectors(SymbolRecipe):
     """Number of symbols C."""
     information_weight: NonNegative = 15.0
     latent: Count = 2
-    inference_width: Count = 100
+    generator_width: Count = 100
     """Hidden units of the generator and of the inference network."""
     std: Positive = 0.2
-    """Standard deviation σ of p(x|z)."""
     min_log_variance: float = -2.0
     input_scale: Positive = 8.0
     symbol_scale: Positive = 20.0
-    prior_steps: Count = 60
+    prior_steps: Natural = 60
     energy_lr: Positive = 4e-4
     sample_rounds: Count = 3
 
     def algorithm(self) -> InformationBottleneck:
-        (dim,), width = self.shape, self.inference_width
+        (dim,), width = self.shape, self.generator_width
         generator = GaussianGenerator(mlp([self.latent, width, width, dim], "silu"), self.std)
         return self.coupling(generator, mlp([dim, width, width, 2 * self.latent], "silu"), self.symbols)
 

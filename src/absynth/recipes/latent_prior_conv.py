@@ -14,18 +14,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
-from torch.optim import Optimizer
-
-from absynth.algorithms import Algorithm, AlternatingBackprop, LatentPrior
+from absynth.algorithms import AlternatingBackprop, LatentPrior
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, StandardNormal
 from absynth.networks.feature_maps import map_f, map_generator, vector_generator
 from absynth.networks.mlp import Activation, mlp_f
-from absynth.recipes._optimizers import adam
-from absynth.recipes.bounds import Count, Decay, Natural, Positive, Share
+from absynth.recipes._fields import FinalRate, GaussianOutput, ImageOptions, PriorChoice
+from absynth.recipes.bounds import Count, Natural, Positive
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
-from absynth.samplers import Langevin
 
 _THESIS = "Xu 2021, its settings; the thesis gives no figures"
 
@@ -42,23 +39,14 @@ PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatentPriorConv(Recipe):
+class LatentPriorConv(FinalRate, ImageOptions, GaussianOutput, PriorChoice, Recipe):
     """Latent-space EBM prior with a feature map for z (Xu 2021)."""
 
     kinds = ("image",)
-    TINY: ClassVar[dict[str, Any]] = {
-        **Recipe.TINY, "limit": 64, "energy_width": 8, "generator_width": 16, "latent": 2, "prior_steps": 3,
-        "posterior_steps": 3,
-    }  # fmt: skip
+    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "generator_width": 16, "latent": 2}
 
-    size: Natural = 0
-    """Side of your images in pixels; 0 leaves them as found."""
-    channels: Natural = 0
-    """1 grey, 3 colour; 0 leaves them as found."""
     steps: Count = 100_000
     checkpoint_every: Count = 1000
-    prior: Literal["ebm", "gaussian"] = "ebm"
-    """Learned prior, or the fixed N(0, I)."""
     latent_shape: Literal["map", "vector"] = "map"
     """z as a map; or, for comparison, a vector with a generator of as many parameters."""
     vector: Count = 100
@@ -70,27 +58,10 @@ class LatentPriorConv(Recipe):
     energy_width: Count = 64
     """Maps of the energy network, or its hidden units where z is a vector."""
     energy_activation: Activation = "leaky_relu"
-    """Activation of the energy network."""
     generator_width: Count = 512
     """Maps of the generator's first layer; each further layer has half as many."""
-    std: Positive = 0.3
-    """Standard deviation σ of p(x|z), for images in [−1, 1]."""
-    prior_steps: Natural = 60
-    """Number of Langevin steps on the prior (K_0)."""
-    prior_step_size: Positive = 0.4
-    """Step size δ of the prior chain, in z + (δ²/2)·score + δ·noise."""
     posterior_steps: Natural = 30
-    """Number of Langevin steps on the posterior (K_1)."""
-    posterior_step_size: Positive = 0.1
-    """Step size δ of the posterior chain."""
     energy_lr: Positive = 1e-5
-    """Learning rate of the energy network (Adam)."""
-    generator_lr: Positive = 1e-4
-    """Learning rate of the generator (Adam)."""
-    beta1: Decay = 0.5
-    """Adam's β1, for both players."""
-    final_lr: Share = 1.0
-    """Factor on both learning rates at the last update, reached linearly."""
 
     def algorithm(self) -> LatentPrior | AlternatingBackprop:
         side, width, (channels, size, _) = self.map_side, self.energy_width, self.shape
@@ -103,21 +74,12 @@ class LatentPriorConv(Recipe):
             net = vector_generator(self.vector, side, size, channels, self.generator_width, parameters)
             reference, f = StandardNormal(self.vector), mlp_f(self.vector, width, self.energy_activation)
         generator = GaussianGenerator(net, self.std)
-        posterior_sampler = Langevin(self.posterior_steps, self.posterior_step_size)
+        posterior_sampler = self.posterior_sampler()
         if self.prior == "gaussian":
             return AlternatingBackprop(reference, generator, posterior_sampler=posterior_sampler)
         return LatentPrior(
             EBM(f, reference),
             generator,
-            prior_sampler=Langevin(self.prior_steps, self.prior_step_size),
+            prior_sampler=self.prior_sampler(),
             posterior_sampler=posterior_sampler,
         )
-
-    def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
-        rates = {"prior": self.energy_lr, "generator": self.generator_lr}
-        if self.prior == "gaussian":
-            del rates["prior"]
-        return adam(algorithm, rates, (self.beta1, 0.999))
-
-    def schedule(self, step: int) -> float:
-        return 1 - (1 - self.final_lr) * min(step / self.steps, 1)

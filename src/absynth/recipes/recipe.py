@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from torch import Tensor
-from torch.optim import Optimizer
+from torch.optim import Adam, Optimizer
 
 from absynth.algorithms import Algorithm
 from absynth.data.dataset import Dataset
@@ -88,8 +88,12 @@ class Recipe(ABC):
     """Kinds of data that this recipe takes."""
     resumable: ClassVar[frozenset[str]] = frozenset({"data", "steps", "log_every", "checkpoint_every", "keep"})
     """Fields that may differ when a run is resumed."""
-    TINY: ClassVar[Mapping[str, Any]] = {"steps": 4, "batch": 8, "log_every": 1, "checkpoint_every": 2}
-    """Field values of ``--tiny``: a few updates of small networks, in seconds."""
+    TINY: ClassVar[Mapping[str, Any]] = {
+        "steps": 4, "batch": 8, "log_every": 1, "checkpoint_every": 2, "limit": 64, "latent": 4, "embedding": 8,
+        "energy_width": 8, "generator_width": 8, "inference_width": 8, "chain_steps": 3, "prior_steps": 3,
+        "posterior_steps": 3, "chains": 32,
+    }  # fmt: skip
+    """Field values of ``--tiny``, for the fields that a recipe has: a few updates of small networks, in seconds."""
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -104,13 +108,14 @@ class Recipe(ABC):
         return f"{cls.__module__}:{cls.__qualname__}"
 
     @classmethod
-    def tiny_options(cls) -> dict[str, Any]:
-        """The reader options among the values of ``--tiny``."""
-        return {k: v for k, v in cls.TINY.items() if k in OPTIONS}
+    def tiny_fields(cls, *, options: bool) -> dict[str, Any]:
+        """The values of ``--tiny``: reader options, or all others."""
+        known = {f.name for f in dataclasses.fields(cls)}
+        return {k: v for k, v in cls.TINY.items() if k in known and (k in OPTIONS) == options}
 
     def tiny(self) -> Recipe:
         """The same recipe with the values of ``--tiny``."""
-        return replace(self, **self.TINY)
+        return replace(self, **self.tiny_fields(options=True), **self.tiny_fields(options=False))
 
     def reader_options(self) -> dict[str, Any]:
         """Options of the reader of the data: those that were set, and defaults that are not empty."""
@@ -162,9 +167,22 @@ class Recipe(ABC):
     def algorithm(self) -> Algorithm:
         """The networks and samplers, freshly initialized from torch's global generator, on the CPU."""
 
-    @abstractmethod
     def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
-        """One optimizer for each player that learns; a player without one stays as it is."""
+        """One optimizer for each player that learns; a player without one stays as it is.
+
+        By default Adam with the learning rate of the field ``PLAYER_lr`` (``energy_lr`` of an EBM, ``generator_lr`` of
+        an inference network without its own) and, where the recipe has such fields, ``beta1``, ``beta2``,
+        ``PLAYER_beta1`` and ``PLAYER_weight_decay``. Players without parameters or without a rate are left out.
+        """
+        known, found = self.fields(), {}
+        for name, player in algorithm.named_children():
+            field = "energy" if name in ("ebm", "prior") else name
+            rate = known.get(f"{field}_lr", known.get("generator_lr") if name == "inference" else None)
+            betas = (known.get(f"{field}_beta1", known.get("beta1", 0.9)), known.get("beta2", 0.999))
+            parameters = list(player.parameters())
+            if rate is not None and parameters:
+                found[name] = Adam(parameters, rate, betas, weight_decay=known.get(f"{field}_weight_decay", 0.0))
+        return found
 
     def batches(self, start: int = 0) -> Iterator[Batch]:
         """Minibatches from number ``start`` on, on the CPU; their order follows from (seed, epoch)."""

@@ -25,8 +25,9 @@ from absynth.distributions import GaussianGenerator
 from absynth.errors import InputError
 from absynth.networks.bag_of_words import BagGenerator, LogCounts
 from absynth.networks.mlp import mlp, mlp_generator
+from absynth.recipes._fields import GaussianOutput, ImageOptions
 from absynth.recipes._symbols import SymbolRecipe
-from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive
+from absynth.recipes.bounds import Count, Decay, Natural, NonNegative
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
 from absynth.seeding import stream
@@ -37,33 +38,26 @@ _CHOICE = int.from_bytes(b"label", "big")  # which labels are known has a stream
 PRESETS = {
     "mnist": Preset(minutes=1, recorded="symbol_vector_mnist", steps=800, limit=20_000, std=0.3),
     "digits_table": Preset(
-        minutes=0.5, recorded="symbol_vector_table", steps=500, labels=50, std=0.5, latent=8, inference_width=200
+        minutes=0.5, recorded="symbol_vector_table", steps=500, labels=50, std=0.5, latent=8, generator_width=200
     ),
     "breast_cancer": Preset(
-        minutes=0.5, recorded="symbol_vector_table", steps=500, labels=20, std=0.5, latent=8, inference_width=200
+        minutes=0.5, recorded="symbol_vector_table", steps=500, labels=20, std=0.5, latent=8, generator_width=200
     ),
     "ag_news": Preset(
         minutes=1, recorded="symbol_vector_text", source="Pang and Wu 2021, at a fraction of its data",
         published="accuracy .845", steps=300, labels=200, unit="letters", vocabulary_size=3053, length=400,
-        inference_width=200, dropout=0.3,
+        generator_width=200, dropout=0.3,
     ),
 }  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
-class SymbolVectorRecipe(SymbolRecipe):
+class SymbolVectorRecipe(ImageOptions, GaussianOutput, SymbolRecipe):
     """Symbol-vector coupling: classes from few labels (Pang and Wu 2021)."""
 
     kinds = ("image", "table", "text")
-    TINY: ClassVar[dict[str, Any]] = {
-        **Recipe.TINY, "batch": 24, "labelled_batch": 8, "labels": 0, "limit": 200, "latent": 4, "inference_width": 8,
-        "energy_width": 8, "prior_steps": 3, "posterior_steps": 3,
-    }  # fmt: skip
+    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "batch": 24, "labelled_batch": 8, "labels": 0, "limit": 200}
 
-    size: Natural = 0
-    """Side of your images in pixels; 0 leaves them as found."""
-    channels: Natural = 0
-    """1 grey, 3 colour; 0 leaves them as found."""
     target: str = ""
     """Column of a table that holds classes. Defaults to the last one."""
     unit: Unit = "letters"
@@ -82,10 +76,8 @@ class SymbolVectorRecipe(SymbolRecipe):
     labelled_batch: Count = 50
     """Labelled examples per batch, drawn with repetition; the rest are unlabelled."""
     label_weight: NonNegative = 200.0
-    std: Positive = 0.3
-    """Standard deviation σ of p(x|z)."""
-    inference_width: Count = 400
-    """Hidden units of the inference network and of the generator."""
+    generator_width: Count = 400
+    """Hidden units of the generator and of the inference network."""
     hidden: Count = 1
     """Hidden layers of both."""
     dropout: Decay = 0.0
@@ -138,16 +130,16 @@ class SymbolVectorRecipe(SymbolRecipe):
         if self.examples.kind == "text":
             known = len(self.examples) > 0  # else the weights of a trained run replace the initial ones
             sums = self.model_inputs(self.examples.all()).sum(0) if known else torch.ones(self._inputs())
-            return BagGenerator(self.latent, self.inference_width, sums, self.words_per_text)
+            return BagGenerator(self.latent, self.generator_width, sums, self.words_per_text)
         if self.examples.kind == "image":
-            return GaussianGenerator(mlp_generator(self.latent, self.inference_width, self.shape), self.std)
-        sizes = [self.latent, *[self.inference_width] * self.hidden, self.shape[0]]
+            return GaussianGenerator(mlp_generator(self.latent, self.generator_width, self.shape), self.std)
+        sizes = [self.latent, *[self.generator_width] * self.hidden, self.shape[0]]
         return GaussianGenerator(mlp(sizes, "silu"), self.std)
 
     def _encoder(self) -> nn.Module:
         """The net of q(z|x): fully connected, with dropout if wanted."""
         layers: list[nn.Module] = [nn.Flatten()]
-        for layer in mlp([self._inputs(), *[self.inference_width] * self.hidden, 2 * self.latent], "silu"):
+        for layer in mlp([self._inputs(), *[self.generator_width] * self.hidden, 2 * self.latent], "silu"):
             layers += [nn.Dropout(self.dropout), layer] if self.dropout and isinstance(layer, nn.Linear) else [layer]
         net = nn.Sequential(*layers)
         return nn.Sequential(LogCounts(), net) if self.examples.kind == "text" else net

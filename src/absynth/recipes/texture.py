@@ -18,36 +18,30 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
-from torch.optim import Adam, Optimizer
 
-from absynth.algorithms import Algorithm
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.data.picture_set import CONTRAST
 from absynth.density import EBM
 from absynth.distributions import StandardNormal
 from absynth.errors import InputError
 from absynth.networks.filters import FilterBank, FrameF, TextureConv, differences, frame_bank
-from absynth.recipes._optimizers import linear_end
+from absynth.recipes._fields import CHAINS, DataChain, FinalShare
 from absynth.recipes.bounds import Count, Decay, Positive, Share
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin, Persistent
 from absynth.seeding import stream
 
-CHAINS = int.from_bytes(b"bank", "big")
-"""Separates the noise of the first persistent chains from a step's own."""
-
 PRESETS = {"brick": Preset(minutes=12, recorded="texture_brick"), "foliage": Preset(minutes=0.5, steps=60)}
 
 
 @dataclass(frozen=True, kw_only=True)
-class TextureRecipe(Recipe):
+class TextureRecipe(FinalShare, DataChain, Recipe):
     """Energy-based model of the texture in one image: FRAME, or the generative ConvNet (Zhu et al. 1998)."""
 
     kinds = ("picture",)
     TINY: ClassVar[dict[str, Any]] = {
-        **Recipe.TINY, "batch": 2, "energy": "conv", "energy_width": 4, "side": 80, "canvas": 32, "piece": 56,
-        "chain_steps": 3, "sample_rounds": 2,
+        **Recipe.TINY, "batch": 2, "energy": "conv", "side": 80, "canvas": 32, "piece": 56, "sample_rounds": 2
     }  # fmt: skip
 
     steps: Count = 600
@@ -68,7 +62,6 @@ class TextureRecipe(Recipe):
     energy_width: Count = 32
     """Filters of the network's first layer."""
     chain_steps: Count = 20
-    """Number of Langevin steps per update (K)."""
     chain_step_size: Positive = 0.04
     """Step size δ in standard deviations of the image. The noise of one step must answer the finest filters less than
     the image does: at 0.07 their weights grow without end, into a checkerboard."""
@@ -79,7 +72,6 @@ class TextureRecipe(Recipe):
     beta1: Decay = 0.0
     """Adam's β1; an average over past updates is a delay, and delay makes them oscillate."""
     final_share: Share = 0.4
-    """Share of the updates, at the end, in which the learning rate falls to 0."""
     guard_difference: Positive = 1e4
     """An energy difference below this never counts as divergence; f sums over all pixels, so hundreds are usual."""
 
@@ -100,19 +92,13 @@ class TextureRecipe(Recipe):
         if self.energy == "filters":
             f = FrameF(FilterBank(kernels(), self.canvas), torch.tensor(self.scale), self.tails)
         else:
-            f = TextureConv(1, self.canvas, self.energy_width)
+            f = TextureConv(1, self.canvas, self.energy_width, self.energy_activation)
         return MaximumLikelihood(
             EBM(f, reference),
             start=Persistent(self.batch, reference, rng=stream(self.seed, 0, 0, CHAINS)),
             sampler=Langevin(self.chain_steps, self.chain_step_size * CONTRAST),
             sample_rounds=self.sample_rounds,
         )
-
-    def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
-        return {"ebm": Adam(algorithm.get_submodule("ebm").parameters(), self.energy_lr, (self.beta1, 0.999))}
-
-    def schedule(self, step: int) -> float:
-        return linear_end(step, self.steps, self.final_share)
 
 
 def kernels() -> Float[Tensor, "55 k k"]:

@@ -8,7 +8,7 @@ minutes: z of 16, generator 16-400-400-784, f 16-100-100-1.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, Literal
 
 from torch import Generator, nn
 from torch.optim import Optimizer
@@ -21,15 +21,13 @@ from absynth.networks.deconvnet import deconv_generator, deconv_generator_cifar1
 from absynth.networks.encoder import mlp_encoder
 from absynth.networks.mlp import Activation, mlp_f, mlp_generator, xavier_normal
 from absynth.networks.ready import channels_last
+from absynth.recipes._fields import CHAINS, GaussianOutput, ImageOptions, PriorChoice
 from absynth.recipes._optimizers import adam
-from absynth.recipes.bounds import Count, Decay, Natural, Positive
+from absynth.recipes.bounds import Count, Positive
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
-from absynth.samplers import FromLast, Langevin, Persistent
+from absynth.samplers import FromLast, Persistent
 from absynth.seeding import stream
-
-CHAINS = int.from_bytes(b"bank", "big")
-"""Separates the noise of the first stored chains from a step's own."""
 
 _SMALL: dict[str, Any] = {
     "steps": 900, "threads": 1, "checkpoint_every": 300, "limit": 20_000, "latent": 16, "energy_width": 100,
@@ -55,45 +53,17 @@ PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatentPriorImages(Recipe):
+class LatentPriorImages(ImageOptions, GaussianOutput, PriorChoice, Recipe):
     """Latent-space EBM prior: a generator whose latent variable has an energy-based prior (Pang et al. 2020)."""
 
     kinds = ("image",)
-    TINY: ClassVar[dict[str, Any]] = {
-        **Recipe.TINY, "limit": 64, "energy_width": 8, "generator_width": 8, "latent": 4, "prior_steps": 3,
-        "posterior_steps": 3,
-    }  # fmt: skip
-
-    size: Natural = 0
-    """Side of your images in pixels; 0 leaves them as found."""
-    channels: Natural = 0
-    """1 grey, 3 colour; 0 leaves them as found."""
     anomaly: int = -1
     """Label to hold out for anomaly detection: trains on 80 % of all other images. -1 trains on the training split."""
     steps: Count = 70_000
     checkpoint_every: Count = 1000
-    prior: Literal["ebm", "gaussian"] = "ebm"
-    """Learned prior, or the fixed N(0, I) of the ablation in Table 8."""
-    latent: Count = 100
-    """Dimension of z."""
-    energy_width: Count = 200
-    """Hidden units of the energy network (Table 10)."""
     energy_activation: Activation = "leaky_relu"
-    """Activation of the energy network; smooth ones (silu, gelu) are steadier."""
     generator: Literal["deconv", "deconv_cifar10", "mlp"] = "deconv"
     """Generator network: Table 6's, its CIFAR-10 form, or fully connected."""
-    generator_width: Count = 64
-    """Feature factor of the transposed convolutions (Table 10), or hidden units."""
-    std: Positive = 0.3
-    """Standard deviation σ of p(x|z), for images in [−1, 1]."""
-    prior_steps: Natural = 60
-    """Number of Langevin steps on the prior (K_0)."""
-    prior_step_size: Positive = 0.4
-    """Step size δ of the prior chain, in z + (δ²/2)·score + δ·noise."""
-    posterior_steps: Natural = 20
-    """Number of Langevin steps on the posterior (K_1)."""
-    posterior_step_size: Positive = 0.1
-    """Step size δ of the posterior chain."""
     prior_start: Literal["noise", "persistent"] = "noise"
     """Initialization of prior chains in training: p_0 as in the paper, or where they ended in the update before."""
     posterior_start: Literal["noise", "last", "inference"] = "noise"
@@ -103,20 +73,15 @@ class LatentPriorImages(Recipe):
     inference_width: Count = 200
     """Hidden units of the inference network, with --posterior-start inference."""
     energy_lr: Positive = 2e-5
-    """Learning rate of the energy network (Adam)."""
-    generator_lr: Positive = 1e-4
-    """Learning rate of the generator (Adam)."""
     inference_lr: Positive = 1e-3
     """Learning rate of the inference network (Adam)."""
-    beta1: Decay = 0.5
-    """Adam's β1, for every player."""
     init: Literal["xavier", "default"] = "xavier"
     """Initial weights: Xavier normal (appendix B), or torch's own."""
 
     def algorithm(self) -> LatentPrior | AlternatingBackprop:
         generator = GaussianGenerator(self._init(self._generator_net()), self.std)
         reference = StandardNormal(self.latent)
-        posterior_sampler = Langevin(self.posterior_steps, self.posterior_step_size)
+        posterior_sampler = self.posterior_sampler()
         count = self.examples.examples
         last = FromLast(count, reference, rng=self._rng(1)) if self.posterior_start == "last" else None
         if self.prior == "gaussian":
@@ -128,7 +93,7 @@ class LatentPriorImages(Recipe):
         return LatentPrior(
             EBM(f, reference),
             generator,
-            prior_sampler=Langevin(self.prior_steps, self.prior_step_size),
+            prior_sampler=self.prior_sampler(),
             posterior_sampler=posterior_sampler,
             prior_start=persistent,
             posterior_start=last,

@@ -8,11 +8,7 @@ all 250k molecules; the preset's 34k molecules and an LSTM of 128 see less than 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
 
-from torch.optim import Adam, Optimizer
-
-from absynth.algorithms import Algorithm
 from absynth.algorithms.amortized_latent_prior import AmortizedLatentPrior
 from absynth.data.molecules import Tokens
 from absynth.data.text_set import SmilesSet
@@ -20,11 +16,11 @@ from absynth.density import EBM
 from absynth.distributions import GaussianInference, StandardNormal
 from absynth.networks.mlp import Activation, mlp_f
 from absynth.networks.recurrent import RecurrentEncoder, RecurrentGenerator
+from absynth.recipes._fields import PriorChain
 from absynth.recipes._optimizers import half_cosine
-from absynth.recipes.bounds import Count, Positive
+from absynth.recipes.bounds import Count, Decay, Natural, Positive
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
-from absynth.samplers import Langevin
 
 PRESETS = {
     "zinc": Preset(
@@ -37,15 +33,10 @@ PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatentPriorSMILES(Recipe):
+class LatentPriorSMILES(PriorChain, Recipe):
     """Latent-space EBM prior of molecules (Pang, Han, Wu 2020)."""
 
     kinds = ("smiles",)
-    TINY: ClassVar[dict[str, Any]] = {
-        **Recipe.TINY, "limit": 64, "latent": 3, "embedding": 4, "generator_width": 8, "inference_width": 8,
-        "energy_width": 8, "prior_steps": 3, "posterior_steps": 3,
-    }  # fmt: skip
-
     tokens: Tokens = "atoms"
     """What a token is: an atom with its brackets, or a character (Cl and Br are one either way)."""
     column: str = ""
@@ -57,7 +48,6 @@ class LatentPriorSMILES(Recipe):
     threads: int = 1
     log_every: Count = 50
     latent: Count = 32
-    """Dimension of z."""
     embedding: Count = 48
     """Width of a token's embedding."""
     generator_width: Count = 128
@@ -65,23 +55,18 @@ class LatentPriorSMILES(Recipe):
     inference_width: Count = 64
     """Width of the inference network's layer."""
     energy_width: Count = 64
-    """Hidden units of the energy network."""
     energy_activation: Activation = "gelu"
-    """Activation of the energy network."""
     likelihood_weight: Positive = 8.0
     """Weight of log p(x|z) in the inference model's loss: above 1 it keeps z in use."""
     temperature: Positive = 0.5
     """Temperature of the tokens where molecules are generated: 1 draws from p(x|z), less keeps to the probable."""
-    prior_steps: Count = 30
-    """Number of Langevin steps on the prior (K_0)."""
+    prior_steps: Natural = 30
     prior_step_size: Positive = 0.5
-    """Step size δ of the prior chain."""
-    posterior_steps: Count = 20
+    posterior_steps: Natural = 20
     """Number of Langevin steps on the posterior, for tasks that need them; learning draws from the inference model."""
-    posterior_step_size: Positive = 0.1
-    """Step size δ of the posterior chain."""
     energy_lr: Positive = 2e-4
-    """Learning rate of the energy network (Adam)."""
+    energy_beta1: Decay = 0.5
+    """Adam's β1 of the energy network; the others' is 0.9."""
     generator_lr: Positive = 4e-3
     """Learning rate of the generator and of the inference network (Adam)."""
 
@@ -96,17 +81,10 @@ class LatentPriorSMILES(Recipe):
                 size, latent=self.latent, embedding=self.embedding, hidden=self.generator_width, length=self.length
             ),
             GaussianInference(encoder),
-            prior_sampler=Langevin(self.prior_steps, self.prior_step_size),
-            posterior_sampler=Langevin(self.posterior_steps, self.posterior_step_size),
+            prior_sampler=self.prior_sampler(),
+            posterior_sampler=self.posterior_sampler(),
             likelihood_weight=self.likelihood_weight,
         )
-
-    def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
-        found: dict[str, Optimizer] = {
-            k: Adam(algorithm.get_submodule(k).parameters(), self.generator_lr) for k in ("generator", "inference")
-        }
-        found["prior"] = Adam(algorithm.get_submodule("prior").parameters(), self.energy_lr, (0.5, 0.999))
-        return found
 
     def schedule(self, step: int) -> float:
         return half_cosine(step, self.steps)

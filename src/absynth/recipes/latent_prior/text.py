@@ -14,23 +14,19 @@ from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
 from torch import nn
-from torch.optim import Optimizer
 
-from absynth.algorithms import Algorithm, AlternatingBackprop, LatentPrior
+from absynth.algorithms import AlternatingBackprop, LatentPrior
 from absynth.data.text_set import TextSet, Unit
 from absynth.density import EBM
 from absynth.distributions import GaussianInference, StandardNormal
 from absynth.networks.mlp import Activation, mlp_f
 from absynth.networks.recurrent import RecurrentEncoder, RecurrentGenerator
-from absynth.recipes._optimizers import adam
-from absynth.recipes.bounds import Count, NonNegative, Positive, Share
+from absynth.recipes._fields import CHAINS, FinalRate, PriorChoice
+from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import FromLast, Langevin
 from absynth.seeding import stream
-
-CHAINS = int.from_bytes(b"bank", "big")
-"""Separates the noise of the first z of every example from all other noise."""
 
 PRESETS = {
     "ptb": Preset(
@@ -46,14 +42,11 @@ PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatentPriorText(Recipe):
+class LatentPriorText(FinalRate, PriorChoice, Recipe):
     """Latent-space EBM prior of text (Pang et al. 2020)."""
 
     kinds = ("text",)
-    TINY: ClassVar[dict[str, Any]] = {
-        **Recipe.TINY, "limit": 400, "vocabulary_size": 60, "latent": 4, "embedding": 8, "generator_width": 8,
-        "energy_width": 8, "prior_steps": 3, "posterior_steps": 2,
-    }  # fmt: skip
+    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "limit": 400, "vocabulary_size": 60, "posterior_steps": 2}
 
     unit: Unit = "word"
     """What a token is: a word, a character, or a byte pair learned from the text (pip install 'absynth[text]')."""
@@ -63,42 +56,27 @@ class LatentPriorText(Recipe):
     """Longest sequence in tokens, with its end; longer lines are left out."""
     steps: Count = 40_000
     checkpoint_every: Count = 1000
-    prior: Literal["ebm", "gaussian"] = "ebm"
-    """Learned prior, or the fixed N(0, I)."""
     latent: Count = 32
-    """Dimension of z."""
     embedding: Count = 128
     """Width of a token's embedding (Table 6)."""
     generator_width: Count = 512
     """Width of the LSTM (Table 6)."""
-    energy_width: Count = 200
-    """Hidden units of the energy network."""
     energy_activation: Activation = "gelu"
-    """Activation of the energy network."""
     init_range: NonNegative = 0.1
     """The generator's weights start uniform on ± this (appendix); 0: torch's own."""
-    prior_steps: Count = 40
-    """Number of Langevin steps on the prior (K_0)."""
+    prior_steps: Natural = 40
     prior_step_size: Positive = 0.5
-    """Step size δ of the prior chain, in z + (δ²/2)·score + δ·noise."""
-    posterior_steps: Count = 20
-    """Number of Langevin steps on the posterior (K_1)."""
     posterior_step_size: Positive = 0.5
-    """Step size δ of the posterior chain."""
     posterior_noise: NonNegative = 0.0
     """Noise scale τ of a posterior step: δ samples, 0 climbs to a mode."""
     likelihood_weight: Positive = 1.0
     """Weight of log p(x|z) in the posterior chain; above 1 against a generator that ignores z."""
     posterior_start: Literal["noise", "last", "inference"] = "noise"
     """Initialization of posterior chains: p_0 as in the paper, the sentence's last z, or a learned inference model."""
-    energy_lr: Positive = 1e-4
-    """Learning rate of the energy network (Adam)."""
     generator_lr: Positive = 1e-3
-    """Learning rate of the generator (Adam)."""
+    beta1: Decay = 0.9
     inference_lr: Positive = 1e-3
     """Learning rate of the inference network (Adam)."""
-    final_lr: Share = 1.0
-    """Factor on the learning rates at the last update, reached linearly; small networks in few updates gain by 0."""
 
     @property
     def tokens(self) -> int:
@@ -123,7 +101,7 @@ class LatentPriorText(Recipe):
         return LatentPrior(
             EBM(f, reference),
             generator,
-            prior_sampler=Langevin(self.prior_steps, self.prior_step_size),
+            prior_sampler=self.prior_sampler(),
             posterior_sampler=posterior_sampler,
             posterior_start=last,
             inference=inference,
@@ -144,17 +122,6 @@ class LatentPriorText(Recipe):
             for p in net.parameters():
                 nn.init.uniform_(p, -self.init_range, self.init_range)
         return net
-
-    def schedule(self, step: int) -> float:
-        return 1 - (1 - self.final_lr) * min(step / self.steps, 1)
-
-    def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
-        rates = {"prior": self.energy_lr, "generator": self.generator_lr, "inference": self.inference_lr}
-        if self.prior == "gaussian":
-            del rates["prior"]
-        if self.posterior_start != "inference":
-            del rates["inference"]
-        return adam(algorithm, rates)
 
 
 class Flat(nn.Module):

@@ -15,9 +15,7 @@ from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
-from torch.optim import Adam, Optimizer
 
-from absynth.algorithms import Algorithm
 from absynth.algorithms.latent_belief import LatentBelief
 from absynth.algorithms.vae import VAE
 from absynth.data import tracks
@@ -26,11 +24,11 @@ from absynth.density import EBM
 from absynth.distributions import GaussianInference, StandardNormal
 from absynth.networks.mlp import Activation
 from absynth.networks.trajectory import ConditionalMLP, PlanGenerator
+from absynth.recipes._fields import GaussianOutput, PriorChoice
 from absynth.recipes._optimizers import half_cosine
-from absynth.recipes.bounds import Count, Natural, Positive
+from absynth.recipes.bounds import Count, Decay, Natural, Positive
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
-from absynth.samplers import Langevin
 
 PRESETS = {
     "eth_ucy": Preset(
@@ -42,14 +40,11 @@ PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatentPriorTracks(Recipe):
+class LatentPriorTracks(GaussianOutput, PriorChoice, Recipe):
     """Latent belief energy-based model of tracks (Pang et al. 2021)."""
 
     kinds = ("tracks",)
-    TINY: ClassVar[dict[str, Any]] = {
-        **Recipe.TINY, "generator_width": 8, "features": 4, "energy_width": 8, "latent": 3, "prior_steps": 3,
-        "posterior_steps": 3,
-    }  # fmt: skip
+    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "features": 4}
 
     past: Count = tracks.PAST
     """Number of positions observed."""
@@ -68,13 +63,11 @@ class LatentPriorTracks(Recipe):
     goals: Count = 4
     """Number of sub-goals of the plan, evenly spaced; divides ``future``."""
     latent: Count = 8
-    """Dimension of z."""
     generator_width: Count = 32
     """Hidden units of the generator and of the inference network."""
     features: Count = 8
     """Numbers that the generator encodes a past in."""
     energy_width: Count = 128
-    """Hidden units of the energy network."""
     energy_activation: Activation = "silu"
     """Activation of every network."""
     std: Positive = 0.2
@@ -82,15 +75,14 @@ class LatentPriorTracks(Recipe):
     rest_std: Positive = 0.05
     """Standard deviation of another position given the plan, in the same units."""
     prior_steps: Natural = 20
-    """Number of Langevin steps on the prior (K_0)."""
     prior_step_size: Positive = 0.5
-    """Step size δ of the prior chain."""
     posterior_steps: Natural = 20
     """Number of Langevin steps on the posterior, for tasks that need them; learning draws from the inference model."""
-    posterior_step_size: Positive = 0.1
-    """Step size δ of the posterior chain."""
     energy_lr: Positive = 2e-4
-    """Learning rate of the energy network (Adam)."""
+    energy_beta1: Decay = 0.5
+    """Adam's β1 of the energy network."""
+    beta1: Decay = 0.9
+    """Adam's β1 of the generator and of the inference network."""
     generator_lr: Positive = 1e-3
     """Learning rate of the generator and of the inference network (Adam)."""
 
@@ -120,18 +112,9 @@ class LatentPriorTracks(Recipe):
             EBM(f, reference),
             generator,
             inference,
-            prior_sampler=Langevin(self.prior_steps, self.prior_step_size),
-            posterior_sampler=Langevin(self.posterior_steps, self.posterior_step_size),
+            prior_sampler=self.prior_sampler(),
+            posterior_sampler=self.posterior_sampler(),
         )
-
-    def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
-        found: dict[str, Optimizer] = {
-            name: Adam(algorithm.get_submodule(name).parameters(), self.generator_lr)
-            for name in ("generator", "inference")
-        }
-        if self.prior == "ebm":
-            found["prior"] = Adam(algorithm.get_submodule("prior").parameters(), self.energy_lr, (0.5, 0.999))
-        return found
 
     def schedule(self, step: int) -> float:
         return half_cosine(step, self.steps)

@@ -20,11 +20,10 @@ from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, StandardNormal
 from absynth.errors import InputError
 from absynth.networks.mlp import Activation, mlp, mlp_f
-from absynth.recipes._optimizers import adam
-from absynth.recipes.bounds import Count, Decay, Natural, Positive
+from absynth.recipes._fields import GaussianOutput, PriorChoice, TableOptions
+from absynth.recipes.bounds import Count, Positive
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
-from absynth.samplers import Langevin
 
 PRESETS = {
     "linear_modes": Preset(
@@ -37,55 +36,32 @@ PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class LatentPriorVectors(Recipe):
+class LatentPriorVectors(TableOptions, GaussianOutput, PriorChoice, Recipe):
     """Latent-space EBM prior of vectors (Pang et al. 2020)."""
 
     kinds = ("toy", "table")
-    TINY: ClassVar[dict[str, Any]] = {
-        **Recipe.TINY, "energy_width": 8, "generator_width": 8, "prior_steps": 3, "posterior_steps": 3
-    }  # fmt: skip
+    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "latent": 2}
 
-    target: str = ""
-    """Column of a table that holds classes; empty: none."""
     steps: Count = 1500
-    prior: Literal["ebm", "gaussian"] = "ebm"
-    """Learned prior, or the fixed N(0, I)."""
     latent: Count = 2
-    """Dimension of z."""
     generator: Literal["mlp", "known"] = "mlp"
     """Generator: two hidden layers; or the known map of the set linear_modes, which is not learned."""
-    generator_width: Count = 64
-    """Hidden units of the generator."""
     energy_width: Count = 64
-    """Hidden units of the energy network."""
     energy_activation: Activation = "silu"
     """Activation of both networks."""
-    std: Positive = 0.3
-    """Standard deviation σ of p(x|z)."""
-    prior_steps: Natural = 60
-    """Number of Langevin steps on the prior (K_0)."""
     prior_step_size: Positive = 0.1
-    """Step size δ of the prior chain."""
-    posterior_steps: Natural = 20
-    """Number of Langevin steps on the posterior (K_1)."""
-    posterior_step_size: Positive = 0.1
-    """Step size δ of the posterior chain."""
     energy_lr: Positive = 1e-3
-    """Learning rate of the energy network (Adam)."""
     generator_lr: Positive = 1e-3
-    """Learning rate of the generator (Adam)."""
-    beta1: Decay = 0.5
-    """Adam's β1, for both players."""
 
     def algorithm(self) -> LatentPrior | AlternatingBackprop:
         generator, reference = GaussianGenerator(self._net(), self.std), StandardNormal(self.latent)
-        posterior_sampler = Langevin(self.posterior_steps, self.posterior_step_size)
+        posterior_sampler = self.posterior_sampler()
         if self.prior == "gaussian":
             return AlternatingBackprop(reference, generator, posterior_sampler=posterior_sampler)
         return LatentPrior(
             EBM(mlp_f(self.latent, self.energy_width, self.energy_activation), reference),
             generator,
-            prior_sampler=Langevin(self.prior_steps, self.prior_step_size),
+            prior_sampler=self.prior_sampler(),
             posterior_sampler=posterior_sampler,
         )
 
@@ -101,9 +77,5 @@ class LatentPriorVectors(Recipe):
         return net
 
     def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
-        rates = {"prior": self.energy_lr, "generator": self.generator_lr}
-        if self.generator == "known":
-            del rates["generator"]
-        if self.prior == "gaussian":
-            del rates["prior"]
-        return adam(algorithm, rates, (self.beta1, 0.999))
+        found = super().optimizers(algorithm)
+        return {k: v for k, v in found.items() if k != "generator" or self.generator == "mlp"}

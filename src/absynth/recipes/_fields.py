@@ -1,0 +1,162 @@
+"""Fields that several recipes have, under one name and with one meaning, and what follows from them.
+
+A recipe inherits the groups it needs, before :class:`absynth.recipes.recipe.Recipe`, and states other defaults again.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+from absynth.networks.mlp import Activation
+from absynth.recipes._optimizers import linear_end
+from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive, Share
+from absynth.samplers import Langevin
+
+CHAINS = int.from_bytes(b"bank", "big")
+"""Separates the noise of the first stored chains from a step's own."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageOptions:
+    """Options of the reader of images."""
+
+    size: Natural = 0
+    """Side of your images in pixels; 0 leaves them as found."""
+    channels: Natural = 0
+    """1 grey, 3 colour; 0 leaves them as found."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TableOptions:
+    """Options of the reader of tables."""
+
+    target: str = ""
+    """Column of a table that holds classes; empty: none."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class ColdChains:
+    """The guard of short chains at a temperature near 0, as published EBMs of images have."""
+
+    guard_step_size: Positive = 1.0
+    """Left at 1: K shorter steps do not reach as far, and a chain that cannot follow f diverges sooner."""
+    guard_difference: Positive = 20.0
+    """An energy difference f(pos) − f(neg) below this never counts as divergence: f grows before chains follow."""
+    guard_stability: Positive = 100.0
+    """Largest δ²λ of the chain; a cold short chain never reaches the equilibrium that it speaks of."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DataChain:
+    """An energy of the data and the chain on it."""
+
+    energy_width: Count = 64
+    """Maps of the energy network's first convolution, or hidden units."""
+    energy_activation: Activation = "silu"
+    """Activation of the energy network; smooth ones are steadier."""
+    chain_steps: Count = 15
+    """Number of Langevin steps in an update and in a sample (K)."""
+    chain_step_size: Positive = 2**0.5
+    """Step size δ of x + (δ²/2)·score + δ√T·noise; for x + η∇f + s·noise it is √(2η)."""
+    energy_lr: Positive = 1e-4
+    """Learning rate of the energy network (Adam)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemperedChain(DataChain):
+    """A chain at a temperature, and noise on the data that matches it."""
+
+    temperature: NonNegative = 5e-5
+    """Temperature T that is sampled; 1 is unadjusted Langevin."""
+    data_noise: NonNegative = 0.0
+    """Standard deviation of noise added to the data; less is sharper, and less stable."""
+    beta1: Decay = 0.5
+    """Adam's β1, for every player; less damps the oscillation between learning and synthesis."""
+
+    def sampler(self) -> Langevin:
+        """The chain on x."""
+        noise = None if self.temperature == 1 else self.chain_step_size * self.temperature**0.5
+        return Langevin(self.chain_steps, self.chain_step_size, noise)
+
+
+@dataclass(frozen=True, kw_only=True)
+class GaussianOutput:
+    """A generator whose output has Gaussian noise."""
+
+    std: Positive = 0.3
+    """Standard deviation σ of p(x|z)."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class PosteriorChain:
+    """A latent variable, its generator, and the chain that infers it."""
+
+    latent: Count = 100
+    """Dimension of z."""
+    generator_width: Count = 64
+    """Feature factor of the generator's transposed convolutions, or hidden units."""
+    posterior_steps: Natural = 20
+    """Number of Langevin steps on the posterior (K_1)."""
+    posterior_step_size: Positive = 0.1
+    """Step size δ of the posterior chain."""
+    generator_lr: Positive = 1e-4
+    """Learning rate of the generator (Adam)."""
+
+    def posterior_sampler(self) -> Langevin:
+        """The chain on z given x."""
+        return Langevin(self.posterior_steps, self.posterior_step_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorChain(PosteriorChain):
+    """A latent variable with an energy-based prior."""
+
+    energy_width: Count = 200
+    """Hidden units of the energy network."""
+    energy_activation: Activation = "silu"
+    """Activation of the energy network; smooth ones (silu, gelu) are steadier."""
+    prior_steps: Natural = 60
+    """Number of Langevin steps on the prior (K_0)."""
+    prior_step_size: Positive = 0.4
+    """Step size δ of the prior chain, in z + (δ²/2)·score + δ·noise."""
+    energy_lr: Positive = 1e-4
+    """Learning rate of the energy network (Adam)."""
+
+    def prior_sampler(self) -> Langevin:
+        """The chain on z."""
+        return Langevin(self.prior_steps, self.prior_step_size)
+
+
+@dataclass(frozen=True, kw_only=True)
+class PriorChoice(PriorChain):
+    """The same with the ablation of a fixed prior."""
+
+    prior: Literal["ebm", "gaussian"] = "ebm"
+    """Learned prior, or the fixed N(0, I)."""
+    beta1: Decay = 0.5
+    """Adam's β1, for every player."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalShare:
+    """Learning rates that fall to 0 at the end."""
+
+    final_share: Share = 0.2
+    """Share of the updates, at the end, in which the learning rates fall to 0."""
+
+    def schedule(self, step: int) -> float:
+        """Factor on every learning rate at a step."""
+        return linear_end(step, self.steps, self.final_share)  # type: ignore[attr-defined]
+
+
+@dataclass(frozen=True, kw_only=True)
+class FinalRate:
+    """Learning rates that change linearly to a share of themselves."""
+
+    final_lr: Share = 1.0
+    """Factor on the learning rates at the last update, reached linearly; small networks in few updates gain by 0."""
+
+    def schedule(self, step: int) -> float:
+        """Factor on every learning rate at a step."""
+        return 1 - (1 - self.final_lr) * min(step / self.steps, 1)  # type: ignore[attr-defined]
