@@ -14,11 +14,12 @@ from torch import Tensor, nn
 from absynth import cli, recipes
 from absynth.algorithms.cycle_cooperative import CycleCooperative
 from absynth.algorithms.cycle_sequences import CycleSequences, framewise, next_frame
+from absynth.data.toy import Turned
 from absynth.density import EBM
 from absynth.distributions import Uniform
 from absynth.errors import InputError
 from absynth.networks.translator import FramePredictor, Translator, VectorTranslator, leaky_tanh
-from absynth.recipes.cycle import SCALE, CycleImages, CycleVectors, to_y
+from absynth.recipes.cycle import CycleImages, CycleVectors
 from absynth.recipes.cycle_sequences import CycleSequencesRecipe, turned
 from absynth.samplers import Langevin
 from absynth.seeding import noise_like, stream
@@ -213,14 +214,15 @@ def test_the_second_ring_is_the_first_one_turned_and_enlarged():
     recipe = CycleVectors(data="wide_ring").resolve()
     assert isinstance(recipe, CycleVectors)
     law = recipe.domain("x").law
-    y, means = recipe.translation_source("y_to_x").head(4000), to_y(law.means.float())
+    scale = Turned(law).scale
+    y, means = recipe.translation_source("y_to_x").head(4000), Turned(law).move(law.means.float())
     nearest = torch.cdist(y, means)
-    assert nearest.amin(1).square().mean() == pytest.approx(2 * (SCALE * law.std) ** 2, rel=0.1)
+    assert nearest.amin(1).square().mean() == pytest.approx(2 * (scale * law.std) ** 2, rel=0.1)
     assert nearest.argmin(1).bincount(minlength=8).min() > 400
-    torch.testing.assert_close(means[0], SCALE * 2.0 * torch.tensor([math.cos(math.pi / 8), math.sin(math.pi / 8)]))
+    torch.testing.assert_close(means[0], scale * 2.0 * torch.tensor([math.cos(math.pi / 8), math.sin(math.pi / 8)]))
     conditions = recipe.conditions(500)
     assert conditions is not None
-    assert torch.cdist(conditions, means).amin(1).max() < 5 * SCALE * law.std
+    assert torch.cdist(conditions, means).amin(1).max() < 5 * scale * law.std
     with pytest.raises(InputError, match="toy sets in the plane"):
         CycleVectors(data="linear_modes").resolve()
 

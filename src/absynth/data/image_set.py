@@ -19,6 +19,7 @@ from absynth.report import Picture, ResultTable
 from absynth.types import Batch
 
 Read = Callable[[Split], Images]
+_COUNTED = 1 << 28  # of larger sets, other splits are not opened to count them
 _HASHED = 500  # images that are not in memory are fingerprinted by about so many
 
 
@@ -62,6 +63,17 @@ class ImageSet(Dataset):
         found = ImageSet(self._read, self.source, part, limit=self.limit)
         found.examples = self.examples
         return found
+
+    def half(self, second: bool, *, negative: bool = False) -> ImageSet:
+        """Every second image of every split, from the first or the second on, if wanted in negative."""
+
+        def read(part: Split) -> Images:
+            images = self.split(part).images
+            labels = None if images.labels is None else images.labels[second::2]
+            half = replace(images, x=images.x[second::2], labels=labels)
+            return replace(half, name=f"{half.name} in negative", low=half.high, high=half.low) if negative else half
+
+        return ImageSet(read, self.source)
 
     def contents(self) -> Iterator[Tensor]:
         if self.labels is not None:
@@ -120,6 +132,9 @@ class ImageSet(Dataset):
     def compare(self, rows: Mapping[str, Tensor], file: Path) -> list[Picture | ResultTable]:
         pictures.rows_with_labels(rows, file)
         return [{"file": file.name, "caption": f"From the top: {', '.join(rows)}"}]
+
+    def split_sizes(self) -> dict[str, int]:
+        return self.count_splits("validation", "test") if self.images.x.shape.numel() < _COUNTED else {}
 
     def summary(self) -> str:
         scale = f"values {self.low:g} to {self.high:g} become -1 to 1"

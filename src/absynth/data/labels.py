@@ -10,10 +10,14 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from absynth.errors import InputError
+from absynth.seeding import stream
 
 UNKNOWN = -1
 MARKS = frozenset({"", "?", "-", "nan", "na", "n/a", "#n/a", "<na>", "null", "unlabelled", "unlabeled"})
 """Words that mark an unlabelled example, in lower case."""
+
+CHOICE = int.from_bytes(b"label", "big")
+"""Separates the choice of the labels that are used from all other noise of a seed."""
 
 _MOST = 10_000  # classes
 _FEW = 20  # below so many examples, each may have a class of its own
@@ -128,3 +132,22 @@ def _integer(text: str) -> bool:
 def _note(unlabelled: np.ndarray, mark: str) -> tuple[str, ...]:
     count = int(unlabelled.sum())
     return (f"{count} unlabelled (marked {mark})",) if count else ()
+
+
+def choose_labelled(y: Int64[Tensor, "n"], labels: int, classes: int, seed: int) -> Int64[Tensor, "labels"]:
+    """Rows whose label may be used: equally many of each class, those at random; 0 is every label there is.
+
+    Raises:
+        InputError: ``labels`` cannot be shared equally, or a class has too few examples.
+    """
+    if not labels:
+        return (y != UNKNOWN).nonzero()[:, 0]
+    each, rest = divmod(labels, classes)
+    if rest or not each:
+        raise InputError(f"labels must be a multiple of the {classes} classes, got {labels}: every class has its share")
+    order = torch.randperm(len(y), generator=stream(seed, 0, 0, CHOICE))
+    rows = [order[y[order] == k][:each] for k in range(classes)]
+    short = min(map(len, rows))
+    if short < each:
+        raise InputError(f"expected at least {each} labelled examples of each class, got {short}: give fewer --labels")
+    return torch.cat(rows)

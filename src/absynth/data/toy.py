@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Float
@@ -248,3 +248,25 @@ class CircleSequences:
         start = 2 * math.pi * uniform_like(torch.empty(n, 1), rng)
         points = RADIUS[self.domain] * _circle(start + self.turn * torch.arange(self.frames))
         return points + self.std * noise_like(points, rng)
+
+
+@dataclass(frozen=True)
+class Turned:
+    """A distribution in the plane, turned by a sixteenth of a turn and enlarged by half.
+
+    Args:
+        law: The distribution, with ``sample(n, rng)``.
+    """
+
+    law: Any
+    scale: float = 1.5
+    angle: float = math.pi / 8
+
+    def move(self, x: Float[Tensor, "n 2"]) -> Float[Tensor, "n 2"]:
+        """The map itself."""
+        cos, sin = self.scale * math.cos(self.angle), self.scale * math.sin(self.angle)
+        return x @ x.new_tensor([[cos, sin], [-sin, cos]])
+
+    def sample(self, n: int, rng: Rng) -> Float[Tensor, "n 2"]:
+        """n exact draws."""
+        return self.move(self.law.sample(n, rng))

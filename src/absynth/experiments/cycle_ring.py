@@ -9,23 +9,23 @@ from typing import Any
 
 import torch
 
-from absynth.data.toy import EightGaussians
+from absynth.data.toy import EightGaussians, Turned
 from absynth.experiments.harness import Figures, Run, at_most, experiment
 from absynth.metrics.kernel import mmd
-from absynth.recipes.cycle import SCALE, to_y
 from absynth.seeding import stream
 
 X = EightGaussians(radius=2.0, std=0.2)
+TURNED = Turned(X)
 SAMPLES = 2000
 
 
 def measured(model: Any, n: int, seed: int) -> dict[str, float]:
     """Cycle error and MMD of translators alone, averaged over both directions."""
-    x, y = X.sample(n, stream(seed, 0, 0, 21)), to_y(X.sample(n, stream(seed, 0, 0, 22)))
+    x, y = X.sample(n, stream(seed, 0, 0, 21)), TURNED.move(X.sample(n, stream(seed, 0, 0, 22)))
     with torch.no_grad():
         there, here = model.to_y(x), model.to_x(y)
         back_x, back_y = (model.to_x(there) - x).norm(dim=1), (model.to_y(here) - y).norm(dim=1)
-    error = float(back_x.mean() / X.radius + back_y.mean() / (SCALE * X.radius)) / 2
+    error = float(back_x.mean() / X.radius + back_y.mean() / (TURNED.scale * X.radius)) / 2
     return {"cycle error": error, "MMD": (float(mmd(there, y)) + float(mmd(here, x))) / 2}
 
 
@@ -46,7 +46,7 @@ def measure(seed: int, run: Run) -> Figures:
     ours = measured(run.fit("cycle", "wide_ring").model, n, seed)
     alone = measured(run.fit("cycle", "wide_ring", label="cycle alone", teaching_weight=0.0).model, n, seed)
     x, again = (X.sample(n, stream(seed, 0, 0, k)) for k in (21, 23))
-    y, more = (to_y(X.sample(n, stream(seed, 0, 0, k))) for k in (22, 24))
+    y, more = (TURNED.move(X.sample(n, stream(seed, 0, 0, k))) for k in (22, 24))
     return Figures(
         {**ours, "MMD over that of the cycle alone": ours["MMD"] / alone["MMD"]},
         {

@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch import nn
 
-from absynth.networks.mlp import Activation
+from absynth.networks.mlp import Activation, activation
 from absynth.networks.strided import CONVOLUTIONS, downsample, require_sides, sides_of
 
 
@@ -52,3 +52,16 @@ def conv_f(
         (channels, *sides_of(size)), width, kernel_and_stride, act=act, leak=leak, least=least
     )
     return nn.Sequential(*layers, CONVOLUTIONS[len(sides)](maps, 1, tuple(sides)), nn.Flatten(0))
+
+
+def small_conv_f(channels: int, size: int, width: int, act: Activation = "silu") -> nn.Sequential:
+    """f of an image too small to be halved, ``[b, channels, size, size] -> [b]``: two 3×3 convolutions and a last one.
+
+    >>> import torch
+    >>> small_conv_f(3, 4, 8)(torch.zeros(5, 3, 4, 4)).shape
+    torch.Size([5])
+    """
+    return nn.Sequential(
+        nn.Conv2d(channels, width, 3, padding=1), activation(act), nn.Conv2d(width, width, 3, padding=1),
+        activation(act), nn.Conv2d(width, 1, size), nn.Flatten(0),
+    )  # fmt: skip

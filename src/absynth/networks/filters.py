@@ -90,6 +90,12 @@ def differences() -> Float[Tensor, "3 3 3"]:
     return torch.stack([_unit(kernel) for kernel in (across, down, checks)])
 
 
+def texture_filters() -> Float[Tensor, "55 k k"]:
+    """The filters of FRAME: the 52 of :func:`frame_bank` and the three differences of neighbours."""
+    filters = frame_bank()
+    return torch.cat([filters, F.pad(differences(), [(filters.shape[-1] - 3) // 2] * 4)])
+
+
 class FilterBank(nn.Module):
     """Responses of grey pictures to fixed filters, ``[b, 1, h, w] -> [b, n, h', w']``.
 

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Literal
 
-from torch import nn
+from torch import Tensor, nn
 
 Activation = Literal["leaky_relu", "relu", "gelu", "silu", "tanh"]
 
@@ -60,3 +60,24 @@ def xavier_normal(net: nn.Module) -> nn.Module:
             if module.bias is not None:
                 nn.init.zeros_(module.bias)
     return net
+
+
+class Scaled(nn.Module):
+    """x ↦ net(scale · x)."""
+
+    def __init__(self, net: nn.Module, scale: float) -> None:
+        super().__init__()
+        self.net, self.scale = net, scale
+
+    def extra_repr(self) -> str:
+        return f"scale={self.scale:g}"
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.net(self.scale * x)
+
+
+class Flat(nn.Module):
+    """f ≡ 0: the EBM is its reference."""
+
+    def forward(self, z: Tensor) -> Tensor:
+        return z.new_zeros(len(z))

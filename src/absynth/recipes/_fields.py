@@ -5,11 +5,11 @@ A recipe inherits the groups it needs, before :class:`absynth.recipes.recipe.Rec
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
 from absynth.networks.mlp import Activation
-from absynth.recipes._optimizers import linear_end
 from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive, Share
 from absynth.samplers import Langevin
 
@@ -160,3 +160,13 @@ class FinalRate:
     def schedule(self, step: int) -> float:
         """Factor on every learning rate at a step."""
         return 1 - (1 - self.final_lr) * min(step / self.steps, 1)  # type: ignore[attr-defined]
+
+
+def linear_end(step: int, steps: int, share: float) -> float:
+    """1, then linearly to 0 over the last ``share`` of the updates."""
+    return min(1.0, (steps - step) / max(share * steps, 1.0))
+
+
+def half_cosine(step: int, steps: int) -> float:
+    """From 1 to 0 by a half cosine over all updates."""
+    return 0.5 * (1.0 + math.cos(math.pi * min(step / steps, 1.0)))

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from torch import nn
-from torch.optim import Optimizer
 
 from absynth.algorithms import Algorithm, LatentPrior
 from absynth.algorithms.amortized_latent_prior import AmortizedLatentPrior
@@ -22,8 +21,7 @@ from absynth.distributions import GaussianInference
 from absynth.networks.encoder import mlp_encoder
 from absynth.networks.flow import CouplingFlow
 from absynth.networks.mlp import mlp
-from absynth.recipes._fields import PriorChain
-from absynth.recipes._optimizers import adam, half_cosine
+from absynth.recipes._fields import PriorChain, half_cosine
 from absynth.recipes.bounds import Count, Natural, Positive
 from absynth.recipes.latent_prior.images import PRESETS as IMAGES
 from absynth.recipes.latent_prior.images import LatentPriorImages
@@ -86,10 +84,6 @@ class AmortizedImages(Amortized, LatentPriorImages):
     def algorithm(self) -> AmortizedLatentPrior:  # type: ignore[override]
         plain = super().algorithm()
         return self._amortized(plain, mlp_encoder(self.shape, self.latent, self.generator_width))
-
-    def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
-        rates = {"inference": self.inference_lr, "flow": self.flow_lr}
-        return super().optimizers(algorithm) | adam(algorithm, rates, (self.beta1, 0.999))
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -16,17 +16,17 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from absynth.algorithms.cycle_cooperative import CycleCooperative, Domain
 from absynth.data import sets
-from absynth.data.dataset import Dataset, Split
+from absynth.data.dataset import Dataset
 from absynth.data.image_set import ImageSet
-from absynth.data.images import Images
-from absynth.data.toy_set import Law, ToySet
+from absynth.data.toy import Turned
+from absynth.data.toy_set import ToySet
 from absynth.density import EBM
 from absynth.distributions import StandardNormal, Uniform
 from absynth.errors import InputError
@@ -40,13 +40,10 @@ from absynth.recipes.bounds import Count, Natural, NonNegative, Positive, Share
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe, absolute
 from absynth.seeding import stream
-from absynth.types import Batch, Rng
+from absynth.types import Batch
 
 OTHER = int.from_bytes(b"other", "big")
 """Separates the order of the second domain's images from the first one's."""
-
-SCALE, ANGLE = 1.5, math.pi / 8
-"""Of the map from X to Y."""
 
 PRESETS = {
     "mnist": Preset(
@@ -97,7 +94,8 @@ class CycleImages(ColdChains, ImageOptions, CycleRecipe):
     def domain(self, which: Domain) -> Dataset:
         """The images of one domain, the training split."""
         if not self.data_y:
-            return half_of(self.examples, first=0 if which == "x" else 1, negative=which == "y")
+            assert isinstance(self.examples, ImageSet)
+            return self.examples.half(which == "y", negative=which == "y")
         return self.examples if which == "x" else _second(self.data_y, self.shape[1])
 
     def translation_source(self, direction: str) -> Dataset:
@@ -129,41 +127,11 @@ class CycleImages(ColdChains, ImageOptions, CycleRecipe):
         return y.batch(torch.arange(n) % max(len(y), 1)).x
 
 
-def half_of(whole: Dataset, *, first: Literal[0, 1], negative: bool) -> ImageSet:
-    """Every second image of a set, from the first or second on, if wanted in negative."""
-    assert isinstance(whole, ImageSet)
-
-    def read(part: Split) -> Images:
-        images = whole.split(part).images
-        labels = None if images.labels is None else images.labels[first::2]
-        half = replace(images, x=images.x[first::2], labels=labels)
-        return replace(half, name=f"{half.name} in negative", low=half.high, high=half.low) if negative else half
-
-    return ImageSet(read, whole.source)
-
-
 @lru_cache(maxsize=2)
 def _second(source: str, size: int) -> Dataset:
     """The second domain's images, resized to the first one's side and read once per process."""
     options = {} if source in sets.SETS else {"size": size}
     return sets.open(source, kind="image", **options)
-
-
-def to_y(x: Tensor) -> Tensor:
-    """The true map of the toy sets, ``[n, 2] -> [n, 2]``."""
-    cos, sin = SCALE * math.cos(ANGLE), SCALE * math.sin(ANGLE)
-    return x @ x.new_tensor([[cos, sin], [-sin, cos]])
-
-
-@dataclass(frozen=True)
-class Turned:
-    """A distribution in the plane, moved by :func:`to_y`."""
-
-    law: Law
-
-    def sample(self, n: int, rng: Rng) -> Tensor:
-        """n exact draws, ``[n, 2]``."""
-        return to_y(self.law.sample(n, rng))
 
 
 @dataclass(frozen=True, kw_only=True)

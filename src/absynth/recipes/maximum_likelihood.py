@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, Literal
 
-from torch import Tensor, nn
+from torch import nn
 
 from absynth.algorithms.improved_contrastive_divergence import ImageMoves, ImprovedContrastiveDivergence
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
@@ -29,10 +29,17 @@ from absynth.density import EBM
 from absynth.distributions import StandardNormal, Uniform
 from absynth.errors import InputError
 from absynth.networks import ready
-from absynth.networks.mlp import Activation, mlp_f
+from absynth.networks.mlp import Activation, Scaled, mlp_f
 from absynth.networks.ready import Network
-from absynth.recipes._fields import CHAINS, ColdChains, FinalShare, ImageOptions, TableOptions, TemperedChain
-from absynth.recipes._optimizers import half_cosine
+from absynth.recipes._fields import (
+    CHAINS,
+    ColdChains,
+    FinalShare,
+    ImageOptions,
+    TableOptions,
+    TemperedChain,
+    half_cosine,
+)
 from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive, Share
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
@@ -151,20 +158,6 @@ class MaximumLikelihoodImages(FinalShare, ColdChains, ImageOptions, MaximumLikel
         if self.learning == "improved_cd":
             return partial(ImprovedContrastiveDivergence, moves=ImageMoves())
         return MaximumLikelihood
-
-
-class Scaled(nn.Module):
-    """x ↦ net(scale · x)."""
-
-    def __init__(self, net: nn.Module, scale: float) -> None:
-        super().__init__()
-        self.net, self.scale = net, scale
-
-    def extra_repr(self) -> str:
-        return f"scale={self.scale:g}"
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.net(self.scale * x)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,13 +11,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from torch import nn
 from torch.optim import Adam, Optimizer
 
 from absynth.algorithms import Algorithm
 from absynth.algorithms.multigrid import MultiGrid
-from absynth.networks.convnet import conv_f
-from absynth.networks.mlp import activation
+from absynth.networks.convnet import conv_f, small_conv_f
 from absynth.networks.ready import channels_last
 from absynth.recipes._multiscale import MultiscaleRecipe
 from absynth.recipes.bounds import Count, NonNegative
@@ -41,28 +39,16 @@ class MultiGridRecipe(MultiscaleRecipe):
 
     def algorithm(self) -> MultiGrid:
         sizes, channels = self.sizes, self.shape[0]
-        nets = [self._net(size, self.energy_width * sizes[-1] // size) for size in sizes]
+        nets = []
+        for size in sizes:
+            layout = conv_f if size >= 8 else small_conv_f
+            width = self.energy_width * sizes[-1] // size
+            nets.append(channels_last(layout(channels, size, width, self.energy_activation)))
         sampler = Langevin(self.chain_steps, self.chain_step_size, self.noise_scale)
         return MultiGrid(
             nets, sizes, channels, samplers=[sampler] * len(nets), start_noise=self.start_noise,
             data_noise=self.data_noise,
         )  # fmt: skip
-
-    def _net(self, size: int, width: int) -> nn.Module:
-        """f of one grid."""
-        channels, act = self.shape[0], self.energy_activation
-        if size >= 8:
-            return channels_last(conv_f(channels, size, width, act))
-        return channels_last(
-            nn.Sequential(
-                nn.Conv2d(channels, width, 3, padding=1),
-                activation(act),
-                nn.Conv2d(width, width, 3, padding=1),
-                activation(act),
-                nn.Conv2d(width, 1, size),
-                nn.Flatten(0),
-            )
-        )
 
     def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
         players = [f"ebms.{level}" for level in range(self.grids)]

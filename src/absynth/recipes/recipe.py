@@ -95,6 +95,9 @@ class Recipe(ABC):
     }  # fmt: skip
     """Field values of ``--tiny``, for the fields that a recipe has: a few updates of small networks, in seconds."""
 
+    fused: ClassVar[bool | None] = None
+    """Whether Adam is the fused implementation; None is torch's choice."""
+
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
             check_bounds(type(self), field.name, getattr(self, field.name))
@@ -181,7 +184,8 @@ class Recipe(ABC):
             betas = (known.get(f"{field}_beta1", known.get("beta1", 0.9)), known.get("beta2", 0.999))
             parameters = list(player.parameters())
             if rate is not None and parameters:
-                found[name] = Adam(parameters, rate, betas, weight_decay=known.get(f"{field}_weight_decay", 0.0))
+                decay = known.get(f"{field}_weight_decay", 0.0)
+                found[name] = Adam(parameters, rate, betas, weight_decay=decay, fused=self.fused)
         return found
 
     def batches(self, start: int = 0) -> Iterator[Batch]:

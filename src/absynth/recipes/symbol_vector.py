@@ -18,6 +18,7 @@ from torch import Tensor, nn
 
 from absynth.algorithms.information_bottleneck import InformationBottleneck
 from absynth.algorithms.symbol_vector import UNLABELLED
+from absynth.data.labels import CHOICE, choose_labelled
 from absynth.data.order import minibatches
 from absynth.data.text_set import TextSet, Unit
 from absynth.data.vocabulary import SPECIAL
@@ -32,8 +33,6 @@ from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
 from absynth.seeding import stream
 from absynth.types import Batch, Conditional
-
-_CHOICE = int.from_bytes(b"label", "big")  # which labels are known has a stream of its own
 
 PRESETS = {
     "mnist": Preset(minutes=1, recorded="symbol_vector_mnist", steps=800, limit=20_000, std=0.3),
@@ -149,7 +148,7 @@ class SymbolVectorRecipe(ImageOptions, GaussianOutput, SymbolRecipe):
         assert y is not None
         order = minibatches(len(x), self.batch - self.labelled_batch, seed=self.seed, start=start)
         for step, rows in enumerate(order, start):
-            rng = stream(self.seed, 0, step, _CHOICE)
+            rng = stream(self.seed, 0, step, CHOICE)
             again = known[torch.randint(len(known), (self.labelled_batch,), generator=rng)]
             labels = torch.cat([y[again], torch.full((len(rows),), UNLABELLED)])
             yield Batch(x[torch.cat([again, rows])], y=labels)
@@ -159,22 +158,3 @@ class SymbolVectorRecipe(ImageOptions, GaussianOutput, SymbolRecipe):
 
     def conditions(self, n: int) -> Tensor | None:
         return torch.arange(n) % self.classes
-
-
-def choose_labelled(y: Int64[Tensor, "n"], labels: int, classes: int, seed: int) -> Int64[Tensor, "labels"]:
-    """Rows whose label may be used: equally many of each class, those at random; 0 is every label there is.
-
-    Raises:
-        InputError: ``labels`` cannot be shared equally, or a class has too few examples.
-    """
-    if not labels:
-        return (y != UNLABELLED).nonzero()[:, 0]
-    each, rest = divmod(labels, classes)
-    if rest or not each:
-        raise InputError(f"labels must be a multiple of the {classes} classes, got {labels}: every class has its share")
-    order = torch.randperm(len(y), generator=stream(seed, 0, 0, _CHOICE))
-    rows = [order[y[order] == k][:each] for k in range(classes)]
-    short = min(map(len, rows))
-    if short < each:
-        raise InputError(f"expected at least {each} labelled examples of each class, got {short}: give fewer --labels")
-    return torch.cat(rows)

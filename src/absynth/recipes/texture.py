@@ -15,16 +15,13 @@ from dataclasses import dataclass, replace
 from typing import Any, ClassVar, Literal
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
-from torch.nn import functional as F
 
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.data.picture_set import CONTRAST
 from absynth.density import EBM
 from absynth.distributions import StandardNormal
 from absynth.errors import InputError
-from absynth.networks.filters import FilterBank, FrameF, TextureConv, differences, frame_bank
+from absynth.networks.filters import FilterBank, FrameF, TextureConv, texture_filters
 from absynth.recipes._fields import CHAINS, DataChain, FinalShare
 from absynth.recipes.bounds import Count, Decay, Positive, Share
 from absynth.recipes.presets import Preset
@@ -82,7 +79,7 @@ class TextureRecipe(FinalShare, DataChain, Recipe):
             raise InputError(f"expected --canvas below --piece, got {self.canvas} and {found.shape[1]}")
         if self.energy == "conv" or self.scale:
             return found
-        responses = FilterBank(kernels(), self.canvas)(found.examples.image[None])  # type: ignore[attr-defined]
+        responses = FilterBank(texture_filters(), self.canvas)(found.examples.image[None])  # type: ignore[attr-defined]
         # A filter that the image never answers would have infinite weight; a thousandth of the contrast is invisible.
         scale = responses.std((0, 2, 3)).clamp(min=1e-3 * CONTRAST).tolist()
         return replace(found, scale=tuple(scale))
@@ -90,7 +87,7 @@ class TextureRecipe(FinalShare, DataChain, Recipe):
     def algorithm(self) -> MaximumLikelihood:
         reference = StandardNormal(1, self.canvas, self.canvas, std=CONTRAST)
         if self.energy == "filters":
-            f = FrameF(FilterBank(kernels(), self.canvas), torch.tensor(self.scale), self.tails)
+            f = FrameF(FilterBank(texture_filters(), self.canvas), torch.tensor(self.scale), self.tails)
         else:
             f = TextureConv(1, self.canvas, self.energy_width, self.energy_activation)
         return MaximumLikelihood(
@@ -99,9 +96,3 @@ class TextureRecipe(FinalShare, DataChain, Recipe):
             sampler=Langevin(self.chain_steps, self.chain_step_size * CONTRAST),
             sample_rounds=self.sample_rounds,
         )
-
-
-def kernels() -> Float[Tensor, "55 k k"]:
-    """The filters of FRAME, the 52 of :func:`absynth.networks.filters.frame_bank` first."""
-    bank = frame_bank()
-    return torch.cat([bank, F.pad(differences(), [(bank.shape[-1] - 3) // 2] * 4)])

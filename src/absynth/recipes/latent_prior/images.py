@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from torch import Generator, nn
-from torch.optim import Optimizer
 
-from absynth.algorithms import Algorithm, AlternatingBackprop, LatentPrior
+from absynth.algorithms import AlternatingBackprop, LatentPrior
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, GaussianInference, StandardNormal
 from absynth.errors import InputError
@@ -22,7 +21,6 @@ from absynth.networks.encoder import mlp_encoder
 from absynth.networks.mlp import Activation, mlp_f, mlp_generator, xavier_normal
 from absynth.networks.ready import channels_last
 from absynth.recipes._fields import CHAINS, GaussianOutput, ImageOptions, PriorChoice
-from absynth.recipes._optimizers import adam
 from absynth.recipes.bounds import Count, Positive
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
@@ -57,6 +55,7 @@ class LatentPriorImages(ImageOptions, GaussianOutput, PriorChoice, Recipe):
     """Latent-space EBM prior: a generator whose latent variable has an energy-based prior (Pang et al. 2020)."""
 
     kinds = ("image",)
+    fused = True
     anomaly: int = -1
     """Label to hold out for anomaly detection: trains on 80 % of all other images. -1 trains on the training split."""
     steps: Count = 70_000
@@ -121,9 +120,3 @@ class LatentPriorImages(ImageOptions, GaussianOutput, PriorChoice, Recipe):
 
     def _init(self, net: nn.Module) -> nn.Module:
         return xavier_normal(net) if self.init == "xavier" else net
-
-    def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
-        rates = {"prior": self.energy_lr, "generator": self.generator_lr, "inference": self.inference_lr}
-        if self.prior == "gaussian":
-            del rates["prior"]
-        return adam(algorithm, rates, (self.beta1, 0.999), fused=True)

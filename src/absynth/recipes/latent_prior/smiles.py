@@ -16,8 +16,7 @@ from absynth.density import EBM
 from absynth.distributions import GaussianInference, StandardNormal
 from absynth.networks.mlp import Activation, mlp_f
 from absynth.networks.recurrent import RecurrentEncoder, RecurrentGenerator
-from absynth.recipes._fields import PriorChain
-from absynth.recipes._optimizers import half_cosine
+from absynth.recipes._fields import PriorChain, half_cosine
 from absynth.recipes.bounds import Count, Decay, Natural, Positive
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe

@@ -19,7 +19,7 @@ from absynth.algorithms import AlternatingBackprop, LatentPrior
 from absynth.data.text_set import TextSet, Unit
 from absynth.density import EBM
 from absynth.distributions import GaussianInference, StandardNormal
-from absynth.networks.mlp import Activation, mlp_f
+from absynth.networks.mlp import Activation, Flat, mlp_f
 from absynth.networks.recurrent import RecurrentEncoder, RecurrentGenerator
 from absynth.recipes._fields import CHAINS, FinalRate, PriorChoice
 from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive
@@ -122,11 +122,3 @@ class LatentPriorText(FinalRate, PriorChoice, Recipe):
             for p in net.parameters():
                 nn.init.uniform_(p, -self.init_range, self.init_range)
         return net
-
-
-class Flat(nn.Module):
-    """f ≡ 0: the EBM is its reference."""
-
-    def forward(self, z):
-        """Zero for each row of z."""
-        return z.new_zeros(len(z))

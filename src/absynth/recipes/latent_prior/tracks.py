@@ -24,8 +24,7 @@ from absynth.density import EBM
 from absynth.distributions import GaussianInference, StandardNormal
 from absynth.networks.mlp import Activation
 from absynth.networks.trajectory import ConditionalMLP, PlanGenerator
-from absynth.recipes._fields import GaussianOutput, PriorChoice
-from absynth.recipes._optimizers import half_cosine
+from absynth.recipes._fields import GaussianOutput, PriorChoice, half_cosine
 from absynth.recipes.bounds import Count, Decay, Natural, Positive
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
