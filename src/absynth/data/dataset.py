@@ -172,12 +172,32 @@ class Dataset(ABC):
             "details": self.details(),
         }
 
+    def split_sizes(self) -> dict[str, int]:
+        """Number of examples of the other splits, of those that are cheap to count."""
+        return {}
+
+    def count_splits(self, *parts: Split) -> dict[str, int]:
+        """Number of examples of these splits, as far as there are any."""
+        found = {}
+        for part in parts:
+            try:
+                found[part] = len(self.split(part))
+            except InputError:
+                continue
+        return found
+
     def summary(self) -> str:
         """One line for the user: what was read, how it is split, and what was left out."""
         size = "×".join(map(str, self.shape))
         parts = [f"{self.name}: {self.kind} data, {len(self) or 'unlimited'} {self.unit} of shape {size}"]
         if self.class_names:
-            parts.append(f"{len(self.class_names)} classes")
+            names = ", ".join(self.class_names[:6])
+            more = ", ..." if len(self.class_names) > 6 else ""
+            parts.append(f"{len(self.class_names)} classes ({names}{more})")
+        if self.labels is not None and bool((self.labels < 0).any()):
+            parts.append(f"{int((self.labels < 0).sum())} of them unlabelled")
+        sizes = self.split_sizes() if self.part == "train" else {}
+        parts += [f"{n} for {part}" for part, n in sizes.items()]
         return "; ".join([", ".join(parts), *self.notes])
 
     def __repr__(self) -> str:

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import gzip
+import re
+import zlib
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from absynth.data import arrays, tracks
+from absynth.data import arrays, listing, smiles, tracks
 from absynth.data.decode import SUFFIXES
 from absynth.errors import InputError
 
 _LINES = 50
+_TEXTS = (".txt", ".csv", ".tsv", ".ndjson", ".txt.gz", ".csv.gz", ".tsv.gz")
 _BY_SUFFIX = {
-    ".smi": "smiles", ".smiles": "smiles", ".parquet": "table", ".tsv": "table", ".xlsx": "table", ".npy": "array",
-    ".npz": "array", ".ply": "points", ".xyz": "points", ".binvox": "voxels", ".mp4": "video", ".avi": "video",
+    ".smi": "smiles", ".smiles": "smiles", ".parquet": "table", ".pq": "table", ".tsv": "table", ".xlsx": "table",
+    ".npy": "array", ".npz": "array", ".ndjson": "tracks", ".ply": "points", ".xyz": "points", ".binvox": "voxels",
+    ".mp4": "video", ".avi": "video",
 }  # fmt: skip
 
 
@@ -58,20 +63,18 @@ def _of_shape(shape: tuple[int, ...], dtype: np.dtype, what: str) -> str:
 
 
 def _of_folder(folder: Path) -> str:
-    suffixes: dict[str, int] = {}
-    for path in folder.rglob("*"):
-        if path.is_file() and not any(part.startswith((".", "__")) for part in path.relative_to(folder).parts):
-            suffix = path.with_suffix("").suffix if path.suffix == ".gz" else path.suffix
-            suffixes[suffix.lower()] = suffixes.get(suffix.lower(), 0) + 1
-    images = sum(n for s, n in suffixes.items() if s in SUFFIXES)
-    texts = sum(n for s, n in suffixes.items() if s in (".txt", ".csv"))
-    if images and images >= texts:
+    found = listing.walk(folder, (*SUFFIXES, *_TEXTS), skip=lambda reason: None)
+    texts = [file for file in found.files if file.name.lower().endswith(_TEXTS) and file.is_file()]
+    images = sum(not file.name.lower().endswith(_TEXTS) for file in found.files)
+    if images and images >= len(texts):
         return "image"
-    if texts:
+    if texts and tracks.looks_like_tracks(_first_lines(texts[0])):
         return "tracks"
-    found = ", ".join(f"{n} {s or 'without suffix'}" for s, n in sorted(suffixes.items())[:6]) or "no files"
+    counts = Counter(file.suffix.lower() for file in found.files) + found.others
+    got = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in counts.most_common(6)) or "no files"
     raise InputError(
-        f"{folder}: expected images ({', '.join(SUFFIXES)}) or tracks (.txt, .csv) in it, got {found}: give --kind"
+        f"{folder}: expected images ({', '.join(SUFFIXES[:6])} ...) or tracks (.txt, .csv) in it, got {got}: give a "
+        "file of lines or a table by its own path, or --kind"
     )
 
 
@@ -89,6 +92,8 @@ def _of_file(path: Path) -> str:
     words = [line.replace(",", " ").replace(";", " ").split() for line in lines]
     if tracks.looks_like_tracks(lines):
         return "tracks"
+    if smiles.looks_like_smiles(lines):
+        return "smiles"
     if suffix == ".csv":
         return "table"
     if suffix in (".txt", ".text", ""):
@@ -114,9 +119,10 @@ def _first_lines(path: Path) -> list[str]:
     try:
         with path.open("rb") as file:
             raw = gzip.GzipFile(fileobj=file).read(1 << 16) if path.suffix.lower() == ".gz" else file.read(1 << 16)
-    except (OSError, EOFError) as error:
+    except (OSError, EOFError, zlib.error) as error:
         raise InputError(f"{path}: cannot be read ({error})") from None
-    return raw.decode("utf-8-sig", "replace").splitlines()[:_LINES]
+    encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
+    return re.split(r"\r\n|\n|\r", raw.decode(encoding, "replace"))[:_LINES]
 
 
 def _is_number(word: str) -> bool:

@@ -69,7 +69,7 @@ def columns_of_header(path: Path, words: Sequence[str]) -> tuple[int, int, int, 
 
 
 def ngsim_parts(words: Sequence[str]) -> tuple[int, ...]:
-    """Columns that tell agents apart besides their number in NGSIM's tables, which give a number to several vehicles."""
+    """Columns that tell vehicles apart besides their number, in NGSIM's tables: several share a number there."""
     header = [plain_name(word) for word in words]
     if not {"vehicle_id", "total_frames", "local_x"} <= set(header):
         return ()

@@ -38,7 +38,7 @@ class PairSet(Dataset):
         pairs = read(part)
         if part == "train":
             keep = limit or len(pairs)
-            pairs = mirrored(Pairs(*(_first(side, keep) for side in (pairs.source, pairs.target))))
+            pairs = mirrored(pairs.take(torch.arange(min(keep, len(pairs)))))
         self.pairs, self.name = pairs, name or pairs.target.name
         self.shape, self.source_shape = tuple(pairs.target.x.shape[1:]), tuple(pairs.source.x.shape[1:])
         self.examples = len(pairs) if part == "train" else 0
@@ -56,6 +56,9 @@ class PairSet(Dataset):
         found = PairSet(self._read, self.name, part, limit=self.limit)
         found.source, found.examples = self.source, self.examples
         return found
+
+    def split_sizes(self) -> dict[str, int]:
+        return self.count_splits("validation", "test")
 
     def contents(self) -> Iterator[Tensor]:
         yield self.pairs.source.x
@@ -80,7 +83,3 @@ class PairSet(Dataset):
     def compare(self, rows: Mapping[str, Tensor], file: Path) -> list[Picture | ResultTable]:
         pictures.rows_with_labels(rows, file)
         return [{"file": file.name, "caption": f"From the top: {', '.join(rows)}"}]
-
-
-def _first(images: Images, keep: int) -> Images:
-    return Images(images.x[:keep], None, images.name, images.low, images.high)

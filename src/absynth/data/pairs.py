@@ -31,6 +31,10 @@ class Pairs:
     def __repr__(self) -> str:
         return f"Pairs({self.source!r} -> {self.target!r})"
 
+    def take(self, rows: Int64[Tensor, "m"]) -> Pairs:
+        """Some of the pairs, in this order."""
+        return Pairs(self.source.take(rows), self.target.take(rows))
+
     def batch(self, index: Int64[Tensor, "b"]) -> tuple[Float32[Tensor, "b m s s"], Float32[Tensor, "b n s s"]]:
         """``(sources, targets)`` at ``index``, float32 in [-1, 1]."""
         return self.source.batch(index), self.target.batch(index)
@@ -61,6 +65,7 @@ def side_by_side(path: Path, split: folder.Part, size: int, *, source: Side = "l
     """
     files = folder.files(path, split)
     both = read_pictures(files)
+    _require_bytes(path, both)
     height, width = both.shape[2:]
     if width != 2 * height:
         raise InputError(f"{path}: expected pictures of two squares side by side, got {width}×{height}")
@@ -88,7 +93,14 @@ def two_folders(sources: Path, targets: Path, split: folder.Part, size: int) -> 
         )
     chosen = [p.relative_to(sources).with_suffix("").as_posix() for p in folder.files(sources, split)]
     first, second = (read_pictures([by_name[name] for name in chosen], size=size) for by_name in found)
+    _require_bytes(sources, first)
+    _require_bytes(targets, second)
     return Pairs(Images(first, None, sources.name), Images(second, None, targets.name))
+
+
+def _require_bytes(path: Path, x: Tensor) -> None:
+    if x.dtype != torch.uint8:
+        raise InputError(f"{path}: expected images of 8 bits in pairs, got more: convert them")
 
 
 def mirrored(pairs: Pairs) -> Pairs:

@@ -125,19 +125,27 @@ def published_pairs(name: str) -> Callable[..., PairSet]:
     """A reader of a published set of pairs."""
     reader = lru_cache(maxsize=4)({"facades": pairs.facades}[name])
 
-    def open(*, size: int = 64, limit: int = 0) -> PairSet:
-        return PairSet(lambda part: reader(images.find_root("", name), part, size), name, limit=limit)
+    def open(*, size: int = 64, limit: int = 0, validation: float = 0.0) -> PairSet:
+        def read(part: Split) -> pairs.Pairs:
+            _no_validation(name, part)
+            return reader(images.find_root("", name), part, size)
+
+        return PairSet(_validated(read, validation, pairs.Pairs.take), name, limit=limit)
 
     return open
 
 
-def read_pairs(source: Any, *, size: int = 64, targets: str = "", limit: int = 0) -> PairSet:
+def read_pairs(source: Any, *, size: int = 64, targets: str = "", limit: int = 0, validation: float = 0.0) -> PairSet:
     """Pairs side by side in one file each (source left), or in two folders under the same names (``targets``)."""
     if not isinstance(source, Path):
         raise InputError("pairs are read from a folder, got an array: save them as images side by side")
-    if targets:
-        return PairSet(lambda part: pairs.two_folders(source, Path(targets).expanduser(), part, size), limit=limit)
-    return PairSet(lambda part: pairs.side_by_side(source, part, size), limit=limit)
+
+    def read(part: Split) -> pairs.Pairs:
+        if targets:
+            return pairs.two_folders(source, Path(targets).expanduser(), part, size)
+        return pairs.side_by_side(source, part, size)
+
+    return PairSet(_validated(lru_cache(maxsize=4)(read), validation, pairs.Pairs.take), limit=limit)
 
 
 def published_text(name: str) -> Callable[..., TextSet]:

@@ -10,6 +10,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
 from typing import Any
 
 from absynth.data import images, packaged, toy
@@ -128,7 +129,7 @@ def open(source: Any, *, kind: str = "", **options: Any) -> Dataset:
         near = difflib.get_close_matches(kind, KINDS, n=1, cutoff=0.4)
         hint = f" (nearest: {near[0]})" if near else ""
         raise InputError(f"expected a kind of data, got {kind!r}{hint}: kinds are {', '.join(KINDS)}")
-    if isinstance(source, str) and source in SETS and not Path(source).exists():
+    if _is_name(source):
         found = SETS[source]
         if kind and kind != found.kind:
             raise InputError(f"{source} is {found.kind} data, got --kind {kind}: leave --kind out")
@@ -153,7 +154,7 @@ def kind_before_reading(source: Any) -> str:
     """The kind of a source, found without reading its examples."""
     if isinstance(source, Dataset):
         return source.kind
-    if isinstance(source, str) and source in SETS and not Path(source).exists():
+    if _is_name(source):
         return SETS[source].kind
     if isinstance(source, str | Path):
         return kind_of(_existing(source))
@@ -172,9 +173,21 @@ def empty(description: dict[str, Any]) -> Dataset:
     return cls.from_description(description)
 
 
+def _is_name(source: Any) -> bool:
+    return isinstance(source, str) and source in SETS and not Path(source).exists()
+
+
 def _existing(source: str | Path) -> Path:
-    path = Path(source).expanduser()
-    if not path.exists():
+    """The path of a file or folder; nothing else is opened, for a pipe would wait for ever."""
+    try:
+        path = Path(source).expanduser()
+        mode = path.stat().st_mode if path.exists() else 0
+    except (OSError, ValueError, RuntimeError) as error:  # a name that is too long, no permission, no home
+        reason = getattr(error, "strerror", None) or error
+        raise InputError(f"expected a file, a folder or a data set, got {str(source)[:60]!r}: {reason}") from None
+    if mode and not (S_ISREG(mode) or S_ISDIR(mode)):
+        raise InputError(f"{path}: expected a file or a folder, got a pipe or a device: give another --data")
+    if not mode:
         near = difflib.get_close_matches(str(source), SETS, n=1, cutoff=0.5)
         hint = f" (nearest: {near[0]})" if near else ""
         raise InputError(
@@ -187,7 +200,7 @@ def options_of(source: Any, kind: str = "") -> list[str]:
     """Names of the options that the reader of a source takes."""
     if isinstance(source, Dataset):
         return []
-    if isinstance(source, str) and source in SETS and not Path(source).exists():
+    if _is_name(source):
         return _options(SETS[source].open)
     found = READERS.get(kind or kind_before_reading(source))
     return _options(found) if found else []

@@ -86,7 +86,8 @@ def read_smiles(path: Path, *, column: str = "", skip_broken: bool = False) -> t
 def _cells(line: str, separator: str) -> list[str]:
     if not separator or separator not in line:
         return line.split()
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator))]
+    cells = next(csv.reader([line], delimiter=separator)) if '"' in line else line.split(separator)
+    return [cell.strip() for cell in cells]
 
 
 def _column(path: Path, rows: Sequence[Sequence[str]], column: str) -> tuple[int, bool]:
@@ -112,3 +113,19 @@ def _column(path: Path, rows: Sequence[Sequence[str]], column: str) -> tuple[int
         )
     # A first row without a molecule where the others have one is a header of other names, if there are several columns.
     return best, width > 1 and len(rows) > 1 and not (len(rows[0]) > best and is_smiles(rows[0][best]))
+
+
+def looks_like_smiles(lines: Sequence[str]) -> bool:
+    """Whether the first lines of a file are molecules: a header that says so above SMILES, or nothing but SMILES."""
+    given = [line for line in lines if line.strip() and not line.startswith("#")][:50]
+    if len(given) < 2:
+        return False
+    separator = next((s for s in ("\t", ";", ",") if s in given[0]), "")
+    rows = [_cells(line, separator) for line in given[:-1] or given]  # the last line may be cut
+    first = [cell.strip().lower() for cell in rows[0]]
+    named = next((first.index(name) for name in _NAMES[:7] if name in first), None)
+    if named is not None:
+        cells = [row[named] for row in rows[1:] if len(row) > named]
+        return bool(cells) and sum(map(is_smiles, cells)) >= 0.9 * len(cells)
+    words = [row[0] for row in rows]
+    return all(map(is_smiles, words)) and sum(map(len, words)) > 4 * len(words)

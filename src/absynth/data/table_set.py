@@ -119,6 +119,9 @@ class TableSet(Dataset):
         pictures.scatter2d(file, points, title="first two columns")
         return [{"file": file.name, "caption": ", ".join(rows)}]
 
+    def split_sizes(self) -> dict[str, int]:
+        return self.count_splits("validation", "test")
+
     def summary(self) -> str:
         words = len({c.rpartition("=")[0] for c in self.columns if "=" in c})
         more = f"; {words} columns of words, one per word" if words else ""

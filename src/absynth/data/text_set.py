@@ -25,6 +25,7 @@ Unit = Literal["word", "character", "bpe", "letters"]
 _LETTERS = r"[a-z]{2,}"
 Read = Callable[[Split], Text]
 
+_COUNTED = 50_000  # of larger sets, other splits are not opened to count them
 BUCKET = 50
 """Batches of molecules that are drawn together and cut by length, so that short ones do not wait for long ones."""
 
@@ -138,6 +139,9 @@ class TextSet(Dataset):
         return {
             "unit": self.token_unit, "vocabulary_size": self.vocabulary_size, "length": self.length, "limit": self.limit
         }  # fmt: skip
+
+    def split_sizes(self) -> dict[str, int]:
+        return self.count_splits("test") if len(self) < _COUNTED else {}
 
     def contents(self) -> Iterator[Tensor]:
         yield self.rows

@@ -106,6 +106,9 @@ class TrackSet(Dataset):
             "validation": self.validation, "unit_length": self.unit_length,
         }  # fmt: skip
 
+    def split_sizes(self) -> dict[str, int]:
+        return self.count_splits("validation", "test")
+
     def contents(self) -> Iterator[Tensor]:
         yield self._x
         yield self._c

@@ -46,7 +46,9 @@ class Tracks:
     def split(self, share: float) -> tuple[Tracks, Tracks]:
         """Before and after this share of the recording's time."""
         early = self.frame < self.frame.min() + share * (self.frame.max() - self.frame.min())
-        first, second = (Tracks(self.agent[r], self.frame[r], self.xy[r], self.name) for r in (early, ~early))
+        first, second = (
+            Tracks(self.agent[r], self.frame[r], self.xy[r], self.name, self.notes) for r in (early, ~early)
+        )
         return first, second
 
 
