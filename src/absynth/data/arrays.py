@@ -251,7 +251,14 @@ def images_of(x: np.ndarray) -> tuple[np.ndarray, float, float]:
     if low == high:
         raise InputError(f"expected images that vary, got one value everywhere: {x.flat[0]}")
     if max(abs(low), abs(high)) > LARGEST:
-        raise InputError(f"expected values below {LARGEST:g}, got {low:g} to {high:g}: repair or remove those images")
+        first = next(
+            begin + int(np.argmax((np.abs(slab.astype(np.float64)) > LARGEST).reshape(len(slab), -1).any(1)))
+            for begin, slab in _slabs(x)
+            if max(abs(float(slab.min())), abs(float(slab.max()))) > LARGEST
+        )
+        raise InputError(
+            f"expected values below {LARGEST:g}, got {low:g} to {high:g}, the first in image {first}: remove it"
+        )
     if x.dtype == np.uint8:
         top = 255.0 if _range(x)[1] > 1 else 1.0
         return (_on_white(x, top) if x.shape[1] == 4 else x), 0.0, top

@@ -89,7 +89,7 @@ def _of_file(path: Path) -> str:
     if suffix in SUFFIXES:
         return "picture"
     lines = _first_lines(path)
-    words = [line.replace(",", " ").replace(";", " ").split() for line in lines]
+    words = [row for row in (line.replace(",", " ").replace(";", " ").split() for line in lines) if row]
     if tracks.looks_like_tracks(lines):
         return "tracks"
     if smiles.looks_like_smiles(lines):

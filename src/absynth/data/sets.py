@@ -191,7 +191,7 @@ def _existing(source: str | Path) -> Path:
         near = difflib.get_close_matches(str(source), SETS, n=1, cutoff=0.5)
         hint = f" (nearest: {near[0]})" if near else ""
         raise InputError(
-            f"expected a file, a folder or a data set, got {str(source)!r}{hint}: data sets are {', '.join(SETS)}"
+            f"expected a file, a folder or a data set, got {str(source)[:80]!r}{hint}: data sets are {', '.join(SETS)}"
         )
     return path
 

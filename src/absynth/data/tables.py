@@ -110,7 +110,8 @@ class Table:
         squares = sum(((self.x[some].double() - mean).square().sum(0) for some in rows.split(_SLAB)), zero)
         scale = (squares / (n - 1)).sqrt()
         tiny = scale <= 1e-13 * mean.abs()  # rounding of a constant column
-        return mean, scale.where(~tiny & (scale > 0), torch.ones_like(scale))
+        constant = tiny | (scale == 0)
+        return mean.where(~constant, self.x[rows[0]].double()), scale.where(~constant, torch.ones_like(scale))
 
     def standardized(self, x: Shaped[Tensor, "m d"]) -> Float32[Tensor, "m d"]:
         """Rows in units of the training rows' spread, about their mean; a constant column becomes 0."""
@@ -317,7 +318,7 @@ def _of_numbers(x: np.ndarray, y: object, name: str, missing: str = "", part: np
     gone = np.zeros(len(x), dtype=bool)
     for begin in range(0, len(x) if x.dtype.kind == "f" else 0, _SLAB):
         slab = x[begin : begin + _SLAB]
-        bad = ~(np.abs(slab) <= LARGEST)
+        bad = ~(np.abs(slab) <= min(LARGEST, float(np.finfo(slab.dtype).max)))
         gone[begin : begin + _SLAB] = bad.any(1)
         if bad.any() and "nan" not in missing.lower().split(","):
             row, column = np.argwhere(bad)[0]

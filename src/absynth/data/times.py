@@ -30,10 +30,8 @@ def frames_of_times(time: np.ndarray, agent: np.ndarray) -> tuple[np.ndarray, tu
     same = np.diff(agent) == 0
     steps = np.diff(time)[same]
     whole = bool((time == np.floor(time)).all()) and float(np.abs(time).max()) < 2**53
-    if not len(steps) or (whole and np.unique(steps, return_counts=True)[1].max() >= 0.5 * len(steps)):
-        if not whole:
-            time = np.floor(time)
-        return time.astype(np.int64), ()
+    if not len(steps) or (whole and _are_frames(steps)):
+        return np.floor(time).astype(np.int64), ()
     interval = _interval(steps)
     count = np.maximum(1, np.round(np.diff(time) / interval)).astype(np.int64)
     # A gap of many intervals has room for their jitter too.
@@ -51,6 +49,14 @@ def frames_of_times(time: np.ndarray, agent: np.ndarray) -> tuple[np.ndarray, tu
         frame[begin] = round((time[begin] - time.min()) / interval)
         frame[begin + 1 : end] = frame[begin] + np.cumsum(count[begin : end - 1])
     return frame, (f"times in steps of {interval:.6g}",)
+
+
+def _are_frames(steps: np.ndarray) -> bool:
+    """Whether one difference of frame numbers prevails, and hardly any other is close to it as those of a clock are."""
+    kinds, counts = np.unique(steps, return_counts=True)
+    usual = kinds[counts.argmax()]
+    close = counts[(np.abs(kinds - usual) <= _JITTER * usual) & (kinds != usual)].sum()
+    return bool(counts.max() >= 0.5 * len(steps) and close <= 0.05 * len(steps))
 
 
 def _interval(steps: np.ndarray) -> float:

@@ -1,0 +1,436 @@
+"""Images as people have them: splits and classes of folders, depth, arrays of known libraries, sets beyond memory."""
+
+from __future__ import annotations
+
+import io
+import os
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from absynth.data import arrays, decode, folder, open
+from absynth.data.image_set import ImageSet
+from absynth.data.images import Images
+from absynth.data.sets import empty
+from absynth.errors import InputError
+
+
+def pixels(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape, dtype=np.uint8)
+
+
+def save(path: Path, x: np.ndarray | None = None, seed: int = 0) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(pixels(8, 8, 3, seed=seed) if x is None else x).save(path)
+    return path
+
+
+def fill(base: Path, names: dict[str, int]) -> Path:
+    """So many images in each sub-folder."""
+    for name, n in names.items():
+        for i in range(n):
+            save(base / name / f"{i}.png", seed=i)
+    return base
+
+
+def sizes(path: Path) -> tuple[int, int]:
+    return len(folder.images(path, "train")), len(folder.images(path, "test"))
+
+
+# --- splits and classes ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("train", "held"),
+    [("train", "val"), ("train", "valid"), ("Train", "Test"), ("training", "testing"), ("TRAIN", "VALIDATION"),
+     ("train", "dev")],
+)  # fmt: skip
+@pytest.mark.parametrize("form", ["{part}/{label}", "{label}/{part}", "data/{part}/{label}", "{part}"])
+def test_names_of_splits(tmp_path, train, held, form):
+    for part, n in ((train, 6), (held, 3)):
+        for label in ("cat", "dog"):
+            name = form.format(part=part, label=label)
+            for i in range(n):
+                save(tmp_path / name / f"{label}{i}.png", seed=i)
+    assert sizes(tmp_path) == (12, 6)
+    test = folder.images(tmp_path, "test")
+    assert test.class_names == (() if form == "{part}" else ("cat", "dog"))
+    assert len(folder.images(tmp_path, "all")) == 18
+
+
+def test_three_splits_and_what_lies_outside(tmp_path):
+    fill(tmp_path, {"train/a": 5, "val/a": 2, "test/a": 3, "extra": 4})
+    assert [len(folder.images(tmp_path, part)) for part in ("train", "validation", "test")] == [5, 2, 3]
+    assert "4 files outside of the splits left out" in folder.images(tmp_path, "train").notes
+
+
+def test_a_held_out_split_alone_is_refused(tmp_path):
+    fill(tmp_path, {"val/a": 2, "test/a": 3})
+    with pytest.raises(InputError, match="expected a folder train beside the held-out one, got test, val"):
+        folder.images(tmp_path, "train")
+
+
+def test_classes_are_the_same_in_every_split(tmp_path):
+    fill(tmp_path, {"train/ant": 3, "train/bee": 3, "train/cow": 3, "test/bee": 2, "test/cow": 2, "test/dog": 1})
+    train, test = (folder.images(tmp_path, part) for part in ("train", "test"))
+    assert train.class_names == test.class_names == ("ant", "bee", "cow", "dog")
+    assert set(train.labels.tolist()) == {0, 1, 2}
+    assert set(test.labels.tolist()) == {1, 2, 3}
+
+
+def test_a_folder_of_unlabelled_images(tmp_path):
+    fill(tmp_path, {"cat": 12, "dog": 12, "unlabelled": 12})
+    found = folder.images(tmp_path, "all")
+    assert found.class_names == ("cat", "dog")
+    assert found.labels.tolist() == [0] * 12 + [1] * 12 + [-1] * 12
+
+
+def test_linked_folders_and_loops(tmp_path):
+    fill(tmp_path / "real", {"cat": 6, "dog": 6})
+    fill(tmp_path / "d", {"bird": 6})
+    for name in ("cat", "dog"):
+        (tmp_path / "d" / name).symlink_to(tmp_path / "real" / name)
+    (tmp_path / "d" / "bird" / "loop").symlink_to(tmp_path / "d")
+    found = folder.images(tmp_path / "d", "all")
+    assert len(found) == 18
+    assert found.class_names == ("bird", "cat", "dog")
+
+
+def test_system_folders_runs_and_other_files_are_left_out_and_counted(tmp_path):
+    fill(tmp_path, {"a": 12, "b": 12, "__MACOSX/a": 3, ".ipynb_checkpoints": 2, "@eaDir": 1, "b/run/samples": 4})
+    (tmp_path / "b" / "run" / "recipe.json").write_text("{}")
+    save(tmp_path / "a" / "._0.png")
+    (tmp_path / "Thumbs.db").write_bytes(b"x")
+    (tmp_path / "a" / "photo.heic").write_bytes(b"x")
+    found = folder.images(tmp_path, "all")
+    assert len(found) == 24
+    assert found.class_names == ("a", "b")
+    assert found.notes == ("1 files of other kinds left out (.heic 1)", "a run inside the data left out (b/run)")
+
+
+def test_loose_files_cost_the_labels_and_it_is_said(tmp_path):
+    fill(tmp_path, {"a": 5, "b": 5})
+    save(tmp_path / "cover.png")
+    found = folder.images(tmp_path, "all")
+    assert found.labels is None
+    assert found.notes == ("no labels, for 1 of 11 files lie outside of the sub-folders",)
+
+
+@pytest.mark.parametrize("suffix", ["tif", "TIFF", "ppm", "pgm", "jfif", "tga", "jp2"])
+def test_all_suffixes(tmp_path, suffix):
+    kind = {"jfif": "JPEG", "pgm": "PPM"}.get(suffix)
+    for i in range(3):
+        Image.fromarray(pixels(8, 8, seed=i)).save(tmp_path / f"{i}.{suffix}", format=kind)
+    assert len(folder.images(tmp_path, "all")) == 3
+
+
+def test_a_folder_that_cannot_be_listed_is_refused(tmp_path, monkeypatch):
+    fill(tmp_path, {"a": 5, "b": 5})
+    real = os.scandir
+
+    def scan(path):
+        if Path(path).name == "b":
+            raise PermissionError(13, "Permission denied")
+        return real(path)
+
+    monkeypatch.setattr(os, "scandir", scan)
+    with pytest.raises(InputError, match="b: expected a folder that can be read, got Permission denied"):
+        folder.images(tmp_path, "all")
+    found = folder.images(tmp_path, "all", skip_broken=True)
+    assert len(found) == 5
+    assert "cannot be read left out (b)" in found.notes[-1]
+
+
+# --- depth ----------------------------------------------------------------------------------------------------------
+
+
+def test_sixteen_bits_are_kept_with_the_range_of_the_whole_folder(tmp_path):
+    for i in range(12):
+        save(tmp_path / f"{i}.png", pixels(8, 8, seed=i).astype(np.uint16) * 16)
+    splits = [folder.images(tmp_path, part) for part in ("train", "test")]
+    assert len({(s.low, s.high) for s in splits}) == 1
+    x = torch.cat([s.all() for s in splits])
+    assert (x.min(), x.max()) == (-1, 1)
+    assert len(x.unique()) > 200
+    data = open(tmp_path)
+    assert not data.stored_as_bytes
+    assert open(tmp_path, size=4).shape == (1, 4, 4)
+
+
+def test_float_tiffs_are_kept(tmp_path):
+    x = np.random.default_rng(0).normal(size=(5, 8, 8)).astype(np.float32)
+    for i in range(5):
+        Image.fromarray(x[i]).save(tmp_path / f"{i}.tif")
+    found = folder.images(tmp_path, "all")
+    assert torch.equal(found.x[:, 0], torch.from_numpy(x))
+    bad = x[0].copy()
+    bad[2, 3] = np.nan
+    Image.fromarray(bad).save(tmp_path / "3.tif")
+    with pytest.raises(InputError, match=r"3\.tif: expected finite values"):
+        folder.images(tmp_path, "all")
+
+
+def test_depths_are_not_mixed(tmp_path):
+    save(tmp_path / "0.png", pixels(8, 8))
+    save(tmp_path / "1.png", pixels(8, 8).astype(np.uint16) * 16)
+    with pytest.raises(InputError, match=r"images of one depth, .*0\.png and .*1\.png"):
+        folder.images(tmp_path, "all")
+
+
+def test_colour_of_sixteen_bits_is_refused_not_cut(tmp_path):
+    """Pillow would hand out the upper eight bits: nearly black for a 12-bit scan."""
+    import struct
+    import zlib
+
+    def chunk(kind: bytes, data: bytes) -> bytes:
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    rows = b"".join(b"\0" + bytes(8 * 6) for _ in range(8))
+    head = struct.pack(">IIBBBBB", 8, 8, 16, 2, 0, 0, 0)
+    raw = b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+    (tmp_path / "0.png").write_bytes(raw)
+    save(tmp_path / "1.png")
+    with pytest.raises(InputError, match="16 bits per colour are not supported"):
+        folder.images(tmp_path, "all")
+
+
+def test_pages_beyond_the_first_are_said(tmp_path):
+    frames = [Image.fromarray(pixels(8, 8, seed=i)) for i in range(3)]
+    frames[0].save(tmp_path / "stack.tif", save_all=True, append_images=frames[1:])
+    save(tmp_path / "a.tif", pixels(8, 8))
+    assert folder.images(tmp_path, "all").notes == ("1 files hold several pages: the first of each is used",)
+
+
+@pytest.mark.parametrize("given", ["folder", "array"])
+def test_channels_are_converted(tmp_path, given):
+    x = pixels(12, 8, 8, 3)
+    for i in range(12):
+        save(tmp_path / f"{i}.png", x[i])
+    source = tmp_path if given == "folder" else x
+    grey = open(source, channels=1)
+    assert grey.shape == (1, 8, 8)
+    luma = (x.astype(float) @ [0.299, 0.587, 0.114]).round()
+    known = {row.tobytes() for row in luma.astype(np.uint8).reshape(12, -1)}
+    assert {row.tobytes() for row in grey.images.x[torch.arange(len(grey))].flatten(1).numpy()} <= known
+    again = open(luma.astype(np.uint8), channels=3)
+    assert again.shape == (3, 8, 8)
+    assert torch.equal(again.head(2)[:, 0], again.head(2)[:, 2])
+    with pytest.raises(InputError, match="--channels 1"):
+        open(source, channels=2)
+
+
+# --- broken files ---------------------------------------------------------------------------------------------------
+
+
+def test_broken_files_are_refused_or_left_out_and_listed(tmp_path):
+    fill(tmp_path, {"a": 20, "b": 20})
+    raw = (tmp_path / "a" / "3.png").read_bytes()
+    (tmp_path / "a" / "3.png").write_bytes(raw[: len(raw) // 2])
+    (tmp_path / "b" / "5.png").write_bytes(b"")
+    (tmp_path / "b" / "6.png").unlink()
+    os.mkfifo(tmp_path / "b" / "6.png")
+    with pytest.raises(InputError, match=r"cannot be read .*: repair or remove it"):
+        folder.images(tmp_path, "all")
+    data = open(tmp_path, skip_broken=True)
+    assert len(data) + len(data.split("test")) == 37
+    assert "3 files that cannot be read left out (3.png, 5.png, 6.png)" in data.summary()
+    assert data.class_names == ("a", "b")
+
+
+def test_nothing_but_broken_files(tmp_path):
+    for i in range(3):
+        (tmp_path / f"{i}.png").write_bytes(b"x")
+    with pytest.raises(InputError, match="expected images that can be read, got none"):
+        folder.images(tmp_path, "all", skip_broken=True)
+
+
+# --- arrays ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "labels"),
+    [("x_train", "x_test", "y_{}"), ("X_train", "X_test", "y_{}"), ("train_images", "test_images", "{}_labels"),
+     ("train_x", "val_x", "{}_y"), ("images_train", "images_test", "labels_{}")],
+)  # fmt: skip
+def test_keys_of_known_libraries(tmp_path, train, test, labels):
+    held = "val" if "val" in test else "test"
+    y = {"train": np.arange(20) % 2, held: np.arange(6)[:, None] % 2}
+    named = {labels.format(part): value for part, value in y.items()}
+    np.savez(tmp_path / "x.npz", **{train: pixels(20, 8, 8), test: pixels(6, 8, 8, seed=1)}, **named)
+    assert sizes(tmp_path / "x.npz") == (20, 6)
+    assert folder.images(tmp_path / "x.npz", "test").labels.tolist() == [0, 1] * 3
+    assert torch.equal(folder.images(tmp_path / "x.npz", "train").x[:, 0], torch.from_numpy(pixels(20, 8, 8)))
+
+
+def test_validation_of_a_file_and_its_range(tmp_path):
+    np.savez(
+        tmp_path / "m.npz", train_images=pixels(20, 8, 8) / 300, val_images=pixels(4, 8, 8) / 200,
+        test_images=pixels(8, 8, 8) / 100,
+    )  # fmt: skip
+    data = open(tmp_path / "m.npz")
+    assert [len(data), len(data.split("validation")), len(data.split("test"))] == [20, 4, 8]
+    assert data.high == data.split("test").high > 2.5
+
+
+def test_any_key_of_a_single_array(tmp_path):
+    np.savez(tmp_path / "x.npz", faces=pixels(20, 8, 8), ids=np.arange(20))
+    assert sum(sizes(tmp_path / "x.npz")) == 20
+
+
+def test_positional_arrays_are_examples_and_labels(tmp_path):
+    np.savez(tmp_path / "x.npz", pixels(20, 8, 8), np.arange(20) % 3)
+    assert folder.images(tmp_path / "x.npz", "train").class_names == ("0", "1", "2")
+
+
+@pytest.mark.parametrize("kind", ["npy", "npz"])
+def test_a_header_that_claims_terabytes(tmp_path, kind):
+    head = io.BytesIO()
+    claim = {"descr": "|u1", "fortran_order": False, "shape": (10**9, 100, 100)}
+    np.lib.format.write_array_header_1_0(head, claim)
+    path = tmp_path / f"x.{kind}"
+    if kind == "npy":
+        path.write_bytes(head.getvalue() + bytes(100))
+    else:
+        with zipfile.ZipFile(path, "w") as archive:
+            archive.writestr("x.npy", head.getvalue() + bytes(100))
+    with pytest.raises(InputError, match="cannot be read"):
+        folder.images(path, "train")
+
+
+def test_huge_values_and_nan_name_the_example():
+    x = np.random.default_rng(0).normal(size=(20, 8, 8))
+    x[7, 2, 3] = 1e300
+    with pytest.raises(InputError, match="the first in image 7"):
+        open(x)
+    x[7, 2, 3] = np.nan
+    with pytest.raises(InputError, match="NaN or infinite, the first in image 7"):
+        open(x)
+
+
+@pytest.fixture
+def little_memory(monkeypatch):
+    monkeypatch.setattr(arrays, "COPIED", 0)
+    monkeypatch.setattr(decode, "IN_MEMORY", 0)
+
+
+@pytest.mark.parametrize("form", ["NHW", "NCHW", "NHWC", "float", "> u2", "bool"])
+def test_a_large_array_gives_what_a_small_one_gives(tmp_path, form, monkeypatch):
+    x = pixels(40, 6, 6, 3)
+    x = {
+        "NHW": x[..., 0], "NCHW": x.transpose(0, 3, 1, 2), "NHWC": x, "float": x / 7, "> u2": x.astype(">u2"),
+        "bool": x > 99,
+    }[form]  # fmt: skip
+    np.save(tmp_path / "x.npy", x)
+    y = np.arange(40) % 3
+    small, batches = open((x, y)), []
+    for data in (small, None, None):
+        if data is None:
+            monkeypatch.setattr(arrays, "COPIED", 0)
+            data = open((x, y)) if not batches[1:] else open(tmp_path / "x.npy")
+            assert not isinstance(data.images.x, torch.Tensor)
+        batches.append(next(data.batches(8, seed=3)))
+        assert (data.low, data.high, data.shape) == (small.low, small.high, small.shape)
+    assert all(torch.equal(b.x, batches[0].x) for b in batches[1:])
+    assert torch.equal(batches[1].y, batches[0].y)
+    assert batches[2].y is None
+    limited = open((x, y), limit=10, validation=0.25)
+    assert [len(limited), len(limited.split("validation"))] == [10, round(len(small) / 4)]
+
+
+def test_a_mapped_array_is_not_read_as_a_whole(tmp_path, little_memory):
+    np.save(tmp_path / "x.npy", pixels(40, 8, 8))
+    data = open(tmp_path / "x.npy")
+    assert isinstance(data.images.x, arrays.ArrayRows)
+    base = data.images.x.array
+    while not isinstance(base, np.memmap):
+        base = base.base
+    assert Path(base.filename).name == "x.npy"
+    assert data.fingerprint == open(tmp_path / "x.npy").fingerprint
+    np.save(tmp_path / "x.npy", pixels(40, 8, 8, seed=1))
+    assert data.fingerprint != open(tmp_path / "x.npy").fingerprint
+
+
+def test_a_large_folder_is_decoded_on_demand(tmp_path, monkeypatch):
+    fill(tmp_path, {"train/a": 15, "train/b": 15, "test/a": 5})
+    save(tmp_path / "train" / "b" / "grey.png", pixels(8, 8))
+    whole = open(tmp_path)
+    monkeypatch.setattr(decode, "IN_MEMORY", 8 * 8 * 3 * 10)
+    data = open(tmp_path)
+    store = data.images.x
+    assert isinstance(store, decode.DecodedImages)
+    assert torch.equal(data.all(), whole.all())
+    store.cache = 8 * 8 * 3 * 10
+    for one, other in zip(range(6), zip(data.batches(8, seed=1), whole.batches(8, seed=1))):
+        assert torch.equal(other[0].x, other[1].x), one
+        assert store._bytes <= store.cache
+    assert store._bytes > 0
+    read = []
+    real = decode.read_picture
+    monkeypatch.setattr(decode, "read_picture", lambda *a, **k: read.append(a) or real(*a, **k))
+    last = torch.tensor(list(store._kept))
+    data.batch(last)
+    assert not read  # they were kept
+    assert len(data.split("test")) == 5
+    assert open(tmp_path, validation=0.2).split("validation").images.x.paths
+
+
+def test_names_of_examples_are_those_of_their_files(tmp_path):
+    fill(tmp_path, {"a": 5, "b": 5})
+    data = open(tmp_path)
+    names = data.names(torch.arange(len(data)))
+    for i, name in enumerate(names):
+        x = np.asarray(Image.open(tmp_path / name)).transpose(2, 0, 1) / 127.5 - 1
+        torch.testing.assert_close(data.batch(torch.tensor([i])).x[0], torch.from_numpy(x).float())
+    assert data.parse_names(tmp_path, 10) == [f"{c}/{i}.png" for c in "ab" for i in range(5)]
+
+
+# --- validation and rebuilding --------------------------------------------------------------------------------------
+
+
+def test_validation_is_part_of_training_and_nothing_is_in_two_splits():
+    x = pixels(200, 4, 4)
+    plain, data = open(x), open(x, validation=0.2)
+    rows = {part: {bytes(p) for p in data.split(part).images.x.numpy()} for part in ("train", "validation", "test")}
+    assert not rows["train"] & rows["validation"]
+    assert rows["train"] | rows["validation"] == {bytes(p) for p in plain.images.x.numpy()}
+    assert rows["test"] == {bytes(p) for p in plain.split("test").images.x.numpy()}
+    with pytest.raises(InputError, match="no validation split: give --validation"):
+        plain.split("validation")
+
+
+def test_a_run_is_rebuilt_without_the_data(tmp_path):
+    fill(tmp_path, {"a": 12, "b": 12})
+    data = open(tmp_path)
+    again = empty(data.description())
+    assert isinstance(again, ImageSet)
+    assert (again.shape, again.class_names, again.examples) == (data.shape, ("a", "b"), len(data))
+    assert len(again) == 0
+
+
+def test_held_out_class_by_its_name():
+    y = np.arange(60) % 3 * 5000
+    data = open((pixels(60, 4, 4), y), anomaly=5000)
+    assert data.class_names == ("0", "5000", "10000")
+    assert 1 not in data.labels.tolist()
+    assert (data.split("test").labels == 1).sum() == 20
+    with pytest.raises(InputError, match="must be a label of the data"):
+        open((pixels(60, 4, 4), y), anomaly=7)
+
+
+def test_the_summary_says_what_was_read(tmp_path):
+    fill(tmp_path, {"a": 12, "b": 12})
+    assert open(tmp_path).summary() == (
+        f"{tmp_path.name}: image data, {len(open(tmp_path))} images of shape 3×8×8, 2 classes (a, b), "
+        f"{24 - len(open(tmp_path))} for test; values 0 to 255 become -1 to 1"
+    )
+
+
+def test_images_taken_keep_names_and_labels():
+    images = Images(torch.zeros(4, 1, 2, 2, dtype=torch.uint8), torch.arange(4), "t", names=tuple("abcd"))
+    some = images.take(torch.tensor([2, 0]))
+    assert some.names == ("c", "a")
+    assert some.labels.tolist() == [2, 0]

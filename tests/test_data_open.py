@@ -1,0 +1,184 @@
+"""Opening data: the kind is found without reading all of it, and what cannot be opened is one line."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from absynth.data import SETS, Dataset, open
+from absynth.data.find_kind import kind_of
+from absynth.data.order import set_aside
+from absynth.data.sets import empty
+from absynth.errors import InputError
+
+NUMBERS = np.random.default_rng(0).normal(size=(40, 3))
+
+
+def picture(path: Path, seed: int = 0) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (8, 8), dtype=np.uint8)).save(path)
+
+
+def lines(path: Path, text: str, n: int = 20) -> Path:
+    path.write_text(
+        "".join(text.format(i=i, x=i * 0.5, y=i * 0.25, w="no" if i % 2 else "yes") + "\n" for i in range(n))
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "kind"),
+    [
+        ("a.txt", "a sentence with {i} words", "text"),
+        ("a.csv", "{x},{y},{w}", "table"),
+        ("a.csv", "{x};{y};{w}", "table"),
+        ("a.tsv", "{x}\t{y}\t{w}", "table"),
+        ("a.txt", "{x} {y} 0.25", "table"),
+        ("a.txt", "{i} 1 {x} {y}", "tracks"),
+        ("a.csv", "{i},1,{x},{y}", "tracks"),
+        ("a.smi", "CCO", "smiles"),
+        ("a.txt", "CC(=O)NCC{i}C{i}", "smiles"),
+        ("a.ndjson", '{{"track": {{}}}}', "tracks"),
+    ],
+)
+def test_kinds_of_files(tmp_path, name, text, kind):
+    path = lines(tmp_path / name, text, 9)
+    assert kind_of(path) == kind
+    gzipped = tmp_path / f"{name}.gz"
+    if name.endswith(("txt", "csv")):
+        import gzip
+
+        gzipped.write_bytes(gzip.compress(path.read_bytes()))
+        assert kind_of(gzipped) == kind
+
+
+def test_a_column_called_smiles_makes_molecules(tmp_path):
+    (tmp_path / "a.csv").write_text("id,smiles\n" + "".join(f"{i},CCO\n" for i in range(20)))
+    assert kind_of(tmp_path / "a.csv") == "smiles"
+    (tmp_path / "a.csv").write_text("id,smiles\n" + "".join(f"{i},{i}\n" for i in range(20)))
+    assert kind_of(tmp_path / "a.csv") == "table"  # how often somebody smiles
+
+
+@pytest.mark.parametrize(
+    ("source", "kind"),
+    [
+        (NUMBERS, "table"), (np.zeros((9, 8, 8)), "image"), (np.zeros((9, 3, 8, 8)), "image"), (["a b"] * 20, "text"),
+        ((NUMBERS, np.zeros(40)), "table"), (torch.zeros(9, 8, 8), "image"), (np.zeros((9, 100, 3)), "points"),
+    ],
+)  # fmt: skip
+def test_kinds_of_arrays(source, kind):
+    assert kind_of(source) == kind
+
+
+@pytest.mark.parametrize("suffix", ["npy", "npz"])
+def test_kinds_of_array_files(tmp_path, suffix):
+    for x, kind in ((NUMBERS, "table"), (np.zeros((9, 8, 8)), "image")):
+        if suffix == "npy":
+            np.save(tmp_path / "x.npy", x)
+        else:
+            np.savez(tmp_path / "x.npz", x_train=x, y_train=np.zeros(len(x)), x_test=x, y_test=np.zeros(len(x)))
+        assert kind_of(tmp_path / f"x.{suffix}") == kind
+
+
+def test_kinds_of_folders(tmp_path):
+    picture(tmp_path / "i" / "a" / "0.png")
+    (tmp_path / "i" / "labels.csv").write_text("a,b\n")
+    assert kind_of(tmp_path / "i") == "image"
+    (tmp_path / "t").mkdir()
+    lines(tmp_path / "t" / "0.txt", "{i} 1 {x} {y}")
+    assert kind_of(tmp_path / "t") == "tracks"
+    (tmp_path / "n").mkdir()
+    lines(tmp_path / "n" / "0.txt", "a sentence")
+    for folder, got in ((tmp_path / "n", "1 .txt"), (tmp_path / "e", "no files")):
+        folder.mkdir(exist_ok=True)
+        with pytest.raises(InputError, match=f"expected images .* or tracks .*, got {got}: give .*--kind"):
+            kind_of(folder)
+
+
+def test_a_suffix_that_says_nothing(tmp_path):
+    (tmp_path / "a.dat").write_bytes(b"abc")
+    with pytest.raises(InputError, match=r"got the suffix \.dat: give --kind"):
+        kind_of(tmp_path / "a.dat")
+    with pytest.raises(InputError, match="give --kind"):
+        kind_of(np.zeros((2, 2, 2, 2, 2, 2)))
+
+
+def test_a_large_array_is_not_read_for_its_kind(tmp_path):
+    with (tmp_path / "x.npy").open("wb") as file:
+        claim = {"descr": "<f8", "fortran_order": False, "shape": (10**9, 64, 64)}
+        np.lib.format.write_array_header_1_0(file, claim)
+    assert kind_of(tmp_path / "x.npy") == "image"
+
+
+@pytest.mark.parametrize("source", ["x" * 300, "a/" + "x" * 300, "a\0b", "~nobody-of-this-name/x", "", "no/such/file"])
+def test_what_is_not_there(source):
+    with pytest.raises(InputError) as error:
+        open(source)
+    assert "\n" not in str(error.value)
+    assert "x" * 100 not in str(error.value)
+
+
+@pytest.mark.parametrize("kind", ["", "image", "text", "table", "tracks", "smiles"])
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path, kind):
+    os.mkfifo(tmp_path / "f.csv")
+    with pytest.raises(InputError, match="got a pipe or a device"):
+        open(tmp_path / "f.csv", kind=kind)
+    with pytest.raises(InputError):
+        open(tmp_path, kind=kind)  # a folder that holds one
+
+
+@pytest.mark.parametrize(
+    "name", ["x.csv", "x.npy", "x.npz", "x.txt", "x.smi", "x.png", "x.parquet", "x.txt.gz", "x.ndjson"]
+)
+@pytest.mark.parametrize(
+    "raw",
+    [b"", b"\0" * 64, b"\xff\xfe" * 33, bytes(range(256)), b"\x1f\x8b\x08" + b"x" * 40, b"PK\x03\x04" + b"x" * 40],
+)
+def test_bytes_that_are_nothing(tmp_path, name, raw):
+    (tmp_path / name).write_bytes(raw)
+    with pytest.raises(InputError) as error:
+        open(tmp_path / name)
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("name", ["ring", "grid25", "digits", "wine", "linear_factors", "foliage"])
+def test_every_kind_has_a_summary_and_is_rebuilt(name):
+    data = open(name)
+    assert isinstance(data, Dataset)
+    assert "\n" not in data.summary()
+    again = empty(data.description())
+    assert (again.shape, again.class_names, again.name) == (data.shape, data.class_names, data.name)
+
+
+def test_an_option_that_the_kind_has_not():
+    with pytest.raises(InputError, match="--target is not an option of image data"):
+        open("digits", target="y")
+    assert all(found.about for found in SETS.values())
+
+
+def test_pairs_with_validation(tmp_path):
+    for i in range(20):
+        path = tmp_path / f"{i}.png"
+        Image.fromarray(np.random.default_rng(i).integers(0, 256, (8, 16, 3), dtype=np.uint8)).save(path)
+    data = open(tmp_path, kind="pairs", size=8, validation=0.25)
+    plain = open(tmp_path, kind="pairs", size=8)
+    assert len(data) + 2 * len(data.split("validation")) == len(plain)  # training pairs are mirrored
+    assert len(data.split("test")) == len(plain.split("test"))
+
+
+@pytest.mark.parametrize("share", [-0.1, 1.0, 0.001, 0.999])
+def test_shares_that_leave_nothing(share):
+    with pytest.raises(InputError, match="--validation"):
+        set_aside(100, share)
+
+
+def test_set_aside_is_a_partition_that_repeats():
+    kept, held = set_aside(1000, 0.2)
+    assert len(held) == 200
+    assert sorted([*kept.tolist(), *held.tolist()]) == list(range(1000))
+    assert torch.equal(held, set_aside(1000, 0.2)[1])
