@@ -11,7 +11,6 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
-from torch import Tensor
 
 from absynth.data.images import Images
 from absynth.errors import InputError
@@ -34,7 +33,7 @@ def held_out(train: Images, test: Images, label: int) -> dict[str, Images]:
     if train.labels is None or test.labels is None:
         raise InputError("anomaly detection by a held-out class needs labels, got none: leave out --anomaly")
     label = train.class_names.index(str(label)) if str(label) in train.class_names else label
-    x, labels = torch.cat([_tensor(train), _tensor(test)]), torch.cat([train.labels, test.labels])
+    x, labels = torch.cat([train.tensor(), test.tensor()]), torch.cat([train.labels, test.labels])
     normal = (labels != label).nonzero().squeeze(1)
     if len(normal) == len(labels):
         known = ", ".join(train.class_names[:10]) or f"{labels.min()} to {labels.max()}"
@@ -49,7 +48,3 @@ def held_out(train: Images, test: Images, label: int) -> dict[str, Images]:
         )
         for name, rows in parts.items()
     }
-
-
-def _tensor(images: Images) -> Tensor:
-    return images.x if isinstance(images.x, Tensor) else images.x[torch.arange(len(images))]

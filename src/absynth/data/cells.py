@@ -58,7 +58,8 @@ class Sheet:
 
     def keep(self, rows: np.ndarray) -> Sheet:
         """Some of the rows."""
-        places = [self.places[i] for i in rows.tolist()]
+        chosen: list[int] = rows.tolist()
+        places = [self.places[i] for i in chosen]
         return Sheet(self.names, [c[rows] for c in self.columns], places, self.source, self.notes)
 
 
@@ -276,7 +277,8 @@ def _best(given: list[str], weights: np.ndarray, decimal_comma: bool | None) -> 
         _nan(_float(re.sub(r"[ '’\u00a0\u202f]", "", c).replace(",", "."))) if _THOUSANDS_SPACE.fullmatch(c) else np.nan
         for c in bare
     ]
-    readings += [("thousands space", space), ("date", _dates(given))]
+    readings.append(("thousands space", space))
+    readings.append(("date", _dates(given)))
     shares = [float(weights[~np.isnan(values)].sum()) / total for _, values in readings]
     best = int(np.argmax(shares))
     if shares[best] >= 0.5:

@@ -35,6 +35,7 @@ class Dataset(ABC):
 
     Attributes:
         kind: One of :data:`KINDS`.
+        unit: What examples are called: "images", "sentences", "rows".
         name: Name of a published set, or of the file or folder.
         source: What :func:`absynth.data.open` was given, as text; empty for data in memory.
         part: The split that this object holds.
@@ -46,6 +47,7 @@ class Dataset(ABC):
     """
 
     kind: ClassVar[str]
+    unit: ClassVar[str] = "examples"
     name: str
     source: str = ""
     part: Split = "train"
@@ -101,11 +103,6 @@ class Dataset(ABC):
             rows: Title -> examples ``[n, *shape]``, with the same n.
             file: As in :meth:`show`.
         """
-
-    @property
-    @abstractmethod
-    def unit(self) -> str:
-        """What one example is called in the plural: "images", "sentences", "rows"."""
 
     def contents(self) -> Iterator[Tensor]:
         """The stored tensors that :attr:`fingerprint` is computed from; all examples by default."""

@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 from jaxtyping import Float32, Shaped, UInt8
-from PIL import Image, ImageOps
+from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
 from absynth.errors import InputError
@@ -231,7 +231,7 @@ def _require_file(path: Path) -> None:
         raise ValueError("it is no regular file")
 
 
-def _refuse_deep_colour(opened: Image.Image) -> None:
+def _refuse_deep_colour(opened: ImageFile.ImageFile) -> None:
     """Pillow cuts colour of 16 bits to 8 without a word; a dark image would become black."""
     if opened.format == "PNG" and opened.mode in ("RGB", "RGBA", "LA") and opened.fp is not None:
         place = opened.fp.tell()

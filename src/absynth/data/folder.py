@@ -258,10 +258,10 @@ class _Arrays:
         columns = []
         for part, y in given.items():
             n = len(self.x[part])
-            y = np.full(n, -1) if y is None else np.asarray(y)
-            if len(y) != n:
-                raise InputError(f"expected one label per image, shape [{n}], got shape {list(y.shape)}")
-            columns.append(y[:, 0] if y.ndim == 2 and y.shape[1] == 1 else y)
+            own: np.ndarray = np.full(n, -1) if y is None else np.asarray(y)
+            if len(own) != n:
+                raise InputError(f"expected one label per image, shape [{n}], got shape {list(own.shape)}")
+            columns.append(own.reshape(n) if own.shape == (n, 1) else own)
         found = labels.number(np.concatenate(columns), sum(map(len, columns)), "image")
         if not found.names:
             return {}, (), found.notes
@@ -276,9 +276,16 @@ class _Arrays:
             return self._images(key, rows)
         if part == "all":
             each = [self._images(key, np.arange(len(x))) for key, x in self.x.items()]
-            tensors = [one.x if isinstance(one.x, Tensor) else one.x[torch.arange(len(one.x))] for one in each]
             y = torch.cat([one.labels for one in each]) if self.y else None  # type: ignore[misc]
-            return Images(torch.cat(tensors), y, self.name, self.low, self.high, self.class_names, self.notes)
+            return Images(
+                torch.cat([one.tensor() for one in each]),
+                y,
+                self.name,
+                self.low,
+                self.high,
+                self.class_names,
+                self.notes,
+            )
         if part == "test" and "test" not in self.x:
             part = "validation"
         if part not in self.x:

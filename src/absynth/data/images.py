@@ -78,6 +78,10 @@ class Images:
         """Every image, float32 in [-1, 1]."""
         return self.batch(torch.arange(len(self)))
 
+    def tensor(self) -> Tensor:
+        """Every image as it is stored, in memory."""
+        return self.x if isinstance(self.x, Tensor) else self.x[torch.arange(len(self))]
+
     def take(self, rows: Int64[Tensor, "m"]) -> Images:
         """Some of the images, in this order."""
         x = self.x[rows] if isinstance(self.x, Tensor) else self.x.take(rows)

@@ -193,7 +193,8 @@ def split_and_class(listing: Listing) -> Splits:
         if outside:
             notes.append(f"{outside} files outside of the splits left out")
             keep = [i for i, p in enumerate(part) if p]
-            files, names, part, folders = ([column[i] for i in keep] for column in (files, names, part, folders))
+            files, names = [files[i] for i in keep], [names[i] for i in keep]
+            part, folders = [part[i] for i in keep], [folders[i] for i in keep]
         folders = [f[:level] + f[level + 1 :] for f in folders]
     classes = [f[0] if f else "" for f in folders]
     loose = classes.count("")

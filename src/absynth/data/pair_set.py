@@ -61,8 +61,8 @@ class PairSet(Dataset):
         return self.count_splits("validation", "test")
 
     def contents(self) -> Iterator[Tensor]:
-        yield self.pairs.source.x
-        yield self.pairs.target.x
+        yield self.pairs.source.tensor()
+        yield self.pairs.target.tensor()
 
     def details(self) -> dict[str, Any]:
         return {"source_shape": list(self.source_shape)}

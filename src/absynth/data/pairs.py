@@ -105,5 +105,7 @@ def _require_bytes(path: Path, x: Tensor) -> None:
 
 def mirrored(pairs: Pairs) -> Pairs:
     """The pairs and their mirror images: twice as many."""
-    both = (replace(i, x=torch.cat([i.x, i.x.flip(3)]), labels=None) for i in (pairs.source, pairs.target))
+    both = (
+        replace(i, x=torch.cat([i.tensor(), i.tensor().flip(3)]), labels=None) for i in (pairs.source, pairs.target)
+    )
     return Pairs(*both)

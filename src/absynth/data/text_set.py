@@ -214,7 +214,7 @@ class SmilesSet(TextSet):
         limit: int = 0,
         vocabulary: Vocabulary | None = None,
     ) -> None:
-        self.tokens = tokens
+        self.tokens: Tokens = tokens
         super().__init__(
             read, name, part, unit="character", vocabulary_size=vocabulary_size, length=length, limit=limit,
             vocabulary=vocabulary,

@@ -227,10 +227,10 @@ def _json_positions(path: Path, lines: Sequence[str]) -> list[_Position]:
 def _tracks(path: Path, positions: Sequence[_Position], notes: tuple[str, ...]) -> Tracks:
     agent = _agent_numbers([p.agent for p in positions])
     time = np.array([p.time for p in positions])
-    order = np.lexsort((time, agent))
+    order: np.ndarray = np.lexsort((time, agent))
     twice = np.flatnonzero((np.diff(time[order]) == 0) & (np.diff(agent[order]) == 0))
     if len(twice):
-        one, other = positions[order[twice[0]]], positions[order[twice[0] + 1]]
+        one, other = (positions[int(order[k])] for k in (twice[0], twice[0] + 1))
         raise InputError(
             f"{path}: expected one position an agent and frame, got two of agent {one.agent} in frame {one.time:g} "
             f"(lines {one.line} and {other.line}): one file a recording"
