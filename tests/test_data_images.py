@@ -12,7 +12,7 @@ import pytest
 import torch
 from PIL import Image
 
-from absynth.data import arrays, decode, folder, open
+from absynth.data import folder, open
 from absynth.data.image_set import ImageSet
 from absynth.data.images import Images
 from absynth.data.sets import empty
@@ -309,73 +309,6 @@ def test_huge_values_and_nan_name_the_example():
     x[7, 2, 3] = np.nan
     with pytest.raises(InputError, match="NaN or infinite, the first in image 7"):
         open(x)
-
-
-@pytest.fixture
-def little_memory(monkeypatch):
-    monkeypatch.setattr(arrays, "COPIED", 0)
-    monkeypatch.setattr(decode, "IN_MEMORY", 0)
-
-
-@pytest.mark.parametrize("form", ["NHW", "NCHW", "NHWC", "float", "> u2", "bool"])
-def test_a_large_array_gives_what_a_small_one_gives(tmp_path, form, monkeypatch):
-    x = pixels(40, 6, 6, 3)
-    x = {
-        "NHW": x[..., 0], "NCHW": x.transpose(0, 3, 1, 2), "NHWC": x, "float": x / 7, "> u2": x.astype(">u2"),
-        "bool": x > 99,
-    }[form]  # fmt: skip
-    np.save(tmp_path / "x.npy", x)
-    y = np.arange(40) % 3
-    small, batches = open((x, y)), []
-    for data in (small, None, None):
-        if data is None:
-            monkeypatch.setattr(arrays, "COPIED", 0)
-            data = open((x, y)) if not batches[1:] else open(tmp_path / "x.npy")
-            assert not isinstance(data.images.x, torch.Tensor)
-        batches.append(next(data.batches(8, seed=3)))
-        assert (data.low, data.high, data.shape) == (small.low, small.high, small.shape)
-    assert all(torch.equal(b.x, batches[0].x) for b in batches[1:])
-    assert torch.equal(batches[1].y, batches[0].y)
-    assert batches[2].y is None
-    limited = open((x, y), limit=10, validation=0.25)
-    assert [len(limited), len(limited.split("validation"))] == [10, round(len(small) / 4)]
-
-
-def test_a_mapped_array_is_not_read_as_a_whole(tmp_path, little_memory):
-    np.save(tmp_path / "x.npy", pixels(40, 8, 8))
-    data = open(tmp_path / "x.npy")
-    assert isinstance(data.images.x, arrays.ArrayRows)
-    base = data.images.x.array
-    while not isinstance(base, np.memmap):
-        base = base.base
-    assert Path(base.filename).name == "x.npy"
-    assert data.fingerprint == open(tmp_path / "x.npy").fingerprint
-    np.save(tmp_path / "x.npy", pixels(40, 8, 8, seed=1))
-    assert data.fingerprint != open(tmp_path / "x.npy").fingerprint
-
-
-def test_a_large_folder_is_decoded_on_demand(tmp_path, monkeypatch):
-    fill(tmp_path, {"train/a": 15, "train/b": 15, "test/a": 5})
-    save(tmp_path / "train" / "b" / "grey.png", pixels(8, 8))
-    whole = open(tmp_path)
-    monkeypatch.setattr(decode, "IN_MEMORY", 8 * 8 * 3 * 10)
-    data = open(tmp_path)
-    store = data.images.x
-    assert isinstance(store, decode.DecodedImages)
-    assert torch.equal(data.all(), whole.all())
-    store.cache = 8 * 8 * 3 * 10
-    for one, other in zip(range(6), zip(data.batches(8, seed=1), whole.batches(8, seed=1))):
-        assert torch.equal(other[0].x, other[1].x), one
-        assert store._bytes <= store.cache
-    assert store._bytes > 0
-    read = []
-    real = decode.read_picture
-    monkeypatch.setattr(decode, "read_picture", lambda *a, **k: read.append(a) or real(*a, **k))
-    last = torch.tensor(list(store._kept))
-    data.batch(last)
-    assert not read  # they were kept
-    assert len(data.split("test")) == 5
-    assert open(tmp_path, validation=0.2).split("validation").images.x.paths
 
 
 def test_names_of_examples_are_those_of_their_files(tmp_path):

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 
-from absynth.data import labels, open
+from absynth.data import open
 from absynth.data.sets import empty
 from absynth.data.tables import csv_table
 from absynth.errors import InputError
@@ -245,43 +245,6 @@ def test_which_column_holds_the_classes(read):
     assert read(table(lambda i, a, b, y: f"{a},{b},{a + b}")).classes == ()  # a quantity called y
     with pytest.raises(InputError, match="expected labels that"):
         read(table(lambda i, a, b, y: f"{a},{b},{a + b}"), target="y")
-
-
-@pytest.mark.parametrize(
-    ("given", "y", "names"),
-    [
-        ([0, 5000, 10000, 0], [0, 1, 2, 0], ("0", "5000", "10000")),
-        ([0, 10**9, 0, 10**9], [0, 1, 0, 1], ("0", "1000000000")),
-        (np.array([3.0, np.nan, 5.0, 3.0]), [0, -1, 1, 0], ("3", "5")),
-        (["cat", "ant", None, "cat"], [1, 0, -1, 1], ("ant", "cat")),
-        (["01", "02", "", "01"], [0, 1, -1, 0], ("01", "02")),
-        (np.array([[0, 1], [1, 0], [0, 1], [1, 0]]), [1, 0, 1, 0], ("0", "1")),
-        (np.array([[2], [0], [-1], [2]]), [1, 0, -1, 1], ("0", "2")),
-        (np.array([True, False, True, False]), [1, 0, 1, 0], ("0", "1")),
-        (np.array([2**63, 1, 1, 2**63], dtype=np.uint64), [1, 0, 0, 1], ("1", str(2**63))),
-        (np.array(["a", 1, None, 1], dtype=object), [1, 0, -1, 0], ("1", "a")),
-    ],
-)
-def test_labels_are_numbered(given, y, names):
-    found = labels.number(given, 4)
-    assert found.y.tolist() == y
-    assert found.names == names
-
-
-@pytest.mark.parametrize(
-    ("given", "said"),
-    [
-        (np.arange(50), "50 different ones for 50"),
-        (np.linspace(0, 1, 50), "integers or"),
-        (np.zeros((50, 2)), "got shape"),
-        (np.arange(49), "got shape"),
-        (np.zeros(50, complex), "integers or words"),
-        ([object()] * 50, "integers or words"),
-    ],
-)
-def test_labels_that_are_none(given, said):
-    with pytest.raises(InputError, match=said):
-        labels.number(given, 50)
 
 
 # --- data sets of tables --------------------------------------------------------------------------------------------

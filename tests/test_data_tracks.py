@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 from pathlib import Path
 
@@ -208,3 +209,64 @@ def test_a_track_set_is_rebuilt_and_says_what_it_is(tmp_path):
     again = empty(json.loads(json.dumps(data.description())))
     assert (again.shape, again.condition, again.unit_length) == (data.shape, data.condition, data.unit_length)
     assert len(again) == 0
+
+
+# --- further forms ---------------------------------------------------------------------------------------------------
+
+
+def test_the_same_tracks_are_read_however_they_are_written(tmp_path: Path):
+    plain = "0 1 1.5 2.5\n10 1 2 3\n0 2 -1 0\n"
+    forms = {
+        "a.txt": plain,
+        "b.csv": plain.replace(" ", ","),
+        "c.csv": "id;y;t;x\n1;2.5;0;1.5\n2;0;0;-1\n1;3;10;2\n",  # named columns, in another order
+        "d.txt": "# a comment\n\n" + plain.replace("10 1", "10.0\t1.0"),
+    }
+    for name, text in forms.items():
+        (tmp_path / name).write_text(text)
+        found = tracks.read(tmp_path / name)
+        assert found.agent.tolist() == [1, 1, 2]
+        assert found.frame.tolist() == [0, 10, 0]
+        assert found.xy.tolist() == [[1.5, 2.5], [2, 3], [-1, 0]]
+    (tmp_path / "e.txt.gz").write_bytes(gzip.compress(plain.encode()))
+    assert tracks.read(tmp_path / "e.txt.gz").xy.tolist() == found.xy.tolist()
+    assert len(tracks.read_all(tmp_path)) == 5
+
+
+def test_agents_may_be_names_and_positions_unknown(tmp_path: Path):
+    path = tmp_path / "a.txt"
+    path.write_text("0 car 1 1\n0 bus 2 2\n5 bus ? ?\n5 car 1 2\n")
+    found = tracks.read(path)
+    assert found.agent.tolist() == [0, 1, 1]  # names in their order
+    assert found.interval() == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("", "got none"),
+        ("0 1 2\n", "line 1: expected frame, agent, x, y"),
+        ("0 1 2 3\n1 1 x 3\n", "line 2"),
+        ("0 1 nan 3\n", "line 1"),
+        ("0 1 inf 3\n", "line 1"),
+        ("frame,agent,x\n0,1,2\n", "name one y"),
+        ("0 1 2 3\n0 1 4 5\n", "one position an agent and frame"),
+    ],
+)
+def test_a_bad_file_is_told_in_one_line(tmp_path: Path, text: str, said: str):
+    path = tmp_path / "bad.txt"
+    path.write_text(text)
+    with pytest.raises(InputError) as error:
+        tracks.read(path)
+    assert said in str(error.value)
+    assert "bad.txt" in str(error.value)
+    assert "\n" not in str(error.value)
+
+
+def test_what_is_not_there_is_told(tmp_path: Path):
+    for path in (tmp_path / "none.txt", tmp_path):
+        with pytest.raises(InputError, match=r"none|\.txt"):
+            tracks.read_all(path)
+    (tmp_path / "x.txt").write_bytes(b"\xff\xfe\x00broken")
+    with pytest.raises(InputError, match="tracks as text"):
+        tracks.read(tmp_path / "x.txt")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import itertools
 import math
 from dataclasses import replace
@@ -12,126 +11,21 @@ import torch
 
 from absynth import fit, load
 from absynth.algorithms import LatentPrior
-from absynth.data import text
-from absynth.data.vocabulary import CHARACTERS, END, PAD, UNKNOWN, Vocabulary, byte_pairs, most_frequent
+from absynth.data.vocabulary import END, PAD
 from absynth.density import EBM, score
 from absynth.distributions import StandardNormal
 from absynth.errors import InputError
 from absynth.metrics.text import KneserNey, forward_perplexity, reverse_perplexity
 from absynth.networks.mlp import mlp_f
 from absynth.networks.recurrent import RecurrentEncoder, RecurrentGenerator
-from absynth.recipes.latent_prior_text import LatentPriorText
+from absynth.recipes import build
+from absynth.recipes.latent_prior.text import LatentPriorText
 from absynth.samplers import Langevin
 from absynth.seeding import Streams, noise_like, stream
 from absynth.tasks import chain, interpolate, perplexity, reconstruct, sample
 
 F64 = torch.float64
 LINES = ["the cat sat on the mat", "the dog sat", "a cat  and a dog", "on the mat the cat sat"]
-
-# --- vocabularies ---------------------------------------------------------------------------------------------------
-
-
-def test_words_round_trip_and_rank_by_frequency():
-    words = Vocabulary(most_frequent(LINES, 100))
-    assert words.tokens[3:6] == ("the", "cat", "sat")
-    for line in LINES:
-        assert words.decode(words.encode(line)) == " ".join(line.split())
-    assert words.encode("the zebra")[1:] == [UNKNOWN, END]
-    assert len(Vocabulary(most_frequent(LINES, 5))) == 5
-
-
-def test_a_texts_own_unk_is_the_unknown_token_and_pad_is_never_read_from_text():
-    words = Vocabulary(most_frequent(["a <unk> <pad> b", "<end>"], 50))
-    assert words.tokens[3:] == ("a", "b")
-    assert words.encode("a <unk> <pad> <end>") == [3, UNKNOWN, UNKNOWN, UNKNOWN, END]
-
-
-def test_characters_round_trip():
-    v = Vocabulary(most_frequent(["C(=O) N\n"], 50, pattern=CHARACTERS), pattern=CHARACTERS, join="")
-    assert v.decode(v.encode("N(=O)C C")) == "N(=O)C C"
-    assert v.encode("X")[0] == UNKNOWN
-
-
-def test_byte_pairs_round_trip_and_are_rebuilt_from_what_a_recipe_records():
-    pytest.importorskip("tokenizers")
-    tokens, merges = byte_pairs(LINES * 5, 40)
-    v = Vocabulary(tokens, merges=merges)
-    assert len(v) <= 40
-    assert len(set(map(len, map(v.split, ["the", "cat the the"])))) == 2
-    for line in ["the cat sat on the mat", "the dog and that moth"]:
-        assert v.decode(v.encode(line)) == line
-        assert UNKNOWN not in v.encode(line)
-    assert UNKNOWN in v.encode("cat %")
-    assert v.split("the")[0] == "▁the", "a frequent word is one token"
-
-
-def test_rows_are_padded_and_long_lines_left_out_or_cut():
-    words = Vocabulary(most_frequent(LINES, 100))
-    rows = words.rows(["the cat", "the cat sat on the mat", ""], 4)
-    assert rows.tolist() == [[*words.encode("the cat"), PAD]]
-    cut = words.rows(["the cat sat on the mat"], 4, keep_long=True)
-    assert words.texts(cut) == ["the cat sat on"]
-    assert END not in cut
-
-
-@pytest.mark.parametrize(
-    ("do", "match"),
-    [
-        (lambda: Vocabulary(["a", "a"]), "twice"),
-        (lambda: most_frequent(LINES, 3), "more than the 3 special"),
-        (lambda: Vocabulary(["a"]).rows(["a a a a"], 3), "1 to 2 tokens, got none"),
-    ],
-)
-def test_bad_vocabularies_are_one_line(do, match):
-    with pytest.raises(InputError, match=match) as error:
-        do()
-    assert "\n" not in str(error.value)
-
-
-# --- readers --------------------------------------------------------------------------------------------------------
-
-
-def test_a_users_file_holds_every_tenth_line_out(tmp_path):
-    path = tmp_path / "mine.txt"
-    path.write_text("\n".join(f"line  {i}" for i in range(1, 31)) + "\n\n")
-    assert text.text_file(path, "test").lines == ["line 10", "line 20", "line 30"]
-    assert len(text.text_file(path, "train")) == 27
-    zipped = tmp_path / "mine.txt.gz"
-    zipped.write_bytes(gzip.compress(path.read_bytes()))
-    assert text.text_file(zipped, "train").lines == text.text_file(path, "train").lines
-
-
-def test_bad_files_are_one_line(tmp_path):
-    few, binary, cut = tmp_path / "few.txt", tmp_path / "b.txt", tmp_path / "c.txt.gz"
-    few.write_text("one\ntwo\n")
-    binary.write_bytes(b"\xff\xfe\x00\xff")
-    cut.write_bytes(gzip.compress(b"a\n" * 100)[:20])
-    for path, match in ((few, "at least 10"), (binary, "utf-8"), (cut, "utf-8"), (tmp_path / "no", "none at")):
-        with pytest.raises(InputError, match=match) as error:
-            text.text_file(path, "train")
-        assert "\n" not in str(error.value)
-    with pytest.raises(InputError, match=r"ptb not found: expected ptb\.train\.txt"):
-        text.ptb(tmp_path, "train")
-
-
-def test_labelled_sets_and_dialogues(tmp_path):
-    (tmp_path / "sentiment.dev.0.txt").write_text("bad .\nworse .\n")
-    (tmp_path / "sentiment.dev.1.txt").write_text("good .\n")
-    found = text.yelp(tmp_path, "valid")
-    assert (found.lines, found.labels.tolist()) == (["bad .", "worse .", "good ."], [0, 0, 1])
-    (tmp_path / "test.csv").write_text('"3","A, title","two\\lines"\n')
-    assert text.ag_news(tmp_path, "test").lines == ["A, title two lines"]
-    assert text.ag_news(tmp_path, "test").labels.tolist() == [2]
-    (tmp_path / "validation.txt").write_text("Hi . __eou__ Ho ! __eou__\n")
-    assert text.dialogues(tmp_path, "valid") == [["Hi .", "Ho !"]]
-    (tmp_path / "train.csv").write_text('"9","x"\n')
-    with pytest.raises(InputError, match=r"line 1: expected a class 1 to 4"):
-        text.ag_news(tmp_path, "train")
-
-
-def test_penn_treebank_is_the_complete_one(data_root):
-    assert [len(text.ptb(data_root, split)) for split in ("train", "valid", "test")] == [42068, 3370, 3761]
-
 
 # --- p(x|z) ---------------------------------------------------------------------------------------------------------
 
@@ -263,9 +157,9 @@ def test_likelihood_weight_is_what_it_says():
         EBM(mlp_f(2, 8, "silu"), StandardNormal(2)).double(), net, prior_sampler=Langevin(1, 0.1),
         posterior_sampler=Langevin(1, 0.1, 0.0), likelihood_weight=3.0,
     )  # fmt: skip
-    torch.testing.assert_close(model.log_joint(x, weight=3.0)(zs) - model.log_joint(x)(zs), 2 * net(zs).log_prob(x))
+    torch.testing.assert_close(model.posterior(x, weight=3.0)(zs) - model.posterior(x)(zs), 2 * net(zs).log_prob(x))
     start = model.prior.reference.sample(4, stream(1))
-    gradient = score(model.log_joint(x, weight=3.0), start)
+    gradient = score(model.posterior(x, weight=3.0), start)
     torch.testing.assert_close(model.sample_posterior(x, rng=stream(1)), start + 0.005 * gradient)
 
 
@@ -359,9 +253,9 @@ def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("text")
     path = folder / "mine.txt"
     path.write_text("\n".join(LINES * 10))
-    recipe = LatentPriorText(
-        data=str(path), steps=3, batch=4, vocabulary_size=12, length=9, latent=2, embedding=4, hidden=6, nef=4,
-        prior_steps=2, posterior_steps=2, threads=1,
+    recipe = build(
+        "latent_prior", str(path), steps=3, batch=4, vocabulary_size=12, length=9, latent=2, embedding=4,
+        generator_width=6, energy_width=4, prior_steps=2, posterior_steps=2, threads=1,
     )  # fmt: skip
     fit(recipe, folder / "run")
     return folder / "run"
@@ -369,9 +263,9 @@ def run(tmp_path_factory):
 
 def test_a_run_carries_its_vocabulary(run):
     recipe = load(run).recipe
-    assert recipe.words().tokens[3] == "the"
+    assert recipe.examples.vocabulary.tokens[3] == "the"
     assert recipe.resolve() == recipe
-    assert recipe.examples("train").shape[1] == 9
+    assert recipe.shape == (9,)
     (run.parent / "moved").mkdir()
     (run.parent / "mine.txt").rename(run.parent / "moved" / "mine.txt")
     try:
@@ -392,7 +286,7 @@ def test_samples_are_greedy_or_drawn_and_each_follows_from_its_row(run):
 def test_tasks_tell_in_sentences(run, tmp_path):
     own = tmp_path / "own.txt"
     own.write_text("the cat sat\nthe dog sat on the mat and a zebra and a cat and more\n")
-    back = reconstruct.command(run, text=str(own), device="cpu")
+    back = reconstruct.command(run, input=str(own), device="cpu")
     assert next(row[2] for row in back.tables[0]["rows"] if row[1] == "example") == "the cat sat"
     assert back.figures["−log p(x|z), nats"] > 0
     between = interpolate.command(run, n=2, steps=3, device="cpu")
@@ -402,8 +296,8 @@ def test_tasks_tell_in_sentences(run, tmp_path):
     measured = perplexity.command(run, n=40, device="cpu")
     assert set(measured.figures) == {"forward perplexity", "reverse perplexity"}
     assert measured.baselines["forward perplexity"]["real text"] > 1
-    with pytest.raises(InputError, match="--images is for a model of pictures"):
-        reconstruct.command(run, images="x.npy", device="cpu")
+    with pytest.raises(InputError, match="expected a text file, one sentence per line"):
+        reconstruct.command(run, input="x.npy", device="cpu")
     with pytest.raises(InputError, match="--at must hold steps from 0 to 20"):
         chain.command(run, long=20, at=[0, 30], device="cpu")
 
@@ -411,9 +305,9 @@ def test_tasks_tell_in_sentences(run, tmp_path):
 def test_going_on_with_another_text_is_refused_in_one_short_line(run, tmp_path):
     other = tmp_path / "other.txt"
     other.write_text("\n".join(f"quite another line {i}" for i in range(40)))
-    recipe = load(run).recipe
-    with pytest.raises(InputError, match="begun with other numbers") as error:
-        fit(replace(recipe, data=str(other), vocabulary=()), run)
+    recipe = replace(load(run).recipe, dataset=None, data=str(other))
+    with pytest.raises(InputError, match="the data changed since this run began") as error:
+        fit(recipe, run)
     assert len(str(error.value)) < 600
 
 
@@ -422,8 +316,8 @@ def test_every_kind_of_token_and_start_trains(tmp_path):
     path = tmp_path / "mine.txt"
     path.write_text("\n".join(LINES * 10))
     base = LatentPriorText(
-        data=str(path), steps=2, batch=4, length=60, latent=2, embedding=4, hidden=6, nef=4, prior_steps=2,
-        posterior_steps=2, threads=1,
+        data=str(path), steps=2, batch=4, length=60, latent=2, embedding=4, generator_width=6, energy_width=4,
+        prior_steps=2, posterior_steps=2, threads=1,
     )  # fmt: skip
     for k, changes in enumerate(
         (
@@ -434,11 +328,11 @@ def test_every_kind_of_token_and_start_trains(tmp_path):
         )
     ):
         model = fit(replace(base, **changes), tmp_path / str(k))
-        words = load(tmp_path / str(k)).recipe.words()
+        words = load(tmp_path / str(k)).recipe.examples.vocabulary
         assert words.decode(words.encode("the cat sat")) == "the cat sat"
         assert model.sample(2, rng=stream(0)).shape == (2, 60)
 
 
 def test_a_recipe_without_text_says_what_it_needs():
-    with pytest.raises(InputError, match="expected --data FILE of text"):
+    with pytest.raises(InputError, match="expected --data NAME, FOLDER or FILE"):
         LatentPriorText().resolve()

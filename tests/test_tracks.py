@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import gzip
 import json
 import math
 from pathlib import Path
@@ -17,15 +16,14 @@ from torch.distributions import MultivariateNormal
 from absynth import cli, fit
 from absynth.algorithms.latent_belief import LatentBelief
 from absynth.data import tracks
-from absynth.data.tracks import SCENES, Frames, Tracks, cut, mirrored, ordinary_step, read, read_all
+from absynth.data.track_set import TrackSet
+from absynth.data.tracks import SCENES, Frames, Tracks, cut, mirrored, ordinary_step, read
 from absynth.density import EBM
 from absynth.distributions import Normal, StandardNormal
 from absynth.errors import InputError
 from absynth.metrics.displacement import best_of, constant_velocity, stochastic_constant_velocity
 from absynth.networks.trajectory import PlanGenerator, PlannedPath
-from absynth.recipes.latent_belief_eth_ucy import LatentBeliefETHUCY
-from absynth.recipes.latent_belief_sdd import LatentBeliefSDD
-from absynth.recipes.latent_belief_tracks import LatentBeliefTracks
+from absynth.recipes import build
 from absynth.samplers import Langevin
 from absynth.scenes import busiest
 from absynth.seeding import noise_like, stream
@@ -55,67 +53,6 @@ def file(tmp_path: Path) -> Path:
     path = tmp_path / "walkers.txt"
     path.write_text(walkers())
     return path
-
-
-# --- reading --------------------------------------------------------------------------------------------------------
-
-
-def test_the_same_tracks_are_read_however_they_are_written(tmp_path: Path):
-    plain = "0 1 1.5 2.5\n10 1 2 3\n0 2 -1 0\n"
-    forms = {
-        "a.txt": plain,
-        "b.csv": plain.replace(" ", ","),
-        "c.csv": "id;y;t;x\n1;2.5;0;1.5\n2;0;0;-1\n1;3;10;2\n",  # named columns, in another order
-        "d.txt": "# a comment\n\n" + plain.replace("10 1", "10.0\t1.0"),
-    }
-    for name, text in forms.items():
-        (tmp_path / name).write_text(text)
-        found = read(tmp_path / name)
-        assert found.agent.tolist() == [1, 1, 2]
-        assert found.frame.tolist() == [0, 10, 0]
-        assert found.xy.tolist() == [[1.5, 2.5], [2, 3], [-1, 0]]
-    (tmp_path / "e.txt.gz").write_bytes(gzip.compress(plain.encode()))
-    assert read(tmp_path / "e.txt.gz").xy.tolist() == found.xy.tolist()
-    assert len(read_all(tmp_path)) == 5
-
-
-def test_agents_may_be_names_and_positions_unknown(tmp_path: Path):
-    path = tmp_path / "a.txt"
-    path.write_text("0 car 1 1\n0 bus 2 2\n5 bus ? ?\n5 car 1 2\n")
-    found = read(path)
-    assert found.agent.tolist() == [0, 1, 1]  # names in their order
-    assert found.interval() == 5
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("", "got none"),
-        ("0 1 2\n", "line 1: expected frame, agent, x, y"),
-        ("0 1 2 3\n1 1 x 3\n", "line 2"),
-        ("0 1 nan 3\n", "line 1"),
-        ("0 1 inf 3\n", "line 1"),
-        ("frame,agent,x\n0,1,2\n", "name one y"),
-        ("0 1 2 3\n0 1 4 5\n", "one position an agent and frame"),
-    ],
-)
-def test_a_bad_file_is_told_in_one_line(tmp_path: Path, text: str, said: str):
-    path = tmp_path / "bad.txt"
-    path.write_text(text)
-    with pytest.raises(InputError) as error:
-        read(path)
-    assert said in str(error.value)
-    assert "bad.txt" in str(error.value)
-    assert "\n" not in str(error.value)
-
-
-def test_what_is_not_there_is_told(tmp_path: Path):
-    for path in (tmp_path / "none.txt", tmp_path):
-        with pytest.raises(InputError, match=r"none|\.txt"):
-            read_all(path)
-    (tmp_path / "x.txt").write_bytes(b"\xff\xfe\x00broken")
-    with pytest.raises(InputError, match="tracks as text"):
-        read(tmp_path / "x.txt")
 
 
 # --- windows --------------------------------------------------------------------------------------------------------
@@ -375,10 +312,10 @@ def run_cli(*words: str) -> None:
 def test_a_user_s_tracks_are_learned_sampled_and_predicted(file: Path, tmp_path: Path, capsys):
     run = tmp_path / "run"
     # A prediction needs eight positions; the last fifth of the time has 13 of them, so windows must be short.
-    run_cli("train", "latent_belief_tracks", "--data", str(file), "--out", str(run), "--past", "3", "--future", "4",
+    run_cli("train", "latent_prior", "--data", str(file), "--out", str(run), "--past", "3", "--future", "4",
             "--goals", "2", "--tiny")  # fmt: skip
     run_cli("sample", str(run), "--n", "5")
-    run_cli("predict", str(run), "--tracks", str(file), "--k", "3")
+    run_cli("predict", str(run), "--input", str(file), "--k", "3")
     assert "ADE, best of 3" in capsys.readouterr().out
     with open(run / "predict" / "predictions.csv", newline="") as lines:
         rows = list(csv.DictReader(lines))
@@ -391,22 +328,23 @@ def test_a_user_s_tracks_are_learned_sampled_and_predicted(file: Path, tmp_path:
 
 
 def test_a_prediction_follows_from_its_seed_and_row(file: Path, tmp_path: Path):
-    recipe = LatentBeliefTracks(data=str(file), past=3, future=4, goals=2).tiny().resolve()
+    recipe = build("latent_prior", str(file), past=3, future=4, goals=2, tiny=True)
     fit(recipe, tmp_path / "run")
     opened = open_run(tmp_path / "run")
-    assert isinstance(opened.recipe, LatentBeliefTracks)
-    windows = opened.recipe.windows("test")
-    one_way = predict(opened.model, opened.recipe, windows, 2, seed=3)
-    few = predict(opened.model, opened.recipe, windows[slice(0, 2)], 2, seed=3)
+    test = opened.examples("test")
+    assert isinstance(test, TrackSet)
+    windows = test.windows
+    one_way = predict(opened.model, opened.data, windows, 2, seed=3)
+    few = predict(opened.model, opened.data, windows[slice(0, 2)], 2, seed=3)
     torch.testing.assert_close(few, one_way[:, :2], atol=1e-5, rtol=0)
-    assert not torch.equal(one_way, predict(opened.model, opened.recipe, windows, 2, seed=4))
+    assert not torch.equal(one_way, predict(opened.model, opened.data, windows, 2, seed=4))
 
 
 @pytest.mark.slow
 def test_a_gaussian_prior_and_other_recipes_are_built(data_root: Path):
-    for recipe in (LatentBeliefETHUCY(scene="eth", prior="gaussian"), LatentBeliefSDD()):
-        found = recipe.tiny().resolve()
-        assert found.unit > 0  # type: ignore[attr-defined]
+    for data, options in (("eth_ucy", {"scene": "eth", "prior": "gaussian"}), ("sdd", {})):
+        found = build("latent_prior", data, tiny=True, **options)
+        assert found.examples.unit_length > 0
         algorithm = found.algorithm()
         batch = next(found.batches())
         losses = algorithm.losses(batch, rng=stream(0))
@@ -416,7 +354,7 @@ def test_a_gaussian_prior_and_other_recipes_are_built(data_root: Path):
 
 
 def test_predict_needs_a_model_of_tracks(tmp_path: Path):
-    run_cli("train", "ebm_ring", "--out", str(tmp_path / "ring"), "--tiny")
+    run_cli("train", "maximum_likelihood", "--data", "ring", "--out", str(tmp_path / "ring"), "--tiny")
     with pytest.raises(SystemExit) as end:
         run_cli("predict", str(tmp_path / "ring"))
     assert end.value.code == 2
