@@ -367,3 +367,18 @@ def test_images_taken_keep_names_and_labels():
     some = images.take(torch.tensor([2, 0]))
     assert some.names == ("c", "a")
     assert some.labels.tolist() == [2, 0]
+
+
+@pytest.mark.parametrize("flag", [["--skip-broken"], ["--skip_broken", "true"], ["--skip_broken=true"]])
+def test_broken_files_from_the_command_line(tmp_path, capsys, flag):
+    from absynth import cli
+
+    fill(tmp_path / "d", {"a": 20})
+    (tmp_path / "d" / "a" / "3.png").write_bytes(b"x")
+    words = ["train", "latent_prior", "--data", str(tmp_path / "d"), "--out", str(tmp_path / "run"), "--tiny"]
+    with pytest.raises(SystemExit) as end:
+        cli.main(words)
+    assert end.value.code == 2
+    assert "3.png" in capsys.readouterr().err
+    cli.main([*words, *flag])
+    assert "1 files that cannot be read left out (3.png)" in capsys.readouterr().out.replace("\n", " ")

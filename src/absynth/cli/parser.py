@@ -38,6 +38,7 @@ class Parser(ArgumentParser):
                 near = difflib.get_close_matches(name, flags, n=1, cutoff=0.4)
                 hint = f" (nearest: {_dashed(near[0])})" if near else ""
                 raise InputError(f"expected a flag of {self.prog}, got {_dashed(name)}{hint}: --help lists them")
+        argv = self._with_true(argv)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -47,6 +48,16 @@ class Parser(ArgumentParser):
         except Exception as error:  # argparse and jsonargparse raise several kinds; all of them are the user's words
             text = " ".join(str(error).split())
             raise InputError(f"{self.prog}: {text}: --help explains the flags") from None
+
+    def _with_true(self, argv: Sequence[str]) -> list[str]:
+        """The words, with "true" for a yes-or-no flag that stands without a value."""
+        switched = [a for a in self._actions if isinstance(a.default, bool) and a.nargs is None]
+        switches = {option for action in switched for option in action.option_strings}
+        following = [*argv[1:], ""]
+        return [
+            f"{word}=true" if word in switches and after.lower() not in ("true", "false", "yes", "no") else word
+            for word, after in zip(argv, following, strict=True)
+        ]
 
 
 def _underscored(word: str) -> str:
