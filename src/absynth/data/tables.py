@@ -182,7 +182,7 @@ def parquet_table(path: Path, target: str = "", *, like: Table | None = None, mi
         raise InputError("Parquet needs pandas and pyarrow: pip install 'absynth[tables]', or save as CSV") from None
     try:
         frame = pandas.read_parquet(path)
-    except (OSError, ValueError, MemoryError) as error:
+    except Exception as error:  # pyarrow raises all kinds on damaged files
         raise InputError(f"{path}: expected a Parquet file, got {' '.join(str(error).split())}") from None
     return of_sheet(sheet_of_frame(frame, str(path)), target, path.name, like=like, missing=missing)
 
