@@ -36,6 +36,7 @@ PRESETS = {
         name: Preset(minutes=2, **IMAGES[name].fields | {"energy_lr": 2e-4})
         for name in ("mnist", "fashion_mnist", "digits")
     },
+    "ring": Preset(minutes=2, **VECTORS["ring"].fields | {"steps": 3000}),
     "linear_modes": Preset(
         minutes=4,
         recorded="amortized_latent_prior",
@@ -90,7 +91,7 @@ class AmortizedImages(Amortized, LatentPriorImages):
 class AmortizedVectors(Amortized, LatentPriorVectors):
     """Latent-space EBM prior of vectors, amortized by an inference network and a flow."""
 
-    kinds = ("toy", "table")
+    kinds = ("toy",)
 
     flow_layers: Count = 12
     flow_width: Count = 32

@@ -16,7 +16,7 @@ from torch.optim import Optimizer
 
 from absynth.algorithms import Algorithm
 from absynth.algorithms.divergence_triangle import DivergenceTriangle
-from absynth.recipes._teaching import DIGITS, RING, TeachingRecipe, clip_gradients
+from absynth.recipes._teaching import DIGITS, RING, TABLE, TeachingRecipe, clip_gradients
 from absynth.recipes.bounds import NonNegative, Positive
 from absynth.recipes.presets import Preset
 
@@ -25,6 +25,9 @@ _DIGITS = DIGITS | {"steps": 4000, "energy_lr": 1e-4, "checkpoint_every": 1000}
 PRESETS = {
     "wide_ring": Preset(
         minutes=1, recorded="divergence_triangle", **RING | {"steps": 4000, "ema": 0.995, "std": 1.0, "beta1": 0.0}
+    ),
+    "breast_cancer": Preset(
+        minutes=0.5, **TABLE | {"steps": 2500, "ema": 0.995, "std": 1.0, "beta1": 0.0}
     ),
     "mnist": Preset(minutes=1, recorded="divergence_triangle", **_DIGITS),
     "fashion_mnist": Preset(minutes=1, recorded="teaching_fashion_mnist", **_DIGITS),
@@ -39,6 +42,8 @@ PRESETS = {
 @dataclass(frozen=True, kw_only=True)
 class DivergenceTriangleRecipe(TeachingRecipe):
     """Divergence triangle: an EBM, a generator and an inference model without chains (Han et al. 2019)."""
+
+    kinds = ("toy", "image", "table")
 
     chain_step_size: Positive = 0.01
     temperature: NonNegative = 1.0

@@ -14,12 +14,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from absynth.algorithms.dual_teaching import DualTeaching
-from absynth.recipes._teaching import DIGITS, RING, TeachingRecipe
+from absynth.recipes._teaching import DIGITS, RING, TABLE, TeachingRecipe
 from absynth.recipes.bounds import NonNegative
 from absynth.recipes.presets import Preset
 
 PRESETS = {
     "wide_ring": Preset(minutes=1, recorded="teaching_ring", **RING | {"inference_teaching": 1.0}),
+    "breast_cancer": Preset(minutes=1, **TABLE | {"inference_teaching": 1.0}),
     "mnist": Preset(minutes=1, recorded="teaching_mnist", **DIGITS | {"inference_teaching": 1.0}),
     "fashion_mnist": Preset(minutes=1, recorded="teaching_fashion_mnist", **DIGITS | {"inference_teaching": 1.0}),
     "mnist/paper": Preset(
@@ -38,6 +39,8 @@ PRESETS = {
 @dataclass(frozen=True, kw_only=True)
 class DualTeachingRecipe(TeachingRecipe):
     """Dual-MCMC teaching of an EBM, a generator and an inference model (Cui and Han 2023)."""
+
+    kinds = ("toy", "image", "table")
 
     generator_teaching: NonNegative = 1.0
     """Weight S of refined samples against the data in the generator's loss."""

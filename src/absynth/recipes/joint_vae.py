@@ -9,12 +9,15 @@ from dataclasses import dataclass
 
 from absynth.algorithms.joint_vae import JointVAE
 from absynth.networks.towers import conv_towers, mlp_towers
-from absynth.recipes._teaching import DIGITS, RING, TeachingRecipe
+from absynth.recipes._teaching import DIGITS, RING, TABLE, TeachingRecipe
 from absynth.recipes.bounds import Decay
 from absynth.recipes.presets import Preset
 
 PRESETS = {
     "wide_ring": Preset(minutes=1, recorded="teaching_ring", **RING | {"steps": 2500, "std": 0.2, "energy_lr": 1e-3}),
+    "breast_cancer": Preset(
+        minutes=0.5, **TABLE | {"steps": 1200, "latent": 4, "std": 0.5, "beta1": 0.5, "data_noise": 0.0}
+    ),
     "mnist": Preset(
         minutes=3,
         **DIGITS
@@ -29,6 +32,8 @@ PRESETS = {
 @dataclass(frozen=True, kw_only=True)
 class JointVAERecipe(TeachingRecipe):
     """VAE with an energy on (x, z) (Han et al. 2020)."""
+
+    kinds = ("toy", "image", "table")
 
     anomaly: int = -1
     """Label to hold out for anomaly detection: trains on 80 % of all other images. -1 trains on the training split."""

@@ -19,7 +19,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from torch import nn
 
@@ -75,6 +75,8 @@ PRESETS = {
 @dataclass(frozen=True, kw_only=True)
 class MaximumLikelihoodRecipe(TemperedChain, Recipe):
     """Numbers of an EBM and of the chains that it learns from."""
+
+    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "chains": 32}
 
     start: Literal["noise", "persistent", "data"] = "noise"
     """Chain initialization: fresh noise (short run), a replay buffer, the data (contrastive divergence)."""

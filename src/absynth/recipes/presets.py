@@ -75,12 +75,16 @@ def choose(
         return found, presets[found], ""
     if source in presets:
         return source, presets[source], ""
-    alike = _VECTORS if kind in _VECTORS else (kind,)
-    near_size = [
-        (abs(math.log(math.prod(SETS[k].shape or shape) / max(math.prod(shape), 1))), k)
-        for k in presets
-        if k in SETS and SETS[k].kind in alike and (SETS[k].shape is None or len(SETS[k].shape or ()) == len(shape))
-    ]
+
+    def distances(kinds: tuple[str, ...]) -> list[tuple[float, str]]:
+        fits = {k: SETS[k].shape or shape for k in presets if k in SETS and SETS[k].kind in kinds}
+        return [
+            (abs(math.log(math.prod(size) / max(math.prod(shape), 1))), k)
+            for k, size in fits.items()
+            if len(size) == len(shape)
+        ]
+
+    near_size = distances((kind,)) or distances(_VECTORS if kind in _VECTORS else ())
     if near_size:
         key = min(near_size, key=lambda pair: pair[0])[1]
         return (

@@ -91,7 +91,7 @@ class Recipe(ABC):
     TINY: ClassVar[Mapping[str, Any]] = {
         "steps": 4, "batch": 8, "log_every": 1, "checkpoint_every": 2, "limit": 64, "latent": 4, "embedding": 8,
         "energy_width": 8, "generator_width": 8, "inference_width": 8, "chain_steps": 3, "prior_steps": 3,
-        "posterior_steps": 3, "chains": 32,
+        "posterior_steps": 3,
     }  # fmt: skip
     """Field values of ``--tiny``, for the fields that a recipe has: a few updates of small networks, in seconds."""
 

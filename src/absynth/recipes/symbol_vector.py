@@ -55,7 +55,14 @@ class SymbolVectorRecipe(ImageOptions, GaussianOutput, SymbolRecipe):
     """Symbol-vector coupling: classes from few labels (Pang and Wu 2021)."""
 
     kinds = ("image", "table", "text")
-    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "batch": 24, "labelled_batch": 8, "labels": 0, "limit": 200}
+    TINY: ClassVar[dict[str, Any]] = {
+        **Recipe.TINY,
+        "batch": 24,
+        "labelled_batch": 8,
+        "labels": 0,
+        "limit": 200,
+        "stop_words": 0,
+    }
 
     target: str = ""
     """Column of a table that holds classes. Defaults to the last one."""
@@ -92,6 +99,8 @@ class SymbolVectorRecipe(ImageOptions, GaussianOutput, SymbolRecipe):
             )
         if not 0 < self.labelled_batch < self.batch:
             raise InputError(f"labelled_batch must be between 1 and batch {self.batch}, got {self.labelled_batch}")
+        if found._inputs() < 1:
+            raise InputError(f"expected more than {self.stop_words} words in the texts: give fewer --stop-words")
         if found.examples.kind == "text" and not self.words_per_text:
             counts = found.model_inputs(found.examples.all())
             found = replace(found, words_per_text=max(round(float(counts.sum(1).mean())), 1))

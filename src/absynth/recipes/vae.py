@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from absynth.algorithms.vae import VAE
-from absynth.recipes._teaching import DIGITS, RING, TeachingRecipe
+from absynth.recipes._teaching import DIGITS, RING, TABLE, TeachingRecipe
 from absynth.recipes.presets import Preset
 
 _DIGITS = DIGITS | {"steps": 4000, "checkpoint_every": 1000}
 
 PRESETS = {
     "wide_ring": Preset(minutes=0.2, recorded="teaching_ring", **RING | {"std": 0.2}),
+    "breast_cancer": Preset(minutes=0.5, **TABLE | {"steps": 2000, "std": 0.5, "data_noise": 0.0}),
     "mnist": Preset(minutes=1, recorded="teaching_mnist", **_DIGITS),
     "fashion_mnist": Preset(minutes=1, recorded="teaching_fashion_mnist", **_DIGITS),
 }
@@ -20,6 +21,8 @@ PRESETS = {
 @dataclass(frozen=True, kw_only=True)
 class VAERecipe(TeachingRecipe):
     """Variational autoencoder with a Gaussian prior (Kingma and Welling 2014)."""
+
+    kinds = ("toy", "image", "table")
 
     def algorithm(self) -> VAE:
         return VAE(self.generator(), self.inference(), self.latent_law())

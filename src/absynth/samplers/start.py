@@ -87,7 +87,7 @@ class Persistent(Start):
                 "make it as large as a batch"
             )
         # Rows are the first b of a random order, so that no chain is drawn twice in one batch.
-        order = uniform_like(torch.empty(len(self.bank), dtype=x.dtype, device=x.device), rng).argsort()
+        order = uniform_like(torch.empty(len(self.bank), dtype=self.bank.dtype, device=x.device), rng).argsort()
         ticket = order[: len(x)]
         return self._chains(ticket, x, rng), ticket
 
@@ -95,7 +95,7 @@ class Persistent(Start):
         """The bank's rows ``ticket``, some of them restarted."""
         chains = self.bank[ticket]
         if self.restart:
-            again = uniform_like(torch.empty(len(chains), dtype=x.dtype, device=x.device), rng) < self.restart
+            again = uniform_like(torch.empty(len(chains), dtype=chains.dtype, device=x.device), rng) < self.restart
             fresh = self.reference.sample(len(chains), rng)
             chains = torch.where(again.view(-1, *[1] * (chains.ndim - 1)), fresh, chains)
         return chains
