@@ -10,12 +10,12 @@ import pytest
 import torch
 from torch import nn
 
+from absynth import recipes
 from absynth.algorithms import LatentPrior
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, StandardNormal
 from absynth.errors import InputError
 from absynth.networks.feature_maps import map_f, map_generator, vector_generator
-from absynth.recipes.latent_prior_conv_images import LatentPriorConvImages
 from absynth.samplers import Langevin
 from absynth.seeding import stream
 from absynth.tasks.edit import command, effects, locality, paste, window
@@ -136,12 +136,12 @@ def test_a_pasted_patch_changes_its_sites_alone():
 
 
 def test_edit_asks_for_a_map_and_for_sites_of_it(tmp_path):
-    """Through fit and the task, on a user's own pictures."""
-    pictures = (torch.rand(40, 1, 8, 8, generator=stream(0)) * 255).byte().numpy()
-    np.save(tmp_path / "mine.npy", pictures)
-    recipe = LatentPriorConvImages(
-        data=str(tmp_path / "mine.npy"), steps=2, batch=4, map_side=2, maps=2, ngf=8, f_width=4, prior_steps=2,
-        posterior_steps=2, threads=1, log_every=1,
+    """Through fit and the task, on your images."""
+    images = (torch.rand(40, 1, 8, 8, generator=stream(0)) * 255).byte().numpy()
+    np.save(tmp_path / "mine.npy", images)
+    recipe = recipes.build(
+        "latent_prior_conv", str(tmp_path / "mine.npy"), steps=2, batch=4, map_side=2, latent=2, generator_width=8,
+        energy_width=4, prior_steps=2, posterior_steps=2, threads=1, log_every=1, vector=100,
     )  # fmt: skip
     fit(recipe, tmp_path / "run")
     found = command(tmp_path / "run", n=1, rows=(0, 1), columns=(0, 1), device="cpu")
@@ -151,6 +151,6 @@ def test_edit_asks_for_a_map_and_for_sites_of_it(tmp_path):
     assert (tmp_path / "run" / "edit" / "edits.png").is_file()
     with pytest.raises(InputError, match=r"--rows must be \[from,up to\] within 0 to 2, got \[0,3\]"):
         command(tmp_path / "run", rows=(0, 3), device="cpu")
-    fit(replace(recipe, shape="vector"), tmp_path / "vector")
+    fit(replace(recipe, latent_shape="vector"), tmp_path / "vector")
     with pytest.raises(InputError, match=r"feature map, that of .* has shape \[100\]"):
         command(tmp_path / "vector", device="cpu")

@@ -7,12 +7,12 @@ schedules as in the authors' code.
     f_s(x) = trunk_s((1 − α) pooled_s(pool x) + α block_s(x)),  α from 0 to 1, trunk_s a copy of f_{s−1}    (2)
     ∇_θ = E_data[∇_θ f_s(pooled x)] − E_{(1)}[∇_θ f_s(x)],  one stage at a time, the earlier ones at rest  (3)
 
-Noise fades linearly over the steps of all stages, so the last pictures are clean; values are clamped to [−1, 1] between
+Noise fades linearly over the steps of all stages, so the last images are clean; values are clamped to [−1, 1] between
 stages and at the end. What (3) learns from is the chain before it is clamped: else f never sees what lies outside, and
 nothing holds the chains back. Without the fade-in of (2) a new stage is a shock from which f need not recover.
 
-How far the model has grown follows from the step of training alone, and the batch says it (``Batch.c``): a resumed run,
-a rolled back run and a run on several machines all see the same schedule.
+How far the model has grown follows from the share of the updates that is done (``set_progress``): a resumed run, a
+rolled back run and a run on several machines all see the same schedule.
 """
 
 from __future__ import annotations

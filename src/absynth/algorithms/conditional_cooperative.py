@@ -1,8 +1,8 @@
-"""Cooperative learning of p(x|c): a fast initializer drafts, a slow solver revises.
+"""Cooperative learning of p(x|c): a fast initializer proposes, a slow solver refines.
 
 Xie, Zheng, Fang, Zhu, Wu: "Cooperative Training of Fast Thinking Initializer and Slow Thinking Solver for Conditional
 Learning", TPAMI 2021, arXiv:1902.02812. The generator is the initializer, the EBM the solver, and
-c a label, a source picture, or a picture with a hole.
+c a label, a source image, or an image with a hole.
 
     p_θ(x|c) = exp(f_θ(x, c)) p_0(x) / Z(c; θ)                        solver
     x = g_α(z, c) + σ ε,  z ~ p_0                                     initializer
@@ -39,10 +39,10 @@ class ConditionalCooperative(Cooperative):
         ebm: p_θ(x|c).
         generator: p_α(x|z, c).
         prior: p_0(z).
-        sampler: K steps on p_θ(·|c) from a draft.
+        sampler: K steps on p_θ(·|c) from an initial sample.
         posterior_sampler: steps on p_α(z|x̃, c), for full teaching; None is fast teaching.
         truth: γ, how much of what the initializer learns is the truth itself; 0 where one c has many x.
-        data_noise: standard deviation of noise added to the data: without it f learns to tell revised pictures by the
+        data_noise: standard deviation of noise added to the data: without it f learns to tell refined images by the
             noise of their chains.
 
     Raises:

@@ -3,15 +3,16 @@
 Xie, Lu, Gao, Zhu, Wu: "Cooperative Training of Descriptor and Generator Networks", TPAMI 2018, arXiv:1609.09408; steps
 named as there (algorithm 1). The energy-based model is the paper's descriptor.
 
-    G0  z ~ p_0,  x̂ = g_α(z)                                          draft
-    D1  x̃ = K Langevin steps on p_θ(x) from x̂                          revised
+    G0  z ~ p_0,  x̂ = g_α(z)                                          initial sample
+    D1  x̃ = K Langevin steps on p_θ(x) from x̂                          refined
     G1  z̃ = Langevin steps on p_α(z|x̃) from z                          full teaching; fast teaching keeps z̃ = z
     D2  θ ascends E_data f_θ(x) − E f_θ(x̃)
     G2  α ascends E log p_α(x̃|z̃)
 
 With M_θ the K steps, D2 descends KL(p_data‖p_θ) − KL(M_θ p_α‖p_θ) and G2 descends KL(M_θ p_α‖p_α): at a fixed point the
-drafts already follow p_θ. Fast teaching is what released code does, for z is known where x̃ was born from it. It is also
-what collapses: the generator sees nothing but its own revised drafts, so its learning rate must stay far below f's.
+initial samples already follow p_θ. Fast teaching is what released code does, since the z that x̃ started from is known.
+It is also what collapses: the generator sees nothing but its own refined samples, so its learning rate must stay far
+below f's.
 """
 
 from __future__ import annotations
@@ -31,8 +32,8 @@ class Cooperative(Teaching):
         ebm: p_θ(x|c).
         generator: p_α(x|z, c).
         prior: p_0(z).
-        sampler: D1, K steps on p_θ from a draft.
-        posterior_sampler: G1, steps on p_α(z|x̃) from the z that x̃ was born from; None is fast teaching.
+        sampler: D1, K steps on p_θ from an initial sample.
+        posterior_sampler: G1, steps on p_α(z|x̃) from the z that x̃ started from; None is fast teaching.
     """
 
     def __init__(

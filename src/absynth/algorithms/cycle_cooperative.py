@@ -5,8 +5,8 @@ Unsupervised Cross-Domain Translation", AAAI 2021, arXiv:2103.04285; losses as i
 part III.
 
     p_X(x) ∝ exp(f_X(x)) p_0(x),  p_Y(y) ∝ exp(f_Y(y)) p_0(y)         ebm_x, ebm_y
-    x̂ = G_{Y→X}(y),  ŷ = G_{X→Y}(x)                                   to_x, to_y: drafts
-    x̃, ỹ = K steps of Langevin on p_X from x̂, on p_Y from ŷ           revised
+    x̂ = G_{Y→X}(y),  ŷ = G_{X→Y}(x)                                   to_x, to_y: initial samples
+    x̃, ỹ = K steps of Langevin on p_X from x̂, on p_Y from ŷ           refined
     L_teach = ‖x̃ − G_{Y→X}(y)‖² + ‖ỹ − G_{X→Y}(x)‖²                   (1)
     L_cycle = ‖x − G_{Y→X}(G_{X→Y}(x))‖₁ + ‖y − G_{X→Y}(G_{Y→X}(y))‖₁  (2)
 
@@ -44,11 +44,11 @@ class CycleCooperative(Algorithm):
         ebm_y: p_Y.
         to_x: G_{Y→X}, a module from examples of Y to examples of X.
         to_y: G_{X→Y}.
-        sampler: K steps on either density, from a draft.
+        sampler: K steps on either density, from an initial sample.
         teach: weight of (1); 0 leaves cycle consistency alone, which the identity satisfies.
         cycle: weight of (2).
         data_noise: standard deviation of noise added to what the EBMs see of the data: without it they learn to tell
-            revised pictures by the noise of their chains.
+            refined images by the noise of their chains.
     """
 
     def __init__(
@@ -127,12 +127,11 @@ class CycleCooperative(Algorithm):
         return {"ebm_x": ENERGY_DIFFERENCE, "ebm_y": ENERGY_DIFFERENCE, "to_x": translator, "to_y": translator}
 
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
-        """n examples of X: c, of Y, translated and revised."""
+        """n examples of X: c, of Y, translated and refined."""
         if c is None or len(c) != n:
             got = "none" if c is None else str(len(c))
             raise InputError(f"a translator needs {n} examples of the other domain, got {got}: give them as c")
         return self.translate(c, "x", rng=rng)[1]
-
 
 
 def mean_absolute(a: Tensor, b: Tensor) -> Float[Tensor, ""]:

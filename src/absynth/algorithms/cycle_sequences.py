@@ -35,7 +35,7 @@ class CycleSequences(CycleCooperative):
         to_y: G_{X→Y} of a frame.
         rec_x: R_X, a causal module ``[b, T, *event] -> [b, T, *event]``: at t, what it expects at t + 1.
         rec_y: R_Y.
-        sampler: K steps on either density, from a draft.
+        sampler: K steps on either density, from an initial sample.
         teach: weight of teaching.
         cycle: weight of the plain cycle of frames; 0 where (2) replaces it.
         spatio_temporal: weight of (2).
@@ -63,7 +63,7 @@ class CycleSequences(CycleCooperative):
         return f"{super().extra_repr()}, spatio_temporal={self.spatio_temporal:g}"
 
     def log_density(self, domain: Domain) -> LogDensity:
-        """Σ_t log p of frame t, of sequences: frames are revised each on its own."""
+        """Σ_t log p of frame t, of sequences: frames are refined each on its own."""
         frame = self.density(domain).log_density
         return lambda x: frame(x.flatten(0, 1)).unflatten(0, x.shape[:2]).sum(1)
 

@@ -13,11 +13,11 @@ Inferential Model", CVPR 2019, arXiv:1812.10907.
     α: descends KL(Q‖P) + KL(P‖Π): the variational bound, and −E_P[log p_θ(x) + log q_φ(z|x)]
     φ: descends KL(Q‖P) + KL(P‖Π): the same bound, and −E_P log q_φ(z|x); in KL(Q‖Π) φ cancels
 
-The entropy of P's x cannot be computed; −log q_φ(z|g(z)) stands in for it, because z is recovered only where drafts
-differ. Without it (``entropy`` = 0) the bound alone keeps the generator from sending all of z where f is highest. At
-the recipe's weights that is enough on small data; where the energy outweighs the bound a pilot kept one mode of eight
-(``reproductions/divergence_triangle.py`` has both). As in the
-authors' code P's x is the generator's mode: σ is noise of observation, and the energy judges what will be shown.
+The entropy of P's x cannot be computed; −log q_φ(z|g(z)) stands in for it, because z is recovered only where initial
+samples differ. Without it (``entropy`` = 0) the ELBO alone keeps the generator from sending all of z where f is
+highest. At the recipe's weights that is enough on small data; where the energy outweighs the ELBO a pilot kept one mode
+of eight (``absynth reproduce divergence_triangle`` has both). As in the authors' code P's x is the generator's mode: σ
+is noise of observation, and the energy judges what will be shown.
 
 The authors' CIFAR-10 code weighs Σ(x − g)² by 1, the divergence by 1/d (they average it over the d coordinates of z),
 the energy by 1 and −log q by 0.1. That is Δ at σ² = 1/(2d), times 1/d, with ``energy`` = d and ``entropy`` =
@@ -42,9 +42,9 @@ class DivergenceTriangle(Teaching):
         generator: p_α(x|z, c).
         inference: q_φ(z|x, c).
         prior: p_0(z), a standard normal.
-        sampler: steps on p_θ that revise a draft where that is asked for; learning and ``sample`` run no chain.
+        sampler: steps on p_θ that refine initial samples on request; learning and ``sample`` run no chain.
         energy: weight of log p_θ in the generator's loss; 1 is Δ.
-        entropy: weight of −log q_φ(z|g(z)) in the generator's loss; 1 is Δ, 0 leaves the surrogate of entropy out.
+        entropy: weight of −log q_φ(z|g(z)) in the generator's loss; 1 is Δ, 0 leaves the entropy surrogate out.
         sleep: weight of −log q_φ(z|g(z)) in the inference model's loss; 1 is Δ.
 
     Raises:

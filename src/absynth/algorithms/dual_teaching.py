@@ -2,17 +2,17 @@
 
 Cui and Han: "Learning Energy-based Model via Dual-MCMC Teaching", NeurIPS 2023, arXiv:2312.02469.
 
-    P_α(x, z) = p_0(z) p_α(x|z)         generator          P̃: its x revised,  x̃ = T^x_θ x̂,  x̂ = g_α(z)
-    Q_φ(x, z) = p_data(x) q_φ(z|x)      inference          Q̃: its z revised,  z̃ = T^z_α ẑ,  ẑ ~ q_φ(z|x)
+    P_α(x, z) = p_0(z) p_α(x|z)         generator          P̃: its x refined,  x̃ = T^x_θ x̂,  x̂ = g_α(z)
+    Q_φ(x, z) = p_data(x) q_φ(z|x)      inference          Q̃: its z refined,  z̃ = T^z_α ẑ,  ẑ ~ q_φ(z|x)
     Π(x, z)   = p_θ(x) q_φ(z|x)         ebm
 
     θ: min KL(Q̃‖Π) − KL(P̃‖Π)      ascends E_data f(x) − E f(x̃)
     α: min KL(Q̃‖P) + S·KL(P̃‖P)    ascends E log p_α(x|z̃) + S·E log p_α(x̃|z): the data teach the generator too
     φ: min KL(Q̃‖Q) + w·KL(P̃‖Π)    ascends E log q_φ(z̃|x) + w·E log q_φ(z|x̃): no bound, no gradient through a draw
 
-The authors' code has S = 50 on CIFAR-10 (70 on CelebA) and w = 0.1, revises x at a temperature of 4e-6, and steps the
-generator and the inference model first: then it drafts again from the same z with the new generator and revises those
-drafts for f's step. Here all three losses are of the players as they stand, so f learns from the x̃ that taught
+The authors' code has S = 50 on CIFAR-10 (70 on CelebA) and w = 0.1, refines x at a temperature of 4e-6, and steps the
+generator and the inference model first: then it generates again from the same z with the new generator and refines
+those samples for f's step. Here all three losses are of the players as they stand, so f learns from the x̃ that taught
 the others. The two x̂ differ by one step of Adam, and one chain of K steps an update is saved.
 """
 
@@ -34,10 +34,11 @@ class DualTeaching(Teaching):
         generator: p_α(x|z, c).
         inference: q_φ(z|x, c).
         prior: p_0(z).
-        sampler: T^x, steps on p_θ from a draft.
+        sampler: T^x, steps on p_θ from an initial sample.
         posterior_sampler: T^z, steps on p_α(z|x) from a draw of q_φ.
-        generator_teaching: S, weight of the revised drafts beside the data in the generator's loss.
-        inference_teaching: w, weight of the drafts' known z beside the revised one of the data in the inference loss.
+        generator_teaching: S, weight of the refined samples against the data in the generator's loss.
+        inference_teaching: w, weight of the initial samples' known z against the data's refined z in the inference
+            loss.
 
     Raises:
         InputError: a weight is negative.

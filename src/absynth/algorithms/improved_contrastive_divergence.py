@@ -1,4 +1,4 @@
-"""Improved contrastive divergence: the term that contrastive divergence drops, and moves that mix the bank.
+"""Improved contrastive divergence: the term that contrastive divergence drops, and moves that mix the replay buffer.
 
 Du, Li, Tenenbaum, Mordatch: "Improved Contrastive Divergence Training of Energy Based Models", ICML 2021,
 arXiv:2012.01316. With E = −f and q_θ the law of the chains, the gradient of contrastive divergence holds a third term,
@@ -7,7 +7,7 @@ through the samples' own dependence on θ (their L_KL, which they minimize):
     L_KL = E_{q_θ}[E_{stop(θ)}(x)] + E_{q_θ}[log q_θ(x)]                       (KL term)
 
 The chain is lowered in energy by what it learns (first part; the gradient goes through its last step) and kept spread
-(second part: minus its entropy, by distances to the nearest neighbour in the bank).
+(second part: minus its entropy, by distances to the nearest neighbour in the replay buffer).
 """
 
 from __future__ import annotations
@@ -30,12 +30,12 @@ from absynth.seeding import uniform_like
 from absynth.types import Batch, Rng
 
 Moves = Callable[..., Tensor]
-"""``(x [b, *event], *, rng) -> [b, *event]``: a change of a chain's state that keeps a picture a picture."""
+"""``(x [b, *event], *, rng) -> [b, *event]``: a change of a chain's state that keeps an image an image."""
 
 
 @dataclass(frozen=True)
 class ImageMoves:
-    """Flips, crops and blurs of pictures: what the authors call data augmentation of the bank.
+    """Flips, crops and blurs of images: what the authors call data augmentation of the replay buffer.
 
     Langevin rarely takes a chain from one mode to another; these moves do.
 
@@ -69,12 +69,12 @@ class ImprovedContrastiveDivergence(MaximumLikelihood):
 
     Args:
         ebm: p_θ(x|c).
-        start: a bank; entropy is estimated by the distances of new samples to it.
+        start: persistent chains (a replay buffer); entropy is estimated by the distances of new samples to it.
         sampler: K Langevin steps, the last of which is differentiated.
-        moves: applied to the chains when they are taken from the bank, or None.
+        moves: applied to the chains when they are taken from the buffer, or None.
         through: weight of the energy that is differentiated through the last step.
         entropy: weight of the nearest-neighbour entropy; the authors' is 0.3.
-        neighbours: states of the bank that are compared with.
+        neighbours: states of the buffer that are compared with.
         energy_penalty: weight of mean f² of data and samples, which keeps f's level from drifting; the authors' is 1.
         data_noise: standard deviation of noise added to the data.
         sample_rounds: times the sampler runs on a fresh chain in ``sample``.
@@ -106,19 +106,19 @@ class ImprovedContrastiveDivergence(MaximumLikelihood):
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x_pos, c = self.observed(batch, rng=rng), batch.c
-        x_neg, bank = self.synthesize_through(x_pos, c, rng=rng)
+        x_neg, buffer = self.synthesize_through(x_pos, c, rng=rng)
         f_pos, f_neg = self.ebm(c).f(x_pos), self.ebm(c).f(x_neg.detach())
-        gap = f_neg.mean() - f_pos.mean()  # contrastive divergence
+        difference = f_neg.mean() - f_pos.mean()  # contrastive divergence
         level = (f_pos**2).mean() + (f_neg**2).mean()
         frozen = {name: p.detach() for name, p in self.ebm.f.named_parameters()}
         arguments = (x_neg,) if c is None else (x_neg, c)
         energy = -functional_call(self.ebm.f, frozen, arguments).mean()  # E_{stop(θ)}(x⁻(θ))
-        nearest = torch.cdist(x_neg.flatten(1), bank.flatten(1)).amin(1)
+        nearest = torch.cdist(x_neg.flatten(1), buffer.flatten(1)).amin(1)
         log_q = -nearest.clamp(min=1e-12).log().mean()  # −H(q_θ) up to a constant and the factor D
-        return {"ebm": gap + self.energy_penalty * level + self.through * energy + self.entropy * log_q}
+        return {"ebm": difference + self.energy_penalty * level + self.through * energy + self.entropy * log_q}
 
     def synthesize_through(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> tuple[Tensor, Tensor]:
-        """x⁻ with the graph of its last step, and states of the bank that are not these chains."""
+        """x⁻ with the graph of its last step, and states of the buffer that are not these chains."""
         first, ticket = self.start.draw(x, rng=rng)
         if self.moves is not None:
             first = self.moves(first, rng=rng)
@@ -131,6 +131,6 @@ class ImprovedContrastiveDivergence(MaximumLikelihood):
         others = uniform_like(self.start.bank.new_empty(len(self.start.bank)), rng)
         if ticket is not None:
             others[ticket] = 2.0  # to the end of the order
-        bank = self.start.bank[others.argsort()[: min(self.neighbours, len(others) - len(x))]]
+        buffer = self.start.bank[others.argsort()[: min(self.neighbours, len(others) - len(x))]]
         self.start.keep(ticket, x_neg)
-        return x_neg, bank
+        return x_neg, buffer

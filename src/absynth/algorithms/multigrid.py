@@ -3,12 +3,12 @@
 Gao, Lu, Zhou, Zhu, Wu: "Learning Generative ConvNets via Multi-grid Modeling and Sampling", CVPR 2018,
 arXiv:1709.08868.
 
-    x^(0) = the picture's mean, 1×1: of the data while learning, from its histogram afterwards             (1)
+    x^(0) = the image's mean, 1×1: of the data while learning, from its histogram afterwards             (1)
     x^(s) ← K_s Langevin steps on f_s from x^(s−1) with every pixel repeated,  s = 1 … S                   (2)
     ∇_{θ_s} = E_data[∇ f_s(pooled x)] − E_{(2)}[∇ f_s(x)],  all grids in every update                      (3)
 
-While learning a chain starts at its own picture's mean, so (3) is contrastive divergence across resolutions. The
-authors' chains have no noise, on colour pictures; where one number is all that a picture's start holds (grey ones) the
+While learning a chain starts at its own image's mean, so (3) is contrastive divergence across resolutions. The
+authors' chains have no noise, on colour images; where one number is all that an image's start holds (grey ones) the
 samples' variety has to come from noise, so ``start_noise`` is added to the coarsest start and the chains have theirs.
 """
 
@@ -31,7 +31,7 @@ from absynth.types import Batch, Rng, Sampler
 
 
 class ColourHistogram(nn.Module):
-    """The law of pictures' mean colours: counts over bins of [−1, 1]^channels, kept as buffers while data pass by.
+    """The law of images' mean colours: counts over bins of [−1, 1]^channels, kept as buffers while data pass by.
 
     Args:
         channels: 1 or 3.
@@ -141,5 +141,5 @@ class MultiGrid(Pyramid):
         return losses
 
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
-        """n pictures at the finest side: mean colours from the histogram (1), then (2)."""
+        """n images at the finest side: mean colours from the histogram (1), then (2)."""
         return self.synthesize(self.histogram.sample(n, rng), rng=rng)[-1].clamp(-1, 1)

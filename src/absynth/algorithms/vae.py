@@ -7,7 +7,7 @@ Kingma and Welling: "Auto-Encoding Variational Bayes", ICLR 2014, arXiv:1312.611
 
 Both players ascend L, by draws z = μ_φ(x) + σ_φ(x) ε that are differentiable in φ (eq. 4, 10) and the divergence in
 closed form (appendix B). It is the baseline of every method that teaches a generator: the same two networks, no
-energy, and nothing revised.
+energy, and nothing refined.
 """
 
 from __future__ import annotations

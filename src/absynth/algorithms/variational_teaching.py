@@ -3,19 +3,19 @@
 Xie, Zheng, Li: "Learning Energy-Based Model with Variational Auto-Encoder as Amortized Sampler", AAAI 2021,
 arXiv:2012.14936.
 
-    x̂ = g_α(ẑ), ẑ ~ p_0                                                       draft: ancestral sampling
-    x̃ = K Langevin steps on p_θ(x) from x̂                                      revised: the VAE's data
+    x̂ = g_α(ẑ), ẑ ~ p_0                                                       initial sample: ancestral sampling
+    x̃ = K Langevin steps on p_θ(x) from x̂                                      refined: the VAE's data
     θ: ascends E_data f(x) − E f(x̃)
     α, φ: ascend E_{q_φ(z|x̃)}[log p_α(x̃|z)] − KL(q_φ(z|x̃) ‖ p_0(z))            the VAE never sees the data themselves
 
-It differs from fast cooperative teaching in that the ẑ that a draft was born from is not used again: z is inferred from
+It differs from fast cooperative teaching in that the ẑ of an initial sample is not used again: z is inferred from
 where the chain ended. With a condition c the models are p_θ(x|c), p_α(x|z, c) and q_φ(z|x, c).
 
 The authors' code runs x ← x + (δ²/2)·score with the noise commented out: temperature 0, where f is no log density and
 the chain climbs to its modes. Here noise and temperature are the sampler's business. Their loss Σ(x̃ − g)² + w·KL
-is the bound above with σ² = w/2: σ = 1 (w = 2, CIFAR-10) and 1.22 (w = 3, MNIST), wide for pictures in [-1, 1]. So
-wide a generator may do without z (posterior collapse), and then every draft is one picture: watch ``divergence`` stay
-above 0. A σ of .3 keeps z in use, and is the default of the recipes that are not the authors'.
+is the bound above with σ² = w/2: σ = 1 (w = 2, CIFAR-10) and 1.22 (w = 3, MNIST), wide for images in [-1, 1]. So
+wide a generator may do without z (posterior collapse), and then all initial samples are one image: watch ``divergence``
+stay above 0. A σ of .3 keeps z in use, and is the default of the recipes that are not the authors'.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class VariationalTeaching(Teaching):
         generator: p_α(x|z, c).
         inference: q_φ(z|x, c).
         prior: p_0(z), a standard normal.
-        sampler: K steps on p_θ from a draft.
+        sampler: K steps on p_θ from an initial sample.
     """
 
     def __init__(

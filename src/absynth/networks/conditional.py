@@ -1,6 +1,6 @@
 """Networks with a condition: f(x, c) of energy-based models and g(z, c) of generators (Xie et al. 2021).
 
-A label enters f as constant maps in the middle and g as further entries of z; a source picture enters f as further
+A label enters f as constant maps in the middle and g as further entries of z; a source image enters f as further
 channels. No layer mixes the examples of a batch: the gap f(x, c) − f(x, c') is what tells one condition from another.
 """
 
@@ -104,13 +104,13 @@ class LabelF(nn.Module):
 
 
 class PictureF(nn.Module):
-    """f of an image and a source picture of the same size, ``([b, n, s, s], c [b, m, s, s]) -> [b]``.
+    """f of an image and a source image of the same size, ``([b, n, s, s], c [b, m, s, s]) -> [b]``.
 
-    Source and image are the channels of one picture (the authors' image-to-image f, whose widths are 64, 128, 256,
+    Source and image are the channels of one image (the authors' image-to-image f, whose widths are 64, 128, 256,
     512), and :func:`strided_f` looks at it.
 
     Args:
-        source: m, channels of the source picture.
+        source: m, channels of the source image.
         channels: n, channels of the image.
         size: s, side in pixels, 8 or more.
         width: maps of the first layer; they double where the side halves.
@@ -119,7 +119,7 @@ class PictureF(nn.Module):
 
     def __init__(self, source: int, channels: int, size: int, width: int, act: Activation = "silu") -> None:
         super().__init__()
-        # Two convolutions that are added are one of both pictures' channels, and only one moves with a chain.
+        # Two convolutions that are added are one of both images' channels, and only one moves with a chain.
         self.image, *rest = strided_f(channels, size, width, act, first=4)
         self.source = nn.Conv2d(source, width, 4, stride=2, padding=1, bias=False)
         self.top = nn.Sequential(*rest, nn.Flatten(0))
@@ -132,13 +132,13 @@ class PictureGenerator(nn.Module):
     """``(z [b, d], source c [b, m, s, s]) -> [b, n, s, s]``: down and up again with skips (a small U-Net).
 
     z enters twice: as constant maps beside the source, which the skips carry to every scale, and as a map of its own in
-    the middle. Where it entered in the middle alone the skips went past it and every z drew the same picture.
+    the middle. Where it entered in the middle alone the skips went past it and every z drew the same image.
 
-    Drafts follow an f that is still swinging, and where they swung to the end of a tanh no gradient brought them back
-    (holes in digits were lost to all black or all white on two seeds of three): hence a leaky one.
+    Initial samples follow an f that is still oscillating, and where they ran to the end of a tanh no gradient brought
+    them back (holes in digits were lost to all black or all white on two seeds of three): hence a leaky one.
 
     Args:
-        source: m, channels of the source picture.
+        source: m, channels of the source image.
         channels: n, channels of the image.
         size: s, side in pixels: 4 to 7 times a power of two.
         latent: d.
@@ -150,7 +150,7 @@ class PictureGenerator(nn.Module):
         super().__init__()
         base, doublings = first_size(size)
         if not doublings:
-            raise InputError(f"a picture-to-picture generator needs pictures of 8x8 pixels or more, got {size}x{size}")
+            raise InputError(f"an image-to-image generator needs images of 8x8 pixels or more, got {size}x{size}")
         widths = [width * 2**i for i in range(doublings)]
         stack, _ = downsample((source + latent, size, size), width, (4, 2))
         self.down = nn.ModuleList(layer for layer in stack if isinstance(layer, nn.Conv2d))
@@ -175,7 +175,7 @@ class PictureGenerator(nn.Module):
 
 
 def filled(x: Float[Tensor, "b n s s"], c: Float[Tensor, "b m s s"]) -> Float[Tensor, "b n s s"]:
-    """x in the hole and what was seen around it: c holds the picture, 0 in the hole, and then the hole, 1 inside."""
+    """x in the hole and what was seen around it: c holds the image, 0 in the hole, and then the hole, 1 inside."""
     seen, hole = c[:, :-1], c[:, -1:]
     return seen + hole * x
 
@@ -192,7 +192,7 @@ class HoleF(nn.Module):
 
 
 class HoleGenerator(nn.Module):
-    """The network's picture in the hole, what was seen outside it."""
+    """The network's image in the hole, what was seen outside it."""
 
     def __init__(self, net: nn.Module) -> None:
         super().__init__()

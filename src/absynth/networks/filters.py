@@ -2,7 +2,7 @@
 
 Zhu, Wu, Mumford: "Filters, Random Fields and Maximum Entropy (FRAME)", IJCV 1998; the Gabor wavelets are those of the
 group's later code (Xie, Hu, Zhu, Wu 2015). Filters are applied on the torus through the Fourier transform, since they
-are many and as large as a third of the picture.
+are many and as large as a third of the image.
 """
 
 from __future__ import annotations
@@ -97,9 +97,9 @@ def texture_filters() -> Float[Tensor, "55 k k"]:
 
 
 class FilterBank(nn.Module):
-    """Responses of grey pictures to fixed filters, ``[b, 1, h, w] -> [b, n, h', w']``.
+    """Responses of grey images to fixed filters, ``[b, 1, h, w] -> [b, n, h', w']``.
 
-    A picture of ``size`` pixels a side is a torus, and has a response at every pixel. A larger one is a piece of
+    An image of ``size`` pixels a side is a torus, and has a response at every pixel. A larger one is a piece of
     something larger still, and has responses only where a whole filter lies in it.
     """
 
@@ -124,7 +124,7 @@ class FilterBank(nn.Module):
     def forward(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b n h2 w2"]:
         side = x.shape[-1]
         if x.shape[-2] != side or not (side == self.size or side > self.margin):
-            raise InputError(f"pictures must be squares of {self.size} or more than {self.margin}, got {list(x.shape)}")
+            raise InputError(f"images must be squares of {self.size} or more than {self.margin}, got {list(x.shape)}")
         spectrum = self.spectrum if side == self.size else self._spectrum(side)
         responses = torch.fft.irfft2(torch.fft.rfft2(x) * spectrum, s=(side, side))
         if side == self.size:
@@ -160,7 +160,7 @@ class FrameF(nn.Module):
         return f"tails={self.tails}"
 
     def statistics(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b m"]:
-        """Means over each picture: |r_k| of every filter, then for each τ the upper tails and the lower ones."""
+        """Means over each image: |r_k| of every filter, then for each τ the upper tails and the lower ones."""
         r = self.bank(x) / self.scale[:, None, None]
         parts = [r.abs()]
         for tail in self.tails:
@@ -175,7 +175,7 @@ class TextureConv(nn.Module):
     """A generative ConvNet of textures, ``[b, c, h, w] -> [b]``: the sum over positions of one and the same score.
 
     Two strided convolutions and a third that scores (Xie et al. 2016, with smaller filters and no pooling). As in
-    :class:`FilterBank` a picture of ``size`` pixels is a torus and a larger one a piece, scored where it is whole.
+    :class:`FilterBank` an image of ``size`` pixels is a torus and a larger one a piece, scored where it is whole.
     """
 
     margin = 21

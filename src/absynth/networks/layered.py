@@ -99,7 +99,7 @@ def layered_deconv(latents: Sequence[int], size: int, channels: int, ngf: int, l
     base, doublings = first_size(size)
     if len(latents) - 1 < doublings:
         raise InputError(
-            f"pictures of {size} pixels need {doublings + 1} layers or more (from {base}x{base} up), got {len(latents)}"
+            f"images of {size} pixels need {doublings + 1} layers or more (from {base}x{base} up), got {len(latents)}"
         )
     sides = [base * 2 ** min(i, doublings) for i in range(len(latents))]
     widths = [max(ngf * 8 // 2**i, 8) for i in range(len(latents))]

@@ -1,4 +1,4 @@
-"""f(x, t) of a ladder of noise levels: one network for all levels, told the level by an embedding."""
+"""f(x, t) of a noise schedule: one network for all levels, which takes the level by an embedding."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from absynth.networks.strided import downsample, require_sides
 class LevelEmbedding(nn.Module):
     """``t [b] -> [b, width]``: sines and cosines of t at frequencies from 1 down to 1/``slowest``, geometrically.
 
-    It takes any number of levels: a ladder of six and one of a thousand differ in ``slowest`` alone.
+    It takes any number of levels: a schedule of six and one of a thousand differ in ``slowest`` alone.
     """
 
     frequencies: Tensor

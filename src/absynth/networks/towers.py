@@ -63,17 +63,17 @@ def mlp_towers(shape: tuple[int, ...], latent: int, width: int, act: Activation 
 
 
 def conv_towers(channels: int, size: int, latent: int, width: int, act: Activation = "leaky_relu") -> TowersF:
-    """Towers for pictures: strided convolutions on x, fully connected layers on z.
+    """Towers for images: strided convolutions on x, fully connected layers on z.
 
     Args:
-        channels: of the picture.
+        channels: of the image.
         size: its side in pixels, 8 or more.
         latent: d, the dimension of z.
         width: maps of the first convolution; they double where the side halves, up to 8·width, which the towers return.
         act: the activation.
 
     Raises:
-        InputError: the picture is smaller than 8×8.
+        InputError: the image is smaller than 8×8.
 
     >>> conv_towers(1, 28, 4, 8)(torch.zeros(3, 1, 28, 28), torch.zeros(3, 4)).shape
     torch.Size([3])

@@ -1,4 +1,4 @@
-"""From an example of one domain to one of another: pictures by convolutions, and what comes next in a sequence."""
+"""From an example of one domain to one of another: images by convolutions, and what comes next in a sequence."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from absynth.networks.mlp import Activation, mlp
 
 
 def leaky_tanh(h: Tensor, leak: float = 0.1) -> Tensor:
-    """tanh h + leak · h: about the range of pictures, and a way back from anywhere past it.
+    """tanh h + leak · h: about the range of images, and a way back from anywhere past it.
 
     Players that learn together overshoot. Behind a plain tanh a network that ran to the end of the range has no
-    gradient left to return by; without a bound its drafts and f swing against each other in widening turns.
+    gradient left to return by; without a bound its initial samples and f swing against each other in widening turns.
     """
     return h.tanh() + leak * h
 
 
 class Translator(nn.Module):
-    """``[b, source, s, s] -> [b, channels, s, s]``, for pictures of any even side (a small U-Net).
+    """``[b, source, s, s] -> [b, channels, s, s]``, for images of any even side (a small U-Net).
 
     One level down, a residual block there, and up again with a skip: an output pixel sees a few pixels around it, so
     that what translation keeps by default is the layout. It begins as an unknown map, not as the identity.
 
-    The constant that costs cycle consistency least is the background of every picture, and early translators run to
-    it: hence :func:`leaky_tanh`, whose values past [-1, 1] are for whoever shows the picture to clip. Margins are
-    repeated rather than filled with zeros, which in pictures are grey, so that a uniform ground stays uniform.
+    The constant that costs cycle consistency least is the background of every image, and early translators run to
+    it: hence :func:`leaky_tanh`, whose values past [-1, 1] are for whoever shows the image to clip. Margins are
+    repeated rather than filled with zeros, which in images are grey, so that a uniform ground stays uniform.
 
     Args:
         source: channels of the domain that it translates from.
