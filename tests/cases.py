@@ -226,8 +226,8 @@ def squares(n: int) -> Batch:
 
 
 def half_labelled(n: int) -> Batch:
-    """x [n, 5]; c one of three symbols for every other example, −1 (unknown) for the rest."""
-    return vectors(n)._replace(c=torch.tensor([0, -1, 1, -1, 2, -1])[torch.arange(n) % 6])
+    """x [n, 5]; y one of three classes for every other example, −1 (unlabelled) for the rest."""
+    return vectors(n)._replace(y=torch.tensor([0, -1, 1, -1, 2, -1])[torch.arange(n) % 6])
 
 
 def labelled(n: int) -> Batch:
@@ -270,6 +270,12 @@ class Case:
     make: Callable[[], Algorithm]
     batch: Callable[[int], Batch]
     players: tuple[str, ...]
+
+    def batches(self, n: int) -> tuple[Batch, ...]:
+        """What ``losses`` takes: the batch, or one of each of two unpaired domains."""
+        batch = self.batch(n)
+        unpaired = "to_x" in self.players
+        return (Batch(batch.x), Batch(batch.c)) if unpaired and batch.c is not None else (batch,)
 
     def build(self, seed: int = 0) -> Algorithm:
         with torch.random.fork_rng(devices=[]):

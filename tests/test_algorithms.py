@@ -19,7 +19,7 @@ from absynth.updates import backward, update
 def gradients(case: Case, *, players: tuple[str, ...]) -> dict[str, Tensor | None]:
     """The gradient of every parameter after the losses of these players went backward."""
     algorithm = case.build()
-    losses = algorithm.losses(case.batch(6), rng=stream(1))
+    losses = algorithm.losses(*case.batches(6), rng=stream(1))
     backward({k: losses[k] for k in players}, {k: algorithm.get_submodule(k) for k in players})
     return {name: p.grad for name, p in algorithm.named_parameters()}
 
@@ -39,7 +39,7 @@ def possible_players(algorithm: Algorithm) -> Iterator[tuple[str, nn.Module]]:
 
 def keys_are_players(case: Case) -> None:
     algorithm = case.build()
-    losses = algorithm.losses(case.batch(6), rng=stream(1))
+    losses = algorithm.losses(*case.batches(6), rng=stream(1))
     children = dict(possible_players(algorithm))
     learning = {name for name, m in children.items() if any(p.requires_grad for p in m.parameters())}
     assert set(case.players) == learning, "players of the table are the children that have something to learn"
@@ -52,7 +52,7 @@ def keys_are_players(case: Case) -> None:
 
 def losses_leave_no_gradients(case: Case) -> None:
     algorithm = case.build()
-    algorithm.losses(case.batch(6), rng=stream(1))
+    algorithm.losses(*case.batches(6), rng=stream(1))
     sample(algorithm, case)
     assert all(p.grad is None for p in algorithm.parameters()), "chains must leave no gradients on parameters"
 
@@ -74,7 +74,7 @@ def losses_reach_their_player_and_no_other(case: Case) -> None:
 
 def randomness_is_rng_alone(case: Case) -> None:
     before = torch.get_rng_state()
-    one, two, other = (case.build().losses(case.batch(6), rng=stream(s)) for s in (1, 1, 2))
+    one, two, other = (case.build().losses(*case.batches(6), rng=stream(s)) for s in (1, 1, 2))
     for name in one:
         assert torch.equal(one[name], two[name]), f"same rng, same loss of {name}"
     assert any(not torch.equal(one[name], other[name]) for name in one), "another rng, other losses"
@@ -90,23 +90,23 @@ def optimizers(algorithm: Algorithm, case: Case) -> dict[str, torch.optim.Optimi
 
 def a_state_dict_is_the_whole_state(case: Case) -> None:
     first, second = case.build(0), case.build(1)
-    update(first, optimizers(first, case), case.batch(6), rng=stream(3))
+    update(first, optimizers(first, case), *case.batches(6), rng=stream(3))
     assert not torch.equal(sample(first, case), sample(second, case))
     second.load_state_dict(first.state_dict())
     assert torch.equal(sample(first, case), sample(second, case))
     for k in range(2):  # and so do further steps
-        losses = [a.losses(case.batch(6), rng=stream(4, 0, k)) for a in (first, second)]
+        losses = [a.losses(*case.batches(6), rng=stream(4, 0, k)) for a in (first, second)]
         assert {n: v.item() for n, v in losses[0].items()} == {n: v.item() for n, v in losses[1].items()}
 
 
 def every_parameter_learns(case: Case) -> None:
     algorithm = case.build()
     before = {name: p.detach().clone() for name, p in algorithm.named_parameters()}
-    batch = case.batch(6)
-    x = batch.x.clone()
-    losses = update(algorithm, optimizers(algorithm, case), batch, rng=stream(3))
+    batches = case.batches(6)
+    x = batches[0].x.clone()
+    losses = update(algorithm, optimizers(algorithm, case), *batches, rng=stream(3))
     assert set(losses) >= set(case.players)
-    assert torch.equal(batch.x, x), "the batch must be left as it was"
+    assert torch.equal(batches[0].x, x), "the batch must be left as it was"
     for name, p in algorithm.named_parameters():
         assert p.ndim < 2 or not torch.equal(p, before[name]), f"{name} must learn"
 
@@ -128,7 +128,7 @@ def samples_are_examples(case: Case) -> None:
 
 def one_example_is_enough(case: Case) -> None:
     algorithm = case.build()
-    losses = update(algorithm, optimizers(algorithm, case), case.batch(1), rng=stream(1))
+    losses = update(algorithm, optimizers(algorithm, case), *case.batches(1), rng=stream(1))
     assert all(abs(loss) < 1e6 for loss in losses.values())
 
 
@@ -143,7 +143,7 @@ def repr_tells_what_it_is(case: Case) -> None:
 
 def chains_are_remembered_for_the_guard(case: Case) -> None:
     algorithm = case.build()
-    algorithm.losses(case.batch(6), rng=stream(1))
+    algorithm.losses(*case.batches(6), rng=stream(1))
     for name, chain in algorithm.chains.items():
         assert algorithm.sampler_name(chain.sampler), f"chain {name} must run with a sampler of the algorithm"
         assert chain.log_density(chain.end).shape == chain.end.shape[:1]

@@ -101,7 +101,7 @@ def test_a_linear_generator_learns_what_correlated_entries_tell_of_a_missing_one
     for step in range(60):
         update(abp, optimizers, Batch(x, mask=mask, index=index), rng=stream(5, 0, step))
     abp.posterior_sampler = Langevin(100, 0.2)
-    back = abp.decode(abp.sample_posterior(torch.where(mask.bool(), x, 7.0), None, mask, rng=stream(6)))
+    back = abp.generate(abp.sample_posterior(torch.where(mask.bool(), x, 7.0), None, mask, rng=stream(6)))
     hidden = mask == 0
     assert ((back - x)[hidden] ** 2).mean() < 0.3 * (x[hidden] ** 2).mean()
 

@@ -227,7 +227,7 @@ def test_a_missing_entry_pulls_at_nothing():
     mask[:, 2] = 0
     other = X.clone()
     other[:, 2] = 9.0
-    a, b = (made.losses(Batch(x, None, mask), rng=stream(2))["generator"] for x in (X, other))
+    a, b = (made.losses(Batch(x, mask=mask), rng=stream(2))["generator"] for x in (X, other))
     assert torch.equal(a, b)
     c, d = (made.losses(Batch(x), rng=stream(2))["generator"] for x in (X, other))
     assert not torch.equal(c, d)

@@ -9,16 +9,14 @@ from test_diffusion_recovery import MEAN, NOISE, VAR, gaussian
 from test_multiscale import grid, growing, pictures
 from torch import nn
 
-from absynth.algorithms import LatentPrior
 from absynth.algorithms.coarse_to_fine import CoarseToFine
 from absynth.algorithms.diffusion_recovery import DiffusionRecovery
-from absynth.density import EBM, restrict, score
-from absynth.distributions import GaussianGenerator, StandardNormal
+from absynth.density import restrict, score
+from absynth.distributions import StandardNormal
 from absynth.errors import InputError
 from absynth.networks.time_embedding import LevelMLP
 from absynth.samplers import Langevin
 from absynth.seeding import stream
-from absynth.tasks.levels import complete, finest
 from absynth.tasks.super_resolve import coarse, with_means
 
 F64 = torch.float64
@@ -33,7 +31,8 @@ def grown() -> CoarseToFine:
 @pytest.mark.parametrize("make", [grid, grown])
 def test_a_pyramids_finest_chain_draws_as_the_model_does(make):
     model = make()
-    density, origin, sampler = finest(model)
+    chain = model.chain()
+    density, origin, sampler = chain.density, chain.start, chain.sampler
     rng = stream(1)
     start = origin.sample(5, rng)
     assert torch.equal(start, start[..., ::2, ::2].repeat_interleave(2, -1).repeat_interleave(2, -2))  # coarser pixels
@@ -44,14 +43,15 @@ def test_a_pyramids_finest_chain_draws_as_the_model_does(make):
 
 
 def test_a_model_that_has_not_grown_has_no_finest_density():
-    with pytest.raises(InputError, match="has grown to 4 pixels"):
-        finest(growing())
+    with pytest.raises(InputError, match="has grown to 4 of 16 pixels"):
+        growing().chain()
 
 
 def test_a_ladders_finest_density_is_that_of_the_data_and_the_lowest_noise():
     """p_0 in the data's units: N(MEAN, VAR + s̄_0²/ᾱ_0²)."""
     model = gaussian()
-    density, origin, sampler = finest(model)
+    chain = model.chain()
+    density, origin, sampler = chain.density, chain.start, chain.sampler
     var = VAR + NOISE[0] ** 2 / (1 - NOISE[0] ** 2)
     x = torch.linspace(-2, 3, 7, dtype=F64)[:, None]
     torch.testing.assert_close(score(density.log_density, x), (MEAN - x) / var)
@@ -66,7 +66,8 @@ def test_a_ladders_finest_density_is_that_of_the_data_and_the_lowest_noise():
 def test_a_ladder_of_one_level_draws_by_its_finest_chain():
     torch.manual_seed(0)
     model = DiffusionRecovery(LevelMLP(2, 8), StandardNormal(2), noise=(0.3,), sampler=Langevin(4, 0.1)).double()
-    density, origin, sampler = finest(model)
+    chain = model.chain()
+    density, origin, sampler = chain.density, chain.start, chain.sampler
     rng = stream(1)
     x = sampler(density.log_density, origin.sample(5, rng), rng=rng)
     torch.testing.assert_close(x, model.sample(5, rng=stream(1)))
@@ -98,15 +99,15 @@ def test_a_ladder_completes_a_gaussian_by_its_conditional_law():
     cov = cov + float(model.noise[0] / model.signal[0]) ** 2 * torch.eye(2, dtype=F64)
     slope = float(cov[0, 1] / cov[0, 0])
     wanted, var = float(mean[1]) + slope * (y - float(mean[0])), float(cov[1, 1]) - slope * float(cov[0, 1])
-    delta = finest(model)[2].step_size
-    x = complete(model, fill, n, 200, rng=stream(3))
+    delta = model.chain().sampler.step_size
+    x = model.complete(fill, n, steps=200, rng=stream(3))
     assert (x[:, 0] == y).all()
     normal_law(x[:, 1], wanted, var / (1 - delta**2 / var / 4))
     alone = model.sample(n, rng=stream(3))[:, 1]
     with pytest.raises(AssertionError):  # control: chains that were told nothing
         normal_law(alone, wanted, var / (1 - delta**2 / var / 4))
     # The ladder alone, with hardly a chain after it, is much nearer already.
-    short = complete(model, fill, n, 1, rng=stream(3))[:, 1]
+    short = model.complete(fill, n, steps=1, rng=stream(3))[:, 1]
     assert abs(float(short.mean()) - wanted) < 0.3 * abs(float(alone.mean()) - wanted)
 
 
@@ -116,23 +117,14 @@ def test_a_pyramid_completes_what_was_seen(make):
     known = torch.ones(1, 16, 16, dtype=torch.bool)
     known[:, 4:12, 4:12] = False
     fill = restrict(lambda v: v.sum(1), known, x).fill
-    found = complete(model, fill, 5, rng=stream(1))
+    found = model.complete(fill, 5, rng=stream(1))
     assert torch.equal(found[:, known], x[:, known])
     inside = found[:, ~known]
     assert (inside != x[:, ~known]).all()
     # What the hole hides is never looked at; what is seen outside changes what is drawn inside.
     other = restrict(lambda v: v.sum(1), known, torch.where(known, x, 7.0)).fill
-    assert torch.equal(complete(model, other, 5, rng=stream(1)), found)
+    assert torch.equal(model.complete(other, 5, rng=stream(1)), found)
     moved = restrict(lambda v: v.sum(1), known, -x).fill
-    assert not torch.equal(complete(model, moved, 5, rng=stream(1))[:, ~known], inside)
+    assert not torch.equal(model.complete(moved, 5, rng=stream(1))[:, ~known], inside)
     y = coarse(x, 4)
-    torch.testing.assert_close(coarse(complete(model, with_means(y, 4), 5, rng=stream(1)), 4), y)
-
-
-def test_a_model_of_one_level_is_left_to_its_own_chain():
-    one = LatentPrior(
-        EBM(nn.Flatten(0), StandardNormal(1)), GaussianGenerator(nn.Identity(), 1.0),
-        prior_sampler=Langevin(1, 0.1), posterior_sampler=Langevin(1, 0.1),
-    )  # fmt: skip
-    assert finest(one) is None
-    assert complete(one, lambda v: v, 2, rng=stream(0)) is None
+    torch.testing.assert_close(coarse(model.complete(with_means(y, 4), 5, rng=stream(1)), 4), y)

@@ -9,7 +9,7 @@ import pytest
 import torch
 from cases import CASES
 from PIL import Image
-from test_revise import F64, linear_model
+from test_refine import F64, linear_model
 from test_tasks import run
 
 from absynth.algorithms import VAE

@@ -91,7 +91,7 @@ def test_the_generator_does_not_hear_the_symbol():
     model, z = made(), noise(12, 2)
     torch.testing.assert_close(model.likelihood(z, HALF).mode, model.generator(z).mode)
     joint = model.prior(HALF).log_density(z) + model.generator(z).log_prob(X)
-    torch.testing.assert_close(model.log_joint(X, HALF)(z), joint)
+    torch.testing.assert_close(model.posterior(X, HALF)(z), joint)
 
 
 def test_sampling_under_a_symbol_gives_examples_of_it():
@@ -147,13 +147,13 @@ def test_two_symbols_are_not():
 def test_without_labels_the_loss_is_that_of_the_marginal():
     model = made(label_weight=7.0)
     bare = model.losses(Batch(X), rng=stream(6))
-    unknown = model.losses(Batch(X, torch.full((12,), UNLABELLED)), rng=stream(6))
+    unknown = model.losses(Batch(X, y=torch.full((12,), UNLABELLED)), rng=stream(6))
     assert {k: v.item() for k, v in bare.items()} == {k: v.item() for k, v in unknown.items()}
 
 
 def test_labels_add_their_cross_entropy_to_prior_and_inference_alone():
     model = made(label_weight=7.0)
-    bare, given = (model.losses(Batch(X, c), rng=stream(6)) for c in (None, HALF))
+    bare, given = (model.losses(Batch(X, y=c), rng=stream(6)) for c in (None, HALF))
     log_p = model.classify(X)
     expected = -7.0 * torch.stack([log_p[i, y] for i, y in enumerate(HALF.tolist()) if y != UNLABELLED]).mean()
     for player in ("prior", "inference"):
@@ -168,12 +168,12 @@ def test_a_labelled_bound_is_the_joint_one():
         model.inference.net[-1].bias[2:] = -40.0  # log variance at its lower bound: z is the mean, nearly
         model.inference.net[-1].weight[2:] = 0.0
     y = torch.tensor([0, 1, 2] * 4)
-    losses = model.losses(Batch(X, y), rng=stream(7))
+    losses = model.losses(Batch(X, y=y), rng=stream(7))
     q = model.inference(X)
     entropy = q.entropy().mean()
-    joint = model.log_joint(X, y)(q.mean).mean()
+    joint = model.posterior(X, y)(q.mean).mean()
     assert (losses["inference"] + entropy + joint).abs().item() < 0.3  # z differs from the mean by a std of e^-4
-    wrong = model.log_joint(X, y.roll(1))(q.mean).mean()
+    wrong = model.posterior(X, y.roll(1))(q.mean).mean()
     assert (wrong - joint).abs() > 1e-3
 
 
@@ -192,10 +192,10 @@ def test_labels_alone_can_be_learned():
     y[:2] = truth[:2]
     model = made(2, label_weight=10.0)
     optimizers = {
-        k: torch.optim.Adam(model.get_submodule(k).parameters(), 1e-2) for k in model.losses(Batch(x, y), rng=stream(0))
+        k: torch.optim.Adam(model.get_submodule(k).parameters(), 1e-2) for k in model.losses(Batch(x, y=y), rng=stream(0))
     }
     for k in range(60):
-        update(model, optimizers, Batch(x, y), rng=stream(8, 0, k))
+        update(model, optimizers, Batch(x, y=y), rng=stream(8, 0, k))
     assert (model.classify(x).argmax(1) == truth).double().mean() > 0.95
 
 

@@ -7,6 +7,7 @@ loop trains everything. Names are imported when they are first used, so that the
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.2.0"
@@ -60,6 +61,8 @@ def __getattr__(name: str) -> Any:
         found: Any = importlib.import_module("absynth.recipes").build
     elif name in _EXPORTS:
         found = getattr(importlib.import_module(f"absynth.{_EXPORTS[name]}"), name)
+    elif importlib.util.find_spec(f"absynth.{name}") is not None:  # from absynth import density
+        return importlib.import_module(f"absynth.{name}")
     else:
         packages = (importlib.import_module(f"absynth.{package}") for package in _STARRED if not name.startswith("_"))
         package = next((p for p in packages if name in p.__all__), None)

@@ -49,7 +49,7 @@ class SymbolF(nn.Module):
 
 
 class SymbolVector(AmortizedLatentPrior):
-    """Players: ``prior`` (of z and y), ``generator`` and ``inference``. Labels are a batch's condition ``c``.
+    """Players: ``prior`` (of z and y), ``generator`` and ``inference``. Labels are ``Batch.y``.
 
     Args:
         prior: p_α, its f a :class:`SymbolF`; its reference p_0 is N(0, I).
@@ -109,11 +109,11 @@ class SymbolVector(AmortizedLatentPrior):
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         losses, q, z_pos = self.variational(batch._replace(c=None), rng=rng)
-        shared = self.symbol_loss(q, z_pos, batch.c)
+        shared = self.symbol_loss(q, z_pos, batch.y)
         return losses | {player: losses[player] + shared for player in ("prior", "inference")}
 
     def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
-        """p_β(x|z). The symbol c was heard when z was drawn, and the generator does not hear it again."""
+        """p_β(x|z). It does not depend on the symbol, which decided z."""
         return self.generator(z)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Distribution:

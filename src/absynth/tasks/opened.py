@@ -28,6 +28,9 @@ from absynth.recipes.recipe import Recipe
 from absynth.report import TaskResult
 from absynth.seeding import Streams
 
+UNLIMITED = 1000
+"""Number of examples of an unlimited data set that stand for all of them."""
+
 
 @dataclass(frozen=True)
 class Opened:
@@ -137,7 +140,7 @@ class Opened:
             names = self.data.parse_names(place, len(x))
             return (x[:n], names[:n]) if n else (x, names)
         test = self.examples("test")
-        x = self.full.held_out(n or len(test))
+        x = self.full.held_out(n or len(test) or UNLIMITED)
         return x, test.names(torch.arange(len(x)))
 
     def input_name(self, path: str) -> str:

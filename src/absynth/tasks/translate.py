@@ -42,10 +42,11 @@ def source_images(opened: Opened, input: str, label: int, n: int) -> Tensor:
     """The images to translate by chains: yours, or those of one class, or both.
 
     Raises:
-        InputError: Neither is given, or there is no such class.
+        Unsupported: Neither is given.
+        InputError: There is no such class.
     """
     if not input and label < 0:
-        raise InputError("expected source images, got none: give --input FOLDER, or --label L of the run's own data")
+        raise Unsupported("expected source images, got none: give --input FOLDER, or --label L of the run's own data")
     data: Dataset = opened.examples("test")
     if input:
         x = opened.inputs(input, 0)[0]
