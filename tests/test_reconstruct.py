@@ -43,7 +43,7 @@ def test_the_error_is_that_of_the_exact_posterior_by_a_network_and_by_a_network_
 
 def test_a_model_that_learned_without_inference_says_so():
     model = CASES["Cooperative fast"].build()
-    with pytest.raises(InputError, match="Cooperative learned without"):
+    with pytest.raises(InputError, match="Cooperative was trained without"):
         reconstruct(model, torch.zeros(3, 5, dtype=F64), rng=stream(0))
 
 
@@ -59,12 +59,12 @@ def photos(tmp_path_factory):
 @pytest.mark.parametrize(
     "argv",
     [
-        ("dual_teaching_images", "--data", "{photos}"),
-        ("cooperative_images", "--data", "{photos}", "--teaching", "full"),
-        ("vae_images", "--data", "{photos}"),
-        ("abp_images", "--data", "{photos}"),
-        ("variational_teaching_ring",),
-        ("joint_vae_ring",),
+        ("dual_teaching", "--data", "{photos}"),
+        ("cooperative", "--data", "{photos}", "--teaching", "full"),
+        ("vae", "--data", "{photos}"),
+        ("alternating_backprop", "--data", "{photos}"),
+        ("variational_teaching", "--data", "ring"),
+        ("joint_vae", "--data", "ring"),
     ],
     ids=lambda argv: argv[0],
 )
@@ -74,7 +74,7 @@ def test_the_task_answers_on_every_model_that_infers(argv, photos, tmp_path):
     assert run("reconstruct", tmp_path / "run", "--n", 7, "--device", "cpu") == 0
     found = json.loads((tmp_path / "run/reconstruct/result.json").read_text())
     (figure,) = found["figures"]
-    assert figure == ("test MSE" if "images" in argv[0] else "−log p(x|z), nats")
+    assert figure == ("test MSE" if "{photos}" in argv else "−log p(x|z), nats")
     assert np.isfinite(found["figures"][figure])
     assert (tmp_path / "run/reconstruct" / found["pictures"][0]["file"]).exists()
 
@@ -82,9 +82,9 @@ def test_the_task_answers_on_every_model_that_infers(argv, photos, tmp_path):
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (("cooperative_ring",), "--teaching full"),
-        (("cycle_ring",), "latent variable"),
-        (("conditional_images", "--data", "{photos}"), "without a condition"),
+        (("cooperative", "--data", "ring"), "--teaching full"),
+        (("diffusion_recovery", "--data", "ring"), "latent variable"),
+        (("inpainting", "--data", "{photos}"), "without a condition"),
     ],
     ids=lambda value: value[0] if isinstance(value, tuple) else "",
 )

@@ -79,7 +79,7 @@ def test_the_energy_along_the_refinement_of_x_is_that_of_the_states():
     for k, x in states.items():
         torch.testing.assert_close(energies[k], model.ebm().energy(x).detach())
     rng = Streams(3, range(40))
-    initial = model.draft(40, rng=rng)[1]
+    initial = model.initial_samples(40, rng=rng)[1]
     assert torch.equal(states[0], initial)
     assert torch.equal(states[10], Langevin(10, 0.2)(model.ebm().log_density, initial, rng=rng))
 
@@ -88,14 +88,14 @@ def test_energy_falls_on_average_and_rises_where_f_is_turned_around():
     energies, _ = refine_x(along(linear_model(), 10), 200, seed=0, batch=200, device=CPU)
     assert energies[-1].mean() < energies[0].mean() - 1
     model = linear_model()
-    initial = model.draft(200, rng=stream(0))[1]
+    initial = model.initial_samples(200, rng=stream(0))[1]
     wrong = [s.x for s in Langevin(10, 0.2).path(lambda x: -model.ebm().log_density(x), initial, rng=stream(1))]
     assert model.ebm().energy(wrong[-1]).mean() > model.ebm().energy(wrong[0]).mean()
 
 
 def test_error_falls_from_noise_and_stays_level_from_the_exact_posterior():
     model = linear_model()
-    x = model.generator(model.latent.sample(300, stream(1))).sample(stream(2)).detach()
+    x = model.generator(model.reference.sample(300, stream(1))).sample(stream(2)).detach()
     found = {}
     for name, start in latent_starts(model, x[:1]).items():
         errors, states = refine_z(model, Langevin(40, 0.1), x, start, seed=0, batch=300)

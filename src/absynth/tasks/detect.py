@@ -164,7 +164,7 @@ def command(
     scored = anomaly_scores(opened.model, x, steps=steps, seed=seed, batch=batch, device=opened.device)
     write_scores(opened.folder / "scores.csv", names, scored.score)
     labels = None if input else opened.examples("test").labels
-    held_out = int(opened.recipe.reader_options().get("anomaly", -1))
+    held_out = int(opened.recipe.fields().get("anomaly", -1))
     if labels is None or held_out < 0:
         return rank_unlabelled(opened, x, names, opened.input_name(input), scored, seed)
     return rank_held_out(opened, x, names, labels[rows] == held_out, held_out, scored, seed)

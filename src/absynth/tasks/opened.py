@@ -82,7 +82,7 @@ class Opened:
         if not source:
             raise InputError(f"{self.path} was trained on data in memory: give --data with a file of the same examples")
         try:
-            found = sets.open(source, kind=known.kind, **self.recipe.reader_options())
+            found = sets.open(source, kind=known.kind, **self._options(source))
         except InputError as error:
             hint = "" if self.source else ": give --data if they moved"
             raise InputError(f"the data of {self.path} cannot be read ({error}){hint}") from error
@@ -94,11 +94,16 @@ class Opened:
             )
         return found
 
+    def _options(self, source: str) -> dict[str, Any]:
+        """Options of the reader, of data at another place if they moved."""
+        return replace(self.recipe, data=source, kind=self.data.kind).reader_options()
+
     def unlimited(self) -> Dataset:
         """The training split without the limit and the held-out class of the run, for feature networks."""
         source = self.source or self.recipe.data
-        options = {k: v for k, v in self.recipe.reader_options().items() if k not in ("limit", "anomaly")}
-        same = options == self.recipe.reader_options()
+        known = self._options(source)
+        options = {k: v for k, v in known.items() if k not in ("limit", "anomaly")}
+        same = options == known
         return self.dataset if same or not source else sets.open(source, kind=self.data.kind, **options)
 
     def examples(self, split: Split) -> Dataset:
