@@ -12,6 +12,7 @@ from torch import Tensor
 
 from absynth.algorithms import VAE, Algorithm
 from absynth.errors import InputError, Unsupported
+from absynth.guard import Remedies
 from absynth.samplers import Langevin
 from absynth.seeding import stream
 from absynth.types import Batch
@@ -240,6 +241,20 @@ def test_samplers_are_told_apart_and_replaced_by_name(kind):
         model.replace_sampler(name, sampler)
     with pytest.raises(InputError, match="expected a sampler of"):
         model.replace_sampler("losses", Langevin(1, 0.1))
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_the_guard_shortens_the_sampler_of_a_chain_and_no_other(kind):
+    model = CASES[kind].build()
+    model.losses(*CASES[kind].batches(6), rng=stream(1))
+    for record in list(model.chains.values()):
+        model = CASES[kind].build()
+        name = next(n for n, s in model.samplers().items() if s == record.sampler)
+        before = model.samplers()
+        Remedies(step_size={name: 0.5}).apply(model)
+        after = model.samplers()
+        assert after[name].step_size == 0.5 * before[name].step_size
+        assert {n: s for n, s in after.items() if n != name} == {n: s for n, s in before.items() if n != name}
 
 
 @pytest.mark.parametrize("kind", CASES)

@@ -6,21 +6,22 @@ import csv
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 import torch
 from laws import mean_is
 from torch import Tensor
 
-from absynth import cli
+from absynth import cli, recipes
+from absynth.data.labels import choose_labelled
 from absynth.data.vocabulary import PAD
 from absynth.errors import InputError
 from absynth.networks.bag_of_words import BagGenerator, WordCounts
 from absynth.networks.recurrent_encoder import RecurrentEncoder
-from absynth.recipes._few_labels import choose_labelled
-from absynth.recipes.symbol_vector_table import SymbolVectorTable
 from absynth.seeding import Streams, noise_like, stream
-from absynth.tasks.classify import baselines, components, logistic_regression, nearest_neighbours
+from absynth.tasks.classify import components, compute_baselines, logistic_regression, nearest_neighbours
+from absynth.tasks.opened import Opened
 from absynth.types import Distribution
 
 F64 = torch.float64
@@ -54,21 +55,29 @@ def test_labels_that_are_not_there_are_refused(labels, says):
 
 
 def test_only_the_chosen_labels_reach_the_model():
-    recipe = replace(SymbolVectorTable(), batch=60, labelled_batch=20, labels=20, table="digits")
-    train = recipe.examples("train")
-    known = {tuple(x.tolist()) for x in train.x[recipe.labelled(train)]}
+    recipe = recipes.build("symbol_vector", "digits_table", batch=60, labelled_batch=20, labels=20)
+    known = {tuple(x.tolist()) for x in recipe.examples.batch(recipe.labelled_rows()).x}
     batches = recipe.batches()
     for _ in range(5):
         batch = next(batches)
-        assert batch.c is not None
-        assert (batch.c >= 0).sum() == 20
-        assert all(tuple(x.tolist()) in known for x in batch.x[batch.c >= 0])
+        assert batch.y is not None
+        assert (batch.y >= 0).sum() == 20
+        assert all(tuple(x.tolist()) in known for x in batch.x[batch.y >= 0])
     other = replace(recipe, seed=1)
-    assert not torch.equal(other.labelled(train), recipe.labelled(train))
+    assert not torch.equal(other.labelled_rows(), recipe.labelled_rows())
+
+
+def test_labels_reach_the_loss():
+    recipe = recipes.build("symbol_vector", "wine", tiny=True)
+    batch = next(recipe.batches())
+    torch.manual_seed(0)
+    model = recipe.algorithm()
+    with_labels, without = (model.losses(b, rng=stream(1))["inference"] for b in (batch, batch._replace(y=None)))
+    assert with_labels > without
 
 
 def test_batches_go_on_where_they_stopped():
-    recipe = replace(SymbolVectorTable(), batch=60, labelled_batch=20)
+    recipe = recipes.build("symbol_vector", "wine", batch=60, labelled_batch=20, labels=15)
     first, later = recipe.batches(), recipe.batches(3)
     for _ in range(3):
         next(first)
@@ -124,7 +133,8 @@ def test_components_are_the_directions_of_most_variance():
 
 
 def test_baselines_are_better_than_the_most_frequent_class():
-    found = baselines(replace(SymbolVectorTable(), table="wine", labels=15))
+    recipe = recipes.build("symbol_vector", "wine", labels=15)
+    found = compute_baselines(Opened(Path("run"), recipe.algorithm(), recipe, torch.device("cpu")))
     assert len(found) == 3
     assert min(v for k, v in found.items() if k != "most frequent class") > found["most frequent class"] + 0.2
 
@@ -203,7 +213,7 @@ def trained(tmp_path_factory):
     rows = [f"{k % 2 * 6 - 3 + math.sin(k):.3f},{math.cos(k):.3f},{'no' if k % 2 else 'yes'}" for k in range(200)]
     (folder / "mine.csv").write_text("\n".join(["a,b,answer", *rows]) + "\n")
     flags = ["--tiny", "--data", folder / "mine.csv", "--labels", 10, "--device", "cpu"]
-    assert run("train", "symbol_vector_table", "--out", folder / "run", *flags) == 0
+    assert run("train", "symbol_vector", "--out", folder / "run", *flags) == 0
     return folder
 
 
@@ -220,14 +230,17 @@ def test_the_task_tells_accuracy_beside_simple_methods(trained):
 
 def test_the_task_writes_the_classes_of_a_users_file(trained):
     (trained / "more.csv").write_text("a,b\n3.1,0\n-2.9,1\n")
-    assert run("classify", trained / "run", "--file", trained / "more.csv", "--device", "cpu") == 0
+    assert run("classify", trained / "run", "--input", trained / "more.csv", "--device", "cpu") == 0
     rows = list(csv.DictReader((trained / "run" / "classify" / "labels.csv").open()))
     assert [row["example"] for row in rows] == ["0", "1"]
     assert all(row["class"] in ("no", "yes") and 0.5 <= float(row["probability"]) <= 1 for row in rows)
 
 
 def test_a_model_without_classes_is_told_so(tmp_path, capsys):
-    assert run("train", "latent_prior_toy", "--out", tmp_path / "run", "--tiny", "--device", "cpu") == 0
+    assert (
+        run("train", "latent_prior", "--data", "four_modes", "--out", tmp_path / "run", "--tiny", "--device", "cpu")
+        == 0
+    )
     capsys.readouterr()
     assert run("classify", tmp_path / "run") == 2
-    assert "needs a model of classes" in capsys.readouterr().err
+    assert "classify needs data with labels" in capsys.readouterr().err

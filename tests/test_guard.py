@@ -13,7 +13,7 @@ from torch import nn
 
 import absynth
 from absynth import checkpoint, training
-from absynth.algorithms import Chain, LatentPrior
+from absynth.algorithms import ChainRecord, LatentPrior
 from absynth.errors import Diverged
 from absynth.guard import Guard, Remedies, Trouble, curvature, stability
 from absynth.metrics.grid import Grid
@@ -197,7 +197,7 @@ def test_curvature_of_a_quadratic_is_its_largest_eigenvalue(rng):
     basis = torch.linalg.qr(torch.randn(3, 3, dtype=torch.float64, generator=rng))[0]
     precision = basis @ torch.diag(torch.tensor([16.0, 2.0, 0.5], dtype=torch.float64)) @ basis.T
     x = torch.randn(40, 3, dtype=torch.float64, generator=rng)
-    chain = Chain("s", lambda x: -0.5 * ((x @ precision) * x).sum(1), x, x)
+    chain = ChainRecord("s", lambda x: -0.5 * ((x @ precision) * x).sum(1), x, x)
     found = curvature(chain, 0.1, rng=rng)
     assert found.shape == (32,)
     assert found.median().item() == pytest.approx(16, rel=1e-3)
@@ -205,7 +205,7 @@ def test_curvature_of_a_quadratic_is_its_largest_eigenvalue(rng):
     torch.testing.assert_close(curvature(chain, 3.0, rng=rng, iterations=60), torch.full_like(found, 16.0))
 
     algorithm = LatentPriorToy(prior_step_size=0.5).algorithm()
-    measured = stability(algorithm, {"prior": chain._replace(sampler="prior_sampler")}, rng=rng)
+    measured = stability({"prior": chain}, rng=rng)
     assert measured["prior"] == pytest.approx(0.25 * 16, rel=1e-3)
 
 
@@ -218,7 +218,7 @@ def test_curvature_of_a_piecewise_linear_network_sees_its_kinks(rng):
     x = torch.randn(64, 2, dtype=torch.float64, generator=rng)
     hessians = torch.stack([torch.autograd.functional.hessian(lambda v: f(v[None])[0], row) for row in x])
     assert not hessians.any()
-    assert curvature(Chain("s", f, x, x), 0.4, rng=rng).median() > 0.1
+    assert curvature(ChainRecord("s", f, x, x), 0.4, rng=rng).median() > 0.1
 
 
 # Runs ----------------------------------------------------------------------------------------------------------------

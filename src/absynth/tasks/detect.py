@@ -21,7 +21,7 @@ from torch import Tensor
 
 from absynth import pictures
 from absynth.algorithms import Algorithm, AnomalyScores
-from absynth.errors import InputError
+from absynth.errors import InputError, Unsupported
 from absynth.files import write_atomic
 from absynth.metrics.ranking import Detection, detection, pca_reconstruction_error, precision_recall
 from absynth.report import TaskResult
@@ -155,6 +155,8 @@ def command(
     """
     check_positive(batch=batch)
     opened = open_run(run, device, task="detect", data=data, out=out)
+    if opened.data.kind == "picture":
+        raise Unsupported(f"detect needs many examples, {run} was trained on the patches of one image")
     opened.require_unconditional()
     x, names = opened.inputs(input, 0)
     if not len(x):
