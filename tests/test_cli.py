@@ -255,7 +255,7 @@ def test_load_gives_a_model_that_answers(digits):
     assert isinstance(model, LatentPrior)
     x = model.sample(3, rng=ab.stream(0))
     z = model.sample_posterior(x, rng=ab.stream(1))
-    assert model.log_joint(x)(z).shape == (3,)
+    assert model.posterior(x)(z).shape == (3,)
 
 
 @pytest.mark.parametrize("argv", [(), ("--help",), ("doctor",), ("train",), ("--version",), ("cite",)])

@@ -144,7 +144,7 @@ class Overweighted(LatentPrior):
     """A posterior that weighs the likelihood by a tenth too much."""
 
     def log_joint(self, x, c=None, mask=None, *, weight=1.0):
-        joint, prior = super().log_joint(x, c, mask, weight=weight), self.prior(c).log_density
+        joint, prior = super().posterior(x, c, mask, weight=weight), self.prior(c).log_density
         return lambda z: 1.1 * joint(z) - 0.1 * prior(z)
 
 

@@ -34,7 +34,7 @@ def measure(seed: int, run: Run) -> Figures:
     model: Any = opened.model
     recipe: Any = opened.full
     features = run.features_of(opened)
-    domain_x, domain_y = recipe.domain("x", "test"), recipe.domain("y", "test")
+    domain_x, domain_y = (recipe.domain(which).split("test") for which in "xy")
     n = run.few(5000, 60)
     x, y, labels_x, labels_y = domain_x.head(n), domain_y.head(n), domain_x.labels[:n], domain_y.labels[:n]
 

@@ -110,7 +110,7 @@ class Run:
         """Train a recipe and open the run for tasks."""
         where = self.folder / label.replace(" ", "_").replace("/", "_")
         fit(recipe, where)
-        return open_run(where, "cpu")
+        return replace(open_run(where, "cpu"), recipe=recipe)  # on the open data set, which may be in memory
 
 
 def at_most(limit: int | float, why: str) -> dict[str, Any]:

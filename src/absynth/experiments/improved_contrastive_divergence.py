@@ -65,7 +65,8 @@ def measure(seed: int, run: Run) -> Figures:
         for way in WAYS:
             learning = "maximum_likelihood" if way == "difference alone" else "improved_cd"
             fields = {k: v for k, v in (settings | PERSISTENT).items() if k != "preset"}
-            base = run.recipe("maximum_likelihood", mnist16(), preset="mnist", label=f"{kind}, {way}", learning=learning,
+            label = f"{kind}, {way}"
+            base = run.recipe("maximum_likelihood", mnist16(), preset="mnist", label=label, learning=learning,
                               **fields)  # fmt: skip
             made = PersistentDigits(**base.fields(), way=way, dataset=base.dataset)
             opened = run.train(made, f"{kind} {way}")

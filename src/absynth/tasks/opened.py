@@ -219,7 +219,7 @@ class Opened:
 
     def result(self, title: str, text: str, seed: int = 0) -> TaskResult:
         """A result of the task, with the command that was typed."""
-        typed = Path(sys.argv[0]).name.startswith("absynth") and sys.argv[1:2] == [self.task]
+        typed = sys.argv[1:2] == [self.task]
         words = sys.argv[1:] if typed else [self.task, str(self.path)]
         return TaskResult(task=self.task, title=title, command=shlex.join(["absynth", *words]), seed=seed, text=text)
 
