@@ -30,7 +30,7 @@ from torch import Tensor
 
 from absynth.algorithms import Algorithm, ChainRecord
 from absynth.distributions import sum_event
-from absynth.samplers import altered, engine
+from absynth.samplers import Wrapped, altered, engine
 from absynth.seeding import noise_like
 from absynth.types import Rng
 
@@ -223,9 +223,11 @@ def curvature(chain: ChainRecord, length: float, *, rng: Rng, rows: int = 32, it
     Power iterations on v ↦ (score(x) − score(x + length·v)) / length, a secant rather than a second derivative: it
     sees the kinks of piecewise linear networks, whose second derivative is zero, at the scale of the sampler's step.
     """
-    score = engine.score(chain.log_density)
+    log_density, x = chain.log_density, chain.end.detach()
+    if isinstance(chain.sampler, Wrapped):  # the step size is one of the coordinates in which it runs
+        log_density, x = chain.sampler.inner(log_density, x)
+    score = engine.score(log_density)
     # The log density may hold a batch (a posterior's data), so all chains go through it; only ``rows`` are reported.
-    x = chain.end.detach()
     v = noise_like(x, rng)
     at_x = score(x)
     norm = torch.ones(len(x), dtype=x.dtype, device=x.device)

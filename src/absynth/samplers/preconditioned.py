@@ -30,9 +30,13 @@ class Preconditioned(Wrapped):
 
     scale: Tensor
 
-    def __call__(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Tensor:
+    def inner(self, log_density: LogDensity, x: Tensor) -> tuple[LogDensity, Tensor]:
         scale = self.scale.to(x)
-        return scale * self.sampler(lambda y: log_density(scale * y), x.detach() / scale, rng=rng)
+        return lambda y: log_density(scale * y), x.detach() / scale
+
+    def __call__(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Tensor:
+        there, y = self.inner(log_density, x)
+        return self.scale.to(x) * self.sampler(there, y, rng=rng)
 
 
 def width_of(

@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import Any
 
-from absynth.types import Sampler
+from torch import Tensor
+
+from absynth.types import LogDensity, Sampler
 
 
 @dataclass(frozen=True)
@@ -17,6 +19,10 @@ class Wrapped:
     """
 
     sampler: Sampler
+
+    def inner(self, log_density: LogDensity, x: Tensor) -> tuple[LogDensity, Tensor]:
+        """The log density and the states in the coordinates in which the sampler inside runs; x itself by default."""
+        return log_density, x
 
     @property
     def steps(self) -> int:

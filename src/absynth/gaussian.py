@@ -1,0 +1,186 @@
+"""Full-covariance Gaussians fitted to data: the reference that an energy must beat, and where its chains may start.
+
+With p_0 = N(m, Σ) the exponential tilting p(x) = exp(f(x)) p_0(x) / Z leaves to f only what a Gaussian misses, and in
+the coordinates y = L⁻¹ (x − m), Σ = L Lᵀ, p_0 is N(0, I), so chains take steps that fit every direction of the data.
+
+The covariance is shrunk towards a multiple of I by the amount that minimizes the expected squared error (Ledoit and
+Wolf, Journal of Multivariate Analysis 2004).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+
+import torch
+from jaxtyping import Float, Int64
+from torch import Tensor, nn
+
+from absynth.errors import InputError
+from absynth.samplers.wrapped import Wrapped
+from absynth.seeding import noise_like, uniform_like
+from absynth.types import LogDensity, Rng
+
+
+class Gaussian(nn.Module):
+    """The reference N(m, Σ) over events of a given shape. Mean and factor are buffers, so they travel with the model.
+
+    Args:
+        mean: m ``[*event]``.
+        factor: L ``[d, d]``, lower triangular with a positive diagonal; Σ = L Lᵀ.
+
+    >>> law = Gaussian(torch.zeros(2), torch.tensor([[2.0, 0.0], [1.0, 1.0]]))
+    >>> law.log_prob(torch.tensor([[2.0, 1.0]]))
+    tensor([-3.0310])
+    """
+
+    mean: Tensor
+    factor: Tensor
+
+    def __init__(self, mean: Float[Tensor, "*event"], factor: Float[Tensor, "d d"]) -> None:
+        super().__init__()
+        if factor.shape != (mean.numel(), mean.numel()):
+            raise InputError(f"expected a factor of {mean.numel()} rows and columns, got {list(factor.shape)}")
+        self.register_buffer("mean", mean)
+        self.register_buffer("factor", factor)
+
+    @classmethod
+    def fit(cls, x: Float[Tensor, "n *event"], *, shrink: float | None = None) -> Gaussian:
+        """Fit mean and covariance to examples.
+
+        Args:
+            x: Examples; at least 2.
+            shrink: Weight of the multiple of I, between 0 and 1. Defaults to that of Ledoit and Wolf.
+
+        Raises:
+            InputError: There are fewer than 2 examples, they never vary, or Σ is singular.
+        """
+        if len(x) < 2:
+            raise InputError(f"a Gaussian is fitted to 2 examples or more, got {len(x)}: give more data")
+        rows = x.detach().flatten(1).double().cpu()
+        mean = rows.mean(0)
+        if shrink is None:
+            from sklearn.covariance import ledoit_wolf  # half a second that few commands need
+
+            covariance = torch.from_numpy(ledoit_wolf((rows - mean).numpy(), assume_centered=True)[0])
+        else:
+            covariance = torch.cov(rows.T, correction=0).reshape(rows.shape[1], -1)
+            covariance = (1 - shrink) * covariance + shrink * covariance.trace() / len(covariance) * torch.eye(
+                len(covariance), dtype=torch.float64
+            )
+        factor, failed = torch.linalg.cholesky_ex(covariance)
+        if failed:
+            raise InputError("the covariance of the examples is singular, some of them never vary: give --data-noise")
+        return cls(mean.view(x.shape[1:]).to(x), factor.to(x))
+
+    @classmethod
+    def standard(cls, *shape: int) -> Gaussian:
+        """N(0, I): a stand-in whose mean and factor a trained model's weights replace."""
+        return cls(torch.zeros(shape), torch.eye(prod(shape)))
+
+    def extra_repr(self) -> str:
+        return f"{', '.join(map(str, self.shape))}"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one event."""
+        return tuple(self.mean.shape)
+
+    def whiten(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b *event"]:
+        """y = L⁻¹ (x − m)."""
+        rows = (x - self.mean).flatten(1)
+        return torch.linalg.solve_triangular(self.factor, rows.T, upper=False).T.reshape(x.shape)
+
+    def color(self, y: Float[Tensor, "b *event"]) -> Float[Tensor, "b *event"]:
+        """x = m + L y."""
+        return self.mean + (y.flatten(1) @ self.factor.T).view(y.shape)
+
+    def log_prob(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b"]:
+        """Normalized log density."""
+        y = self.whiten(x).flatten(1)
+        return -0.5 * (y * y).sum(1) - self.factor.diagonal().log().sum() - 0.5 * y.shape[1] * math.log(2 * math.pi)
+
+    def sample(self, n: int, rng: Rng) -> Float[Tensor, "n *event"]:
+        """n exact draws."""
+        return self.color(noise_like(self.mean.new_empty(n, *self.shape), rng))
+
+
+class GaussianMixture(nn.Module):
+    """A mixture of full-covariance Gaussians: one for each class, weighted by the classes' shares.
+
+    The successor of the joint energy model starts its chains there (JEM++, Yang and Ji, ICCV 2021).
+
+    Args:
+        parts: The Gaussians.
+        weights: Their shares ``[k]``; they are scaled to sum to 1.
+    """
+
+    log_weights: Tensor
+
+    def __init__(self, parts: Sequence[Gaussian], weights: Float[Tensor, "k"]) -> None:
+        super().__init__()
+        if len(parts) != len(weights) or not len(parts):
+            raise InputError(f"expected one weight per Gaussian, got {len(weights)} for {len(parts)}")
+        self.parts = nn.ModuleList(parts)
+        self.register_buffer("log_weights", (weights / weights.sum()).log())
+
+    @classmethod
+    def fit(cls, x: Float[Tensor, "n *event"], y: Int64[Tensor, "n"], classes: int) -> GaussianMixture:
+        """One Gaussian for the labelled examples of each class.
+
+        Args:
+            x: Examples.
+            y: Their class; −1 for unlabelled ones, which are left out.
+            classes: Number of classes.
+
+        Raises:
+            InputError: A class has fewer than 2 labelled examples.
+        """
+        counts = torch.stack([(y == k).sum() for k in range(classes)])
+        few = (counts < 2).nonzero()[:, 0].tolist()
+        if few:
+            raise InputError(
+                f"class {few[0]} has {int(counts[few[0]])} labelled examples, expected 2 or more: add some"
+            )
+        return cls([Gaussian.fit(x[y == k]) for k in range(classes)], counts.to(x))
+
+    @classmethod
+    def standard(cls, classes: int, *shape: int) -> GaussianMixture:
+        """A stand-in of N(0, I) that a trained model's weights replace."""
+        return cls([Gaussian.standard(*shape) for _ in range(classes)], torch.ones(classes))
+
+    def log_prob(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b"]:
+        """Normalized log density."""
+        return (torch.stack([part.log_prob(x) for part in self.parts], 1) + self.log_weights).logsumexp(1)
+
+    def sample(self, n: int, rng: Rng) -> Float[Tensor, "n *event"]:
+        """n exact draws."""
+        u = uniform_like(self.log_weights.new_empty(n), rng)
+        chosen = torch.searchsorted(self.log_weights.exp().cumsum(0), u).clamp(max=len(self.parts) - 1)
+        mean, factor = (torch.stack([getattr(p, name) for p in self.parts]) for name in ("mean", "factor"))
+        noise = noise_like(mean[chosen], rng)
+        return mean[chosen] + torch.einsum("bij,bj->bi", factor[chosen], noise.flatten(1)).view(noise.shape)
+
+
+@dataclass(frozen=True)
+class Whitened(Wrapped):
+    """A sampler that runs in the coordinates in which a Gaussian is N(0, I).
+
+    What is exact stays exact: for Langevin x ← x + (δ²/2) Σ ∇log p(x) + δ L ε.
+
+    Args:
+        sampler: What runs there.
+        gaussian: N(m, Σ).
+    """
+
+    gaussian: Gaussian
+
+    def inner(self, log_density: LogDensity, x: Tensor) -> tuple[LogDensity, Tensor]:
+        """The log density and the states in the coordinates in which the sampler runs."""
+        return lambda y: log_density(self.gaussian.color(y)), self.gaussian.whiten(x.detach())
+
+    def __call__(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Tensor:
+        there, y = self.inner(log_density, x)
+        return self.gaussian.color(self.sampler(there, y, rng=rng))
