@@ -1,0 +1,97 @@
+"""FRAME: filters, random fields and maximum entropy. The exponential family that every later energy-based model tilts.
+
+Zhu, Wu, Mumford, IJCV 1998; Xie, Hu, Zhu, Wu: "Learning Inhomogeneous FRAME Models for Object Patterns", CVPR 2014, and
+"Inducing Wavelets into Random Fields via Generative Boosting", 2015. With fixed statistics h(x),
+
+    p_λ(x) = exp⟨λ, h(x)⟩ p_0(x) / Z(λ)                                                              (1)
+    λ ← λ + γ (E_data[h] − E_{p_λ}[h]),  the ascent of log likelihood                                 (2)
+    log Z(λ') − log Z(λ) = log E_{p_λ}[exp⟨λ' − λ, h(x)⟩]                                             (3)
+
+Of all laws with the data's E[h], (1) is the one nearest to p_0. Chains persist and are moved by Langevin dynamics (GRADE,
+Zhu and Mumford 1997) or Hamiltonian Monte Carlo; each update of λ adds (3), a mean over the chains, to log Z, so that
+the model is normalized at the end of learning.
+"""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from absynth.algorithms.algorithm import ENERGY_DIFFERENCE
+from absynth.algorithms.maximum_likelihood import MaximumLikelihood
+from absynth.density import EBM
+from absynth.errors import InputError
+from absynth.networks.statistics import ExponentialF
+from absynth.samplers import Persistent
+from absynth.types import Batch, Rng, Sampler
+
+
+class Frame(MaximumLikelihood):
+    """Player: ``ebm``, whose f is an :class:`ExponentialF`.
+
+    Args:
+        ebm: p_λ.
+        start: Persistent chains; all of them move in each update.
+        sampler: Langevin or HMC steps of an update.
+        sample_rounds: Times the sampler runs on a fresh chain in ``sample``.
+
+    Raises:
+        InputError: The f of the EBM is no :class:`ExponentialF`.
+    """
+
+    previous: Tensor
+    tracked: Tensor
+
+    def __init__(self, ebm: EBM, *, start: Persistent, sampler: Sampler, sample_rounds: int = 1) -> None:
+        super().__init__(ebm, start=start, sampler=sampler, sample_rounds=sample_rounds)
+        if not isinstance(ebm.f, ExponentialF):
+            raise InputError(f"FRAME needs f of class ExponentialF, got {type(ebm.f).__name__}: wrap its statistics")
+        self.register_buffer("previous", ebm.f.weights.detach().clone())
+        self.register_buffer("tracked", torch.zeros((), dtype=ebm.f.weight.dtype))
+
+    @property
+    def f(self) -> ExponentialF:
+        """f of p_λ."""
+        found = self.ebm.f
+        assert isinstance(found, ExponentialF)
+        return found
+
+    @property
+    def chains_now(self) -> Tensor:
+        """The persistent chains."""
+        return self.get_buffer("start.bank")
+
+    def statistics(self, x: Tensor) -> Float[Tensor, "m"]:
+        """The mean of h over examples."""
+        with torch.no_grad():
+            return self.f.statistics(x).mean(0)
+
+    def mismatch(self, x: Tensor) -> float:
+        """Mean over the statistics in use of |E_data[h] − E_chains[h]|, x being data."""
+        difference = (self.statistics(x) - self.statistics(self.chains_now)).abs()
+        return float(difference[self.f.active].mean())
+
+    def log_z(self) -> Float[Tensor, ""]:
+        """log Z(λ) relative to p_0, by (3) on the way to the present λ."""
+        with torch.no_grad():
+            change = self.f.statistics(self.chains_now) @ (self.f.weights - self.previous)
+            return self.tracked + change.logsumexp(0) - math.log(len(change))
+
+    def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
+        self.tracked.copy_(self.log_z())  # (3), of the last update
+        self.previous.copy_(self.f.weights.detach())
+        x_neg = self.run_chain("ebm", self.sampler, self.ebm().log_density, self.chains_now, rng=rng)
+        self.chains_now.copy_(x_neg)
+        observed, synthesized = self.f.statistics(batch.x).mean(0), self.f.statistics(x_neg).mean(0)
+        return {"ebm": self.f.weights @ (synthesized - observed)}  # −(2)
+
+    def log_prob(self, x: Tensor) -> Float[Tensor, "b"]:
+        """Normalized log density, with log Z as tracked."""
+        with torch.no_grad():
+            return self.ebm().log_density(x) - self.log_z()
+
+    def explain_metrics(self) -> dict[str, str]:
+        return {"ebm": ENERGY_DIFFERENCE}
