@@ -7,9 +7,9 @@ Zhu, Wu, Mumford, IJCV 1998; Xie, Hu, Zhu, Wu: "Learning Inhomogeneous FRAME Mod
     λ ← λ + γ (E_data[h] − E_{p_λ}[h]),  the ascent of log likelihood                                 (2)
     log Z(λ') − log Z(λ) = log E_{p_λ}[exp⟨λ' − λ, h(x)⟩]                                             (3)
 
-Of all laws with the data's E[h], (1) is the one nearest to p_0. Chains persist and are moved by Langevin dynamics (GRADE,
-Zhu and Mumford 1997) or Hamiltonian Monte Carlo; each update of λ adds (3), a mean over the chains, to log Z, so that
-the model is normalized at the end of learning.
+Of all laws with the data's E[h], (1) is the one nearest to p_0. Chains persist and are moved by Langevin dynamics
+(GRADE, Zhu and Mumford 1997) or Hamiltonian Monte Carlo; each update of λ adds (3), a mean over the chains, to log Z,
+so that the model is normalized at the end of learning.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ from absynth.algorithms.symbol_vector import UNLABELLED
 from absynth.density import EBM
 from absynth.errors import InputError
 from absynth.seeding import uniform_like
-from absynth.types import Batch, LogDensity, Reference, Rng, Sampler
+from absynth.types import Batch, LogDensity, Rng, Sampler
 
 
 class Cascade(nn.Module):

@@ -27,7 +27,7 @@ from absynth.algorithms.algorithm import Algorithm
 from absynth.algorithms.chain import Chain
 from absynth.algorithms.symbol_vector import UNLABELLED, SymbolF
 from absynth.density import EBM
-from absynth.errors import InputError, Unsupported
+from absynth.errors import InputError
 from absynth.types import Batch, Reference, Rng, Sampler
 
 Turns = Literal["fixed", "together", "alternate"]
@@ -145,9 +145,10 @@ class NoiseContrastive(Algorithm):
     def symbol_scores(self, x: Tensor) -> Float[Tensor, "b C"]:
         """f_θ^y(x) of every class."""
         f = self.ebm.get_submodule("f.f")
-        if not isinstance(f, SymbolF):
-            raise Unsupported("this model was trained without labels: train on data with labels")
-        return f.net(x)
+        scores = f.net(x) if isinstance(f, SymbolF) else x.new_zeros(len(x), 1)
+        if scores.shape[1] < 2:
+            self._unsupported("was trained without labels and does not classify: train on data with labels")
+        return scores
 
     def classify(self, x: Tensor) -> Float[Tensor, "b C"]:
         return self.symbol_scores(x).log_softmax(1)

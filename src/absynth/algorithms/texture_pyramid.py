@@ -23,7 +23,7 @@ from torch.nn import functional as F
 
 from absynth.algorithms.algorithm import Algorithm
 from absynth.errors import InputError
-from absynth.seeding import noise_like, uniform_like
+from absynth.seeding import noise_like
 from absynth.types import Batch, Rng
 
 

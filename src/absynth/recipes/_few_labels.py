@@ -1,0 +1,61 @@
+"""What recipes share that learn classes from few labels: which labels are used, and batches that hold some of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from jaxtyping import Int64
+from torch import Tensor
+
+from absynth.algorithms.symbol_vector import UNLABELLED
+from absynth.data.order import minibatches
+from absynth.errors import InputError
+from absynth.recipes.bounds import Count, Natural
+from absynth.recipes.recipe import Recipe
+from absynth.recipes.symbol_vector import choose_labelled
+from absynth.seeding import stream
+from absynth.types import Batch
+
+_DRAWN = int.from_bytes(b"drawn", "big")  # separates the draw of labelled examples from all other noise
+
+
+@dataclass(frozen=True, kw_only=True)
+class FewLabels(Recipe):
+    """Classes from few labels and many unlabelled examples."""
+
+    target: str = ""
+    """Column of a table that holds classes. Defaults to the last one."""
+    labels: Natural = 0
+    """Number of labels that are used, equally many of each class, chosen by the seed; 0: all that the data have."""
+    labelled_batch: Count = 50
+    """Labelled examples per batch, drawn with repetition; the rest are unlabelled."""
+
+    def resolve(self) -> Recipe:
+        found = super().resolve()
+        if found.classes < 2:
+            raise InputError(
+                f"{found.name()} needs two classes or more, got {found.classes} in {found.examples.name}: give labels "
+                "(a folder with one sub-folder per class, or --target COLUMN of a table)"
+            )
+        if not 0 < self.labelled_batch < self.batch:
+            raise InputError(f"expected --labelled-batch between 1 and --batch {self.batch}, got {self.labelled_batch}")
+        return found
+
+    def labelled_rows(self) -> Int64[Tensor, "labels"]:
+        """The training rows whose label is used."""
+        y = self.examples.labels
+        assert y is not None
+        return choose_labelled(y, self.labels, self.classes, self.seed)
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        data, known = self.examples, self.labelled_rows()
+        y = data.labels
+        assert y is not None
+        order = minibatches(len(data), self.batch - self.labelled_batch, seed=self.seed, start=start)
+        for step, rows in enumerate(order, start):
+            rng = stream(self.seed, 0, step, _DRAWN)
+            again = known[torch.randint(len(known), (self.labelled_batch,), generator=rng)]
+            labels = torch.cat([y[again], torch.full((len(rows),), UNLABELLED)])
+            yield Batch(data.batch(torch.cat([again, rows])).x, y=labels)

@@ -1,0 +1,179 @@
+"""FRAME of aligned images of one kind of object: inhomogeneous, sparse, or on the filters of a network.
+
+Numbers of the authors' code (Xie et al. 2014): Gabor filters at 16 orientations with |r| for potential, HMC of 3
+transitions of 10 leapfrog steps of .03 at mass .1 in images of unit variance, 100 chains, 80 updates at rate .03.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from typing import Any, ClassVar, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from torch.nn import functional as F
+from torch.optim import Adam, Optimizer
+
+from absynth.algorithms import Algorithm
+from absynth.algorithms.frame import Frame
+from absynth.algorithms.sparse_frame import SparseFrame, shared_matching_pursuit
+from absynth.data.order import minibatches
+from absynth.density import EBM
+from absynth.distributions import StandardNormal
+from absynth.errors import InputError
+from absynth.networks.filters import gabor, laplacian_of_gaussian
+from absynth.networks.statistics import ExponentialF, LocalResponses, WaveletResponses
+from absynth.recipes._optimizers import linear_end
+from absynth.recipes.bounds import Count, Decay, Natural, Positive, Share
+from absynth.recipes.presets import Preset
+from absynth.recipes.recipe import Recipe
+from absynth.samplers import HMC, Persistent
+from absynth.seeding import stream
+from absynth.types import Batch
+
+CHAINS = int.from_bytes(b"bank", "big")
+"""Separates the noise of the first persistent chains from a step's own."""
+
+PRESETS = {
+    "mnist": Preset(minutes=1, recorded="frame_digits", label=3),
+    "mnist/sparse": Preset(minutes=0.3, recorded="frame_digits", label=3, energy="sparse"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class FrameObjects(Recipe):
+    """FRAME of aligned images: where which wavelets answer, with log Z (Xie, Hu, Zhu, Wu 2014)."""
+
+    kinds = ("image",)
+    TINY: ClassVar[dict[str, Any]] = {
+        **Recipe.TINY, "limit": 400, "orientations": 2, "chain_steps": 1, "leapfrog_steps": 2, "chains": 8, "label": -1,
+        "wavelets": 12,
+    }  # fmt: skip
+
+    size: Natural = 0
+    """Side of your images in pixels; 0 leaves them as found."""
+    channels: Natural = 0
+    """1 grey, 3 colour; images must be grey here."""
+    label: int = -1
+    """Class to learn; -1 learns from all images."""
+    examples_used: Natural = 100
+    """Number of training images of the class to use; 0 uses all."""
+    steps: Count = 80
+    batch: Count = 100
+    threads: int = 1
+    energy: Literal["dense", "sparse"] = "dense"
+    """Every filter at every position, or a few wavelets chosen by shared matching pursuit."""
+    wavelets: Count = 150
+    """Number of wavelets of the sparse model."""
+    gabor_scales: tuple[float, ...] = (0.4,)
+    """Scales of the Gabor filters; a wave is 2π times as many pixels long."""
+    orientations: Count = 8
+    """Orientations of the Gabor filters."""
+    mean: float = 0.0
+    """Mean of the images, subtracted from them; found from the training images."""
+    response_scale: tuple[float, ...] = ()
+    """Root mean square of each filter's response; found from the training images."""
+    reference_std: Positive = 0.6
+    """Standard deviation of the reference N(0, σ² I)."""
+    chains: Count = 50
+    """Number of persistent chains; all move in each update."""
+    chain_steps: Count = 3
+    """Number of HMC transitions per update."""
+    chain_step_size: Positive = 0.06
+    """Leapfrog step."""
+    leapfrog_steps: Count = 10
+    """Leapfrog steps per transition."""
+    sample_rounds: Count = 30
+    """Number of times an update's transitions run for a fresh sample."""
+    energy_lr: Positive = 0.05
+    """Learning rate of λ (Adam)."""
+    beta1: Decay = 0.0
+    """Adam's β1."""
+    final_share: Share = 0.5
+    """Share of the updates, at the end, in which the learning rate falls to 0."""
+    guard_difference: Positive = 1e4
+    """An energy difference below this never counts as divergence; f sums over all positions."""
+    guard_stability: Positive = 1e4
+    """Largest δ²λ; |r| has a kink, and Hamiltonian Monte Carlo rejects what is unstable."""
+
+    def resolve(self) -> Recipe:
+        found = super().resolve()
+        assert isinstance(found, FrameObjects)
+        if found.shape[0] != 1:
+            raise InputError(f"FRAME's filters see grey images, got {found.shape[0]} channels: convert them to grey")
+        if found.label >= max(found.classes, 1) or found.label < -1:
+            raise InputError(f"expected --label of a class below {found.classes}, got {found.label}")
+        if found.response_scale:
+            return found
+        x = found.examples.batch(found.rows()).x
+        mean = float(x.mean())
+        kernels = found.kernels()
+        one = LocalResponses(kernels, found.shape[1:], torch.ones(len(kernels)))  # type: ignore[arg-type]
+        scale = one.responses(x - mean).square().mean((0, 2, 3)).sqrt().clamp(min=1e-3).tolist()
+        return replace(found, mean=mean, response_scale=tuple(scale))
+
+    def kernels(self) -> Float[Tensor, "n k k"]:
+        """Laplacians of Gaussians and Gabor filters, centred in kernels of one side."""
+        filters = [laplacian_of_gaussian(std) for std in (0.5, 1.0)]
+        for scale in self.gabor_scales:
+            for i in range(self.orientations):
+                filters += gabor(scale, math.pi * i / self.orientations)
+        side = max(map(len, filters))
+        return torch.stack([F.pad(f, [(side - len(f)) // 2] * 4) for f in filters])
+
+    def rows(self) -> Tensor:
+        """The training images that are used."""
+        data = self.examples
+        if self.label >= 0:
+            assert data.labels is not None
+            rows = (data.labels == self.label).nonzero()[:, 0]
+        else:
+            rows = torch.arange(len(data))
+        if len(rows) < 2:
+            raise InputError(
+                f"expected two images or more of class {self.label}, got {len(rows)}: give another --label"
+            )
+        order = torch.randperm(len(rows), generator=stream(self.seed, 0, 0, CHAINS))
+        return rows[order[: self.examples_used or None]].sort().values
+
+    def model_inputs(self, x: Tensor) -> Tensor:
+        """Images without their mean."""
+        return x - self.mean
+
+    def held_out(self, n: int) -> Tensor:
+        return self.model_inputs(super().held_out(n))
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        rows = self.rows()
+        x = self.model_inputs(self.examples.batch(rows).x)
+        for chosen in minibatches(len(x), min(self.batch, len(x)), seed=self.seed, start=start):
+            yield Batch(x[chosen])
+
+    def algorithm(self) -> Frame:
+        kernels = self.kernels()
+        reference = StandardNormal(*self.shape, std=self.reference_std)
+        start = Persistent(self.chains, reference, rng=stream(self.seed, 0, 1, CHAINS))
+        sampler = HMC(self.chain_steps, self.chain_step_size, leapfrog_steps=self.leapfrog_steps)
+        if self.energy == "dense":
+            h = LocalResponses(kernels, self.shape[1:], torch.tensor(self.response_scale))  # type: ignore[arg-type]
+            return Frame(
+                EBM(ExponentialF(h, h.size), reference), start=start, sampler=sampler, sample_rounds=self.sample_rounds
+            )
+        if len(self.examples):
+            x = self.model_inputs(self.examples.batch(self.rows()).x)
+            wavelets = shared_matching_pursuit(x, kernels, self.wavelets)[0]
+        else:  # the weights of a trained run hold the wavelets
+            wavelets = torch.zeros(self.wavelets, *self.shape)
+        return SparseFrame(
+            EBM(ExponentialF(WaveletResponses(wavelets), self.wavelets), reference), start=start, sampler=sampler,
+            sample_rounds=self.sample_rounds,
+        )  # fmt: skip
+
+    def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
+        return {"ebm": Adam([algorithm.get_parameter("ebm.f.weight")], self.energy_lr, (self.beta1, 0.999))}
+
+    def schedule(self, step: int) -> float:
+        return linear_end(step, self.steps, self.final_share)
