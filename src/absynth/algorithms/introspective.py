@@ -19,7 +19,7 @@ from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float, Int64
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn.functional import cross_entropy, softplus
 
 from absynth.algorithms.algorithm import Algorithm
@@ -27,32 +27,9 @@ from absynth.algorithms.chain import Chain
 from absynth.algorithms.symbol_vector import UNLABELLED
 from absynth.density import EBM
 from absynth.errors import InputError
+from absynth.networks.heads import Cascade
 from absynth.seeding import uniform_like
 from absynth.types import Batch, LogDensity, Rng, Sampler
-
-
-class Cascade(nn.Module):
-    """Σ_k f_k(x) of the classifiers in use, or of one class, Σ_k f_k^y(x).
-
-    Args:
-        nets: Classifiers, ``x -> [b, C]``; C = 1 without classes.
-    """
-
-    def __init__(self, nets: Sequence[nn.Module]) -> None:
-        super().__init__()
-        self.nets = nn.ModuleList(nets)
-        self.in_use = len(nets)
-
-    def logits(self, x: Tensor, stages: int) -> Float[Tensor, "b C"]:
-        """Σ_k f_k^y(x) of the first classifiers, 0 of none."""
-        total = self.nets[0](x) if stages else 0 * self.nets[0](x)
-        for net in self.nets[1:stages]:
-            total = total + net(x)
-        return total
-
-    def forward(self, x: Tensor, y: Int64[Tensor, "b"] | None = None) -> Float[Tensor, "b"]:
-        logits = self.logits(x, self.in_use)
-        return logits.logsumexp(1) if y is None else logits.gather(1, y[:, None])[:, 0]
 
 
 class Introspective(Algorithm):
@@ -110,12 +87,8 @@ class Introspective(Algorithm):
 
     def stage_density(self, stages: int, y: Int64[Tensor, "b"]) -> LogDensity:
         """log p_k(x|y), (1), of the first classifiers."""
-        reference = self.ebm.reference
-
-        def log_density(x: Tensor) -> Tensor:
-            return self.cascade.logits(x, stages).gather(1, y[:, None])[:, 0] + reference.log_prob(x)
-
-        return log_density
+        f, p_0 = self.cascade, self.ebm.reference
+        return lambda x: f.logits(x, stages).gather(1, y[:, None])[:, 0] + p_0.log_prob(x)
 
     def begin(self, stage: int, *, rng: Rng) -> None:
         """Draw the pseudo-negatives of a classifier, from chains on p_k that start at p_0."""
@@ -133,16 +106,13 @@ class Introspective(Algorithm):
             before = self.cascade.logits(x, stage)
         logits = nets[stage](x)  # f_k^y
         y = x.new_zeros(len(x), dtype=torch.long) if self.classes == 1 else batch.y
-        if y is None:
-            raise InputError("class-wise introspective learning needs labels, got data without")
+        if y is None or not bool((y != UNLABELLED).any()):
+            raise InputError("class-wise introspective learning needs labels in every batch, got none")
         known = y != UNLABELLED
-        loss = (
-            self.label_weight * cross_entropy((before + logits)[known], y[known]) if known.any() else x.new_zeros(())
-        )  # (3)
+        loss = self.label_weight * cross_entropy((before + logits)[known], y[known])  # (3)
         if self.negative_weight:
-            rows = (
-                (len(self.negatives) * uniform_like(x.new_empty(len(x)), rng)).long().clamp(max=len(self.negatives) - 1)
-            )
+            u, last = uniform_like(x.new_empty(len(x)), rng), len(self.negatives) - 1
+            rows = ((last + 1) * u).long().clamp(max=last)
             neg = nets[stage](self.negatives[rows]).gather(1, self.negative_labels[rows, None])
             pos = logits[known].gather(1, y[known, None])
             loss = loss + self.negative_weight * (softplus(-pos).mean() + softplus(neg).mean())  # −(2)

@@ -28,27 +28,11 @@ from absynth.algorithms.chain import Chain
 from absynth.algorithms.symbol_vector import UNLABELLED, SymbolF
 from absynth.density import EBM
 from absynth.errors import InputError
+from absynth.networks.heads import Normalized
 from absynth.types import Batch, Reference, Rng, Sampler
 
 Turns = Literal["fixed", "together", "alternate"]
 """Who learns in an update: the energy alone, both players, or the one whose turn it is."""
-
-
-class Normalized(nn.Module):
-    """f(x) − c with c learned: at the optimum of (1) it is log Z.
-
-    Args:
-        f: The negative energy, ``x -> [b]``.
-        log_z: c to begin with.
-    """
-
-    def __init__(self, f: nn.Module, log_z: float = 0.0) -> None:
-        super().__init__()
-        self.f = f
-        self.log_z = nn.Parameter(torch.tensor(log_z))
-
-    def forward(self, x: Tensor) -> Float[Tensor, "b"]:
-        return self.f(x) - self.log_z
 
 
 class NoiseContrastive(Algorithm):
@@ -82,11 +66,6 @@ class NoiseContrastive(Algorithm):
             raise InputError(
                 f"noise contrastive estimation needs f of class Normalized, got {type(ebm.f).__name__}: wrap it"
             )
-        for method in ("log_prob", "sample"):
-            if not callable(getattr(noise, method, None)):
-                raise InputError(
-                    f"expected noise with log_prob and sample, got {type(noise).__name__}: give a Gaussian or a flow"
-                )
         self.ebm, self.noise, self.sampler = ebm, noise, sampler
         self.turns, self.warmup, self.margin, self.label_weight = turns, warmup, margin, label_weight
         self.share = 1.0
@@ -100,29 +79,23 @@ class NoiseContrastive(Algorithm):
     def set_progress(self, share: float) -> None:
         self.share = share
 
-    @property
-    def log_z(self) -> Tensor:
-        """The constant c as learned."""
-        return self.ebm.get_parameter("f.log_z").detach()
-
-    def contrast(self, x: Tensor, noise: Tensor, log_q_noise: Tensor) -> tuple[Tensor, Tensor]:
+    def contrast(self, x: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
         """log p_θ − log q at the data and at the noise."""
-        p = self.ebm()
-        return p.log_density(x) - self.noise.log_prob(x), p.log_density(noise) - log_q_noise
+        p, log_q = self.ebm().log_density, self.noise.log_prob
+        return p(x) - log_q(x), p(noise) - log_q(noise)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         rest = batch.x.new_zeros((), requires_grad=True)  # reaches no parameter, so the optimizer of a player rests
         if self.flow and self.share < self.warmup:
             return {"ebm": rest, "noise": -self.noise.log_prob(batch.x).mean()}
         drawn = self.noise.sample(len(batch.x), rng)
-        held = drawn.detach()
-        pos, neg = self.contrast(batch.x, held, self.noise.log_prob(held))
+        pos, neg = self.contrast(batch.x, drawn.detach())
         losses = {"ebm": objective(pos, neg) + self.label_weight * self.label_loss(batch.x, batch.y)}  # −(1) − (4)
         if not self.flow:
             return losses
         losses["noise"] = rest
         if self.turns != "fixed":
-            losses["noise"] = -objective(*self.contrast(batch.x, drawn, self.noise.log_prob(drawn)))  # (3)
+            losses["noise"] = -objective(*self.contrast(batch.x, drawn))  # (3)
         if self.turns == "alternate":
             self.take_turns(0.5 * ((pos > 0).float().mean() + (neg < 0).float().mean()))
             losses["noise" if self.turn == 0 else "ebm"] = rest

@@ -18,17 +18,17 @@ from torch import Tensor
 
 from absynth.algorithms.frame import Frame
 from absynth.errors import InputError
-from absynth.networks.statistics import LocalResponses, WaveletResponses
+from absynth.networks.statistics import LocalResponses
 
 
 class SparseFrame(Frame):
-    """Player: ``ebm``, whose statistics are :class:`WaveletResponses`."""
+    """Player: ``ebm``, whose statistics are responses of wavelets."""
 
     def sketch(self, x: Float[Tensor, "n *event"]) -> Float[Tensor, "*event"]:
         """The wavelets in use as bars, each as bright as its mean response to examples; values in [−1, 1]."""
-        bars = self.get_buffer("ebm.f.statistics.wavelets").clamp(min=0)
-        strength = self.statistics(x).view(-1, *[1] * (bars.ndim - 1))
-        drawn = (strength * bars).amax(0)
+        wavelets = self.get_buffer("ebm.f.statistics.wavelets")
+        strength = (x.flatten(1) @ wavelets.flatten(1).T).abs().mean(0)
+        drawn = (strength.view(-1, *[1] * (wavelets.ndim - 1)) * wavelets.clamp(min=0)).amax(0)
         return 2 * drawn / drawn.max().clamp(min=1e-12) - 1
 
     def reconstruct(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b *event"]:
@@ -72,8 +72,3 @@ def shared_matching_pursuit(
             chosen.append(wavelet[None])
             places.append((k, row, column))
     return torch.stack(chosen), torch.tensor(places)
-
-
-def sparse_statistics(x: Float[Tensor, "n 1 h w"], kernels: Float[Tensor, "k s s"], count: int) -> WaveletResponses:
-    """Statistics of sparse FRAME for aligned images."""
-    return WaveletResponses(shared_matching_pursuit(x, kernels, count)[0])

@@ -7,35 +7,25 @@ random filters w, drawn anew for each update, on a pyramid of scales.
     W_1(r, r') = mean_i |r_(i) − r'_(i)|,  sorted responses                                           (2)
     x ← x − Adam(∇D(x)), from noise at the coarsest scale, from the enlarged coarser texture above     (3)
 
-Two images with D = 0 are of the same Julesz ensemble: the patches have one distribution, since its projections fix it
-(Cramér and Wold). (3) minimizes D. It is not maximum likelihood and samples no stated law; a synthesized texture is a
-torus of any size.
+Two images with D = 0 are of one Julesz ensemble: projections fix the distribution of patches (Cramér and Wold). (3)
+minimizes D: it is not maximum likelihood and samples no stated law. A synthesized texture is a torus of any size.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import accumulate
 
 import torch
 from jaxtyping import Float
-from torch import Tensor, nn
+from torch import Tensor
 from torch.nn import functional as F
 
 from absynth.algorithms.algorithm import Algorithm
 from absynth.errors import InputError
+from absynth.networks.canvas import Canvas, resized
 from absynth.seeding import noise_like
 from absynth.types import Batch, Rng
-
-
-class Canvas(nn.Module):
-    """The textures in synthesis, one parameter ``[n, c, side, side]`` for each scale."""
-
-    def __init__(self, n: int, channels: int, sides: Sequence[int]) -> None:
-        super().__init__()
-        self.scales = nn.ParameterList([torch.zeros(n, channels, side, side) for side in sides])
-
-    def extra_repr(self) -> str:
-        return f"sides={[p.shape[-1] for p in self.scales]}"
 
 
 class TexturePyramid(Algorithm):
@@ -99,24 +89,18 @@ class TexturePyramid(Algorithm):
         size = [round(side * shrink) for side in self.image.shape[1:]]
         return resized(self.image[None], size)
 
-    def distance(self, x: Float[Tensor, "b c h w"], image: Float[Tensor, "1 c h w"], *, rng: Rng) -> Float[Tensor, "b"]:
-        """D(x), (1), by a draw of filters."""
-        k = self.patch
-        w = noise_like(x.new_empty(self.filters, x.shape[1], k, k), rng)
+    def distance(
+        self, x: Float[Tensor, "b c h w"], image: Float[Tensor, "1 c h2 w2"], *, rng: Rng
+    ) -> Float[Tensor, "b"]:
+        """D(x), (1), by a draw of filters for each texture."""
+        n, c, k = len(x), x.shape[1], self.patch
+        w = noise_like(x.new_empty(n, self.filters * c * k * k), rng).view(-1, c, k, k)
         w = w / w.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-        ours = F.conv2d(F.pad(x, [k // 2] * 4, mode="circular"), w).flatten(2).sort(2).values
-        theirs = F.conv2d(image, w).flatten(2).sort(2).values
-        theirs = F.interpolate(theirs, size=ours.shape[2], mode="linear", align_corners=False)  # equal quantiles
-        return (ours - theirs).abs().mean((1, 2))  # (2)
-
-    def schedule(self, share: float) -> tuple[int, float]:
-        """The scale at a share of all updates, and the share of that scale's updates that is done."""
-        done = share * sum(self.steps)
-        for level, n in enumerate(self.steps):
-            if done < n:
-                return level, done / n
-            done -= n
-        return len(self.steps) - 1, 1.0
+        torus = F.pad(x, [k // 2] * 4, mode="circular").flatten(0, 1)[None]
+        ours = F.conv2d(torus, w, groups=n)[0].flatten(1).sort(1).values
+        theirs = F.conv2d(image, w)[0].flatten(1).sort(1).values
+        theirs = F.interpolate(theirs[None], size=ours.shape[1], mode="linear", align_corners=False)[0]  # quantiles
+        return (ours - theirs).abs().view(n, -1).mean(1)  # (2)
 
     def set_progress(self, share: float) -> None:
         self.share = share
@@ -128,8 +112,14 @@ class TexturePyramid(Algorithm):
         image = self.exemplar(level)
         return image.mean((2, 3), keepdim=True) + image.std() * noise_like(like, rng)
 
+    def scale_at(self, share: float) -> tuple[int, float]:
+        """The scale at a share of all updates, and the share of that scale's updates that is done."""
+        done = share * sum(self.steps)
+        level = next((k for k, n in enumerate(accumulate(self.steps)) if done < n), len(self.steps) - 1)
+        return level, (done - sum(self.steps[:level])) / self.steps[level]
+
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        level, within = self.schedule(self.share)
+        level, within = self.scale_at(self.share)
         x = self.canvas.scales[level]
         with torch.no_grad():
             if level != int(self.level):
@@ -144,13 +134,14 @@ class TexturePyramid(Algorithm):
         """n textures by (3), each from noise of its own."""
         x = None
         for level, (side, steps) in enumerate(zip(self.sides(self.side), self.steps, strict=True)):
-            x = self.minimize(
-                self.begin(level, x, self.image.new_empty(n, len(self.image), side, side), rng=rng),
-                level,
-                steps,
-                rng=rng,
-            )
+            first = self.begin(level, x, self.image.new_empty(n, len(self.image), side, side), rng=rng)
+            x = self.minimize(first, level, steps, rng=rng)
+        assert x is not None
         return x
+
+    def set_size(self, side: int) -> None:
+        """Set the side of the textures that ``sample`` makes."""
+        self.side = side
 
     def minimize(self, x: Tensor, level: int, steps: int, *, rng: Rng) -> Tensor:
         """(3) at one scale."""
@@ -160,7 +151,7 @@ class TexturePyramid(Algorithm):
             adam = torch.optim.Adam([x], self.step_size)
             for k in range(steps):
                 for group in adam.param_groups:
-                    group["lr"] = self.step_size * pace(k / steps)
+                    group["lr"] = self.step_size * min(1.0, 2 * (1 - k / steps))
                 if level == 0:
                     with torch.no_grad():
                         x.add_(self.noise * max(0.0, 1 - k / steps / 0.8) * noise_like(x, rng))
@@ -168,13 +159,3 @@ class TexturePyramid(Algorithm):
                 self.distance(x, image, rng=rng).sum().backward()
                 adam.step()
         return x.detach()
-
-
-def pace(share: float) -> float:
-    """Factor on the step size: 1, then linearly to 0 over the second half of a scale's updates."""
-    return min(1.0, 2 * (1 - share))
-
-
-def resized(x: Float[Tensor, "b c h w"], size: Sequence[int]) -> Tensor:
-    """Images in another size, on a torus where they grow."""
-    return F.interpolate(x, size=tuple(size), mode="bicubic", antialias=True, align_corners=False)

@@ -8,6 +8,7 @@ be those of any network (Lu, Zhu, Wu, AAAI 2016).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float
@@ -16,6 +17,15 @@ from torch.nn import functional as F
 
 from absynth.errors import InputError
 from absynth.networks.filters import FilterBank
+
+
+Potential = Literal["absolute", "rectified"]
+"""|r| of a response, as in the papers; or r₊ and (−r)₊, which keep its sign."""
+
+
+def potentials(r: Float[Tensor, "b m"], kind: Potential) -> Float[Tensor, "b m2"]:
+    """The statistics of responses."""
+    return r.abs() if kind == "absolute" else torch.cat([r.relu(), (-r).relu()], 1)
 
 
 class ExponentialF(nn.Module):
@@ -89,12 +99,13 @@ class Histograms(nn.Module):
 
 
 class LocalResponses(nn.Module):
-    """|r_kx| of every filter at every position, ``[b, n·h·w]``; 0 where the filter reaches over the border.
+    """Potentials of every filter's response at every position; 0 where the filter reaches over the border.
 
     Args:
         kernels: Filters, centred in kernels of one odd side.
         size: Height and width of the images.
         scale: s_k ``[n]``: responses are divided by it.
+        potential: |r|, or both rectified halves of r.
 
     Raises:
         InputError: A filter is larger than the images.
@@ -103,8 +114,15 @@ class LocalResponses(nn.Module):
     kernels: Tensor
     inside: Tensor
 
-    def __init__(self, kernels: Float[Tensor, "n k k"], size: tuple[int, int], scale: Float[Tensor, "n"]) -> None:
+    def __init__(
+        self,
+        kernels: Float[Tensor, "n k k"],
+        size: tuple[int, int],
+        scale: Float[Tensor, "n"],
+        potential: Potential = "absolute",
+    ) -> None:
         super().__init__()
+        self.potential: Potential = potential
         if kernels.shape[-1] > min(size):
             raise InputError(
                 f"filters of {kernels.shape[-1]} pixels are larger than images of {min(size)}: give smaller --scales"
@@ -114,8 +132,8 @@ class LocalResponses(nn.Module):
 
     @property
     def size(self) -> int:
-        """Number of statistics: filters times positions."""
-        return self.inside.numel()
+        """Number of statistics: filters times positions, times 2 for rectified ones."""
+        return self.inside.numel() * (1 if self.potential == "absolute" else 2)
 
     def responses(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b n h w"]:
         """r_kx of every filter at every position."""
@@ -123,29 +141,31 @@ class LocalResponses(nn.Module):
         return F.conv2d(F.pad(x, [half] * 4, mode="replicate"), self.kernels[:, None]) * self.inside
 
     def forward(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b m"]:
-        return self.responses(x).abs().flatten(1)
+        return potentials(self.responses(x).flatten(1), self.potential)
 
 
 class WaveletResponses(nn.Module):
-    """|⟨x, B_j⟩| of a few wavelets at fixed places.
+    """Potentials of the responses ⟨x, B_j⟩ of a few wavelets at fixed places.
 
     Args:
         wavelets: B ``[m, *event]``, of norm 1.
+        potential: |r|, or both rectified halves of r.
     """
 
     wavelets: Tensor
 
-    def __init__(self, wavelets: Float[Tensor, "m *event"]) -> None:
+    def __init__(self, wavelets: Float[Tensor, "m *event"], potential: Potential = "absolute") -> None:
         super().__init__()
+        self.potential: Potential = potential
         self.register_buffer("wavelets", wavelets)
 
     @property
     def size(self) -> int:
-        """Number of wavelets."""
-        return len(self.wavelets)
+        """Number of statistics: wavelets, times 2 for rectified ones."""
+        return len(self.wavelets) * (1 if self.potential == "absolute" else 2)
 
     def forward(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b m"]:
-        return (x.flatten(1) @ self.wavelets.flatten(1).T).abs()
+        return potentials(x.flatten(1) @ self.wavelets.flatten(1).T, self.potential)
 
 
 class NetworkResponses(nn.Module):

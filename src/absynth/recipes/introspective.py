@@ -16,10 +16,11 @@ from torch import Tensor
 from torch.optim import Optimizer
 
 from absynth.algorithms import Algorithm
-from absynth.algorithms.introspective import Cascade, Introspective
+from absynth.algorithms.introspective import Introspective
 from absynth.density import EBM
 from absynth.errors import InputError
 from absynth.networks.classifier import classifier
+from absynth.networks.heads import Cascade
 from absynth.networks.mlp import Activation
 from absynth.networks.ready import Network
 from absynth.recipes._few_labels import FewLabels

@@ -14,12 +14,13 @@ from typing import Any, ClassVar, Literal
 from torch.optim import Adam, Optimizer
 
 from absynth.algorithms import Algorithm
-from absynth.algorithms.noise_contrastive import NoiseContrastive, Normalized, Turns
+from absynth.algorithms.noise_contrastive import NoiseContrastive, Turns
 from absynth.algorithms.symbol_vector import SymbolF
 from absynth.density import EBM
 from absynth.errors import InputError
 from absynth.networks.classifier import classifier
 from absynth.networks.flow import CouplingFlow
+from absynth.networks.heads import Normalized
 from absynth.networks.mlp import Activation
 from absynth.networks.ready import Network
 from absynth.recipes._few_labels import FewLabels
