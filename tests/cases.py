@@ -18,23 +18,33 @@ from absynth.algorithms.cycle_sequences import CycleSequences
 from absynth.algorithms.diffusion_recovery import DiffusionRecovery
 from absynth.algorithms.divergence_triangle import DivergenceTriangle
 from absynth.algorithms.dual_teaching import DualTeaching
+from absynth.algorithms.filter_pursuit import FilterPursuit
+from absynth.algorithms.frame import Frame
 from absynth.algorithms.improved_contrastive_divergence import ImprovedContrastiveDivergence
 from absynth.algorithms.information_bottleneck import InformationBottleneck
+from absynth.algorithms.introspective import Introspective
+from absynth.algorithms.joint_energy import JointEnergy
 from absynth.algorithms.joint_vae import JointVAE
 from absynth.algorithms.latent_belief import LatentBelief
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.algorithms.multigrid import MultiGrid
+from absynth.algorithms.noise_contrastive import NoiseContrastive
+from absynth.algorithms.sparse_frame import SparseFrame
 from absynth.algorithms.symbol_vector import SymbolF, SymbolVector
+from absynth.algorithms.texture_pyramid import TexturePyramid
 from absynth.algorithms.vae import VAE
 from absynth.algorithms.variational_teaching import VariationalTeaching
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, GaussianInference, StandardNormal, Uniform
 from absynth.networks.conditional import WithLabel
 from absynth.networks.feature_maps import map_f, map_generator
+from absynth.networks.filters import differences
 from absynth.networks.flow import CouplingFlow
 from absynth.networks.growing import GrowingConv
+from absynth.networks.heads import Cascade, Normalized
 from absynth.networks.mlp import mlp, mlp_f
 from absynth.networks.recurrent import RecurrentGenerator
+from absynth.networks.statistics import ExponentialF, LocalResponses, WaveletResponses
 from absynth.networks.time_embedding import LevelMLP
 from absynth.networks.towers import mlp_towers
 from absynth.networks.trajectory import ConditionalMLP, PlanGenerator
@@ -195,6 +205,50 @@ def feature_map_prior() -> LatentPrior:
     return LatentPrior(p, net, prior_sampler=SHORT, posterior_sampler=SHORT)
 
 
+def frame(kind: type[Frame] = Frame) -> Frame:
+    """Differences of neighbours at every pixel; to be chosen one at a time, or two wavelets at fixed places."""
+    reference = StandardNormal(1, 4, 4).double()
+    h: LocalResponses | WaveletResponses = LocalResponses(differences(), (4, 4), torch.ones(3))
+    if kind is SparseFrame:
+        h = WaveletResponses(0.5 * torch.ones(2, 1, 4, 4) * torch.tensor([1.0, -1.0]).repeat(2).view(1, 1, 1, 4))
+    f = ExponentialF(h, h.size)
+    nn.init.normal_(f.weight, std=0.1)  # as made f is 0, whatever the chains
+    ebm, start = EBM(f, reference).double(), Persistent(6, reference, rng=stream(5))
+    if kind is FilterPursuit:
+        return FilterPursuit(ebm, start=start, sampler=SHORT, filters=3, choose=2).double()
+    return kind(ebm, start=start, sampler=SHORT).double()
+
+
+def filter_pursuit() -> Frame:
+    return frame(FilterPursuit)
+
+
+def sparse_frame() -> Frame:
+    return frame(SparseFrame)
+
+
+def texture_pyramid() -> TexturePyramid:
+    return TexturePyramid(torch.rand(1, 8, 8), side=4, steps=(3,), patch=3, filters=2).double()
+
+
+def joint_energy() -> JointEnergy:
+    return JointEnergy(EBM(SymbolF(mlp([5, 8, 3], "silu")), StandardNormal(5)), start=bank(), sampler=SHORT).double()
+
+
+def introspective() -> Introspective:
+    """One classifier: of several, the one in turn learns (test_introspective.py)."""
+    ebm = EBM(Cascade([mlp([5, 8, 3], "silu")]), StandardNormal(5))
+    return Introspective(ebm, sampler=SHORT, negatives=9, shape=(5,), classes=3).double()
+
+
+def flow_contrastive() -> NoiseContrastive:
+    flow = CouplingFlow(5, layers=2, width=8)
+    for p in flow.parameters():
+        nn.init.normal_(p, std=0.3)
+    f = Normalized(SymbolF(mlp([5, 8, 3], "silu")))
+    return NoiseContrastive(EBM(f, StandardNormal(5)), flow, sampler=SHORT, turns="together").double()
+
+
 def latent_belief() -> LatentBelief:
     generator = PlanGenerator(2, 3, steps=4, goals=2, width=8, features=4)
     return LatentBelief(
@@ -227,6 +281,11 @@ def squares(n: int) -> Batch:
 
 def half_labelled(n: int) -> Batch:
     """x [n, 5]; y one of three classes for every other example, −1 (unlabelled) for the rest."""
+    return vectors(n)._replace(y=torch.tensor([0, -1, 1, -1, 2, -1])[torch.arange(n) % 6])
+
+
+def some_labels(n: int) -> Batch:
+    """x [n, 5]; y one of three classes for every other example, −1 (unknown) for the rest."""
     return vectors(n)._replace(y=torch.tensor([0, -1, 1, -1, 2, -1])[torch.arange(n) % 6])
 
 
@@ -297,6 +356,13 @@ CASES = {
     "MaximumLikelihood from data": Case(contrastive_divergence, vectors, ("ebm",)),
     "MaximumLikelihood with missing entries": Case(short_run, gaps, ("ebm",)),
     "ImprovedContrastiveDivergence": Case(improved_contrastive_divergence, vectors, ("ebm",)),
+    "Frame": Case(frame, squares, ("ebm",)),
+    "FilterPursuit": Case(filter_pursuit, squares, ("ebm",)),
+    "SparseFrame": Case(sparse_frame, squares, ("ebm",)),
+    "TexturePyramid": Case(texture_pyramid, squares, ("canvas",)),
+    "JointEnergy": Case(joint_energy, some_labels, ("ebm",)),
+    "Introspective": Case(introspective, some_labels, ("ebm",)),
+    "NoiseContrastive": Case(flow_contrastive, some_labels, ("ebm", "noise")),
     "DiffusionRecovery": Case(diffusion_recovery, vectors, ("ebm",)),
     "MultiGrid": Case(multigrid, squares, ("ebms.0", "ebms.1")),
     "Cooperative fast": Case(cooperative, vectors, ("ebm", "generator")),

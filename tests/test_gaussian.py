@@ -9,10 +9,10 @@ from laws import covariance_is, mean_is
 from sklearn.covariance import LedoitWolf
 from torch.distributions import MultivariateNormal
 
+from absynth.algorithms import ChainRecord
 from absynth.errors import InputError
 from absynth.gaussian import Gaussian, GaussianMixture, Whitened
 from absynth.guard import curvature
-from absynth.algorithms import ChainRecord
 from absynth.samplers import Langevin, altered
 from absynth.seeding import noise_like, stream
 

@@ -134,7 +134,8 @@ class Introspective(Algorithm):
     def sample_stage(self, stages: int, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """n draws of p_k(x|y), the law after the first classifiers."""
         start = self.ebm.reference.sample(n, rng)
-        y = torch.arange(n, device=start.device) % self.classes if c is None else c
+        with torch.inference_mode(False):  # what the log density holds must serve autograd
+            y = torch.arange(n, device=start.device) % self.classes if c is None else c.clone()
         return self.sampler(self.stage_density(stages, y), start, rng=rng)
 
     def classify(self, x: Tensor) -> Float[Tensor, "b C"]:

@@ -159,3 +159,6 @@ class TexturePyramid(Algorithm):
                 self.distance(x, image, rng=rng).sum().backward()
                 adam.step()
         return x.detach()
+
+    def explain_metrics(self) -> dict[str, str]:
+        return {"canvas": "is the distance of patch distributions to the image's, summed over textures, at one scale"}
