@@ -76,6 +76,39 @@ class Gaussian(nn.Module):
         return cls(mean.view(x.shape[1:]).to(x), factor.to(x))
 
     @classmethod
+    def fit_incomplete(
+        cls, x: Float[Tensor, "n *event"], mask: Float[Tensor, "n *event"], *, rounds: int = 15, ridge: float = 1e-3
+    ) -> Gaussian:
+        """Fit mean and covariance to examples with missing entries, by expectation maximization.
+
+        Args:
+            x: Examples; what stands where ``mask`` is 0 is not used.
+            mask: 1 where x was observed. Every entry must be observed in some example.
+            rounds: Number of rounds.
+            ridge: Variance added to every entry.
+
+        Raises:
+            InputError: An entry is observed nowhere.
+        """
+        rows, seen = x.detach().flatten(1).double().cpu(), mask.flatten(1).bool().cpu()
+        if not bool(seen.any(0).all()):
+            raise InputError("an entry is missing from every example: leave it out of the data")
+        mean = (rows * seen).sum(0) / seen.sum(0)
+        covariance = torch.eye(rows.shape[1], dtype=torch.float64)
+        for _ in range(rounds):
+            # With K = Σ on the observed entries and I on the others, one batch of equal shapes serves all rows.
+            both = (seen[:, :, None] & seen[:, None, :]).double()
+            inner = both * covariance + torch.diag_embed((~seen).double() + ridge * seen)
+            cross = covariance * (~seen)[:, :, None] * seen[:, None, :]  # Σ of missing with observed entries
+            gain = torch.linalg.solve(inner, cross.mT).mT
+            filled = torch.where(seen, rows, mean + torch.einsum("bij,bj->bi", gain, (rows - mean) * seen))
+            free = (~seen[:, :, None] & ~seen[:, None, :]) * (covariance - gain @ cross.mT)
+            mean = filled.mean(0)
+            covariance = torch.cov(filled.T, correction=0) + free.mean(0)
+        covariance += ridge * torch.eye(len(covariance), dtype=torch.float64)
+        return cls(mean.view(x.shape[1:]).to(x), torch.linalg.cholesky(covariance).to(x))
+
+    @classmethod
     def standard(cls, *shape: int) -> Gaussian:
         """N(0, I): a stand-in whose mean and factor a trained model's weights replace."""
         return cls(torch.zeros(shape), torch.eye(prod(shape)))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 import torch
 from jaxtyping import Int64
@@ -24,6 +25,8 @@ _DRAWN = int.from_bytes(b"drawn", "big")  # separates the draw of labelled examp
 @dataclass(frozen=True, kw_only=True)
 class FewLabels(Recipe):
     """Classes from few labels and many unlabelled examples."""
+
+    TINY: ClassVar[Mapping[str, Any]] = {**Recipe.TINY, "batch": 24, "labelled_batch": 8, "labels": 0, "limit": 200}
 
     target: str = ""
     """Column of a table that holds classes. Defaults to the last one."""

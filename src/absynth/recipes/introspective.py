@@ -8,6 +8,7 @@ noise-free ascent does.
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -21,9 +22,9 @@ from absynth.density import EBM
 from absynth.errors import InputError
 from absynth.networks.classifier import classifier
 from absynth.networks.heads import Cascade
-from absynth.networks.mlp import Activation
 from absynth.networks.ready import Network
 from absynth.recipes._few_labels import FewLabels
+from absynth.recipes._fields import DataChain, ImageOptions
 from absynth.recipes._optimizers import adam
 from absynth.recipes._reference import ReferenceName, reference_of
 from absynth.recipes.bounds import Count, Natural, NonNegative, Positive
@@ -39,21 +40,13 @@ PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class IntrospectiveRecipe(FewLabels):
+class IntrospectiveRecipe(ImageOptions, DataChain, FewLabels):
     """Introspective learning: a cascade of classifiers that draw their own negatives (Lazarow et al. 2017)."""
 
     kinds = ("image", "table")
-    TINY: ClassVar[dict[str, Any]] = {
-        **Recipe.TINY, "batch": 24, "labelled_batch": 8, "labels": 0, "limit": 200, "energy_width": 8,
-        "chain_steps": 3, "negatives": 60, "stages": 2,
-    }  # fmt: skip
+    TINY: ClassVar[Mapping[str, Any]] = {**FewLabels.TINY, "negatives": 60, "stages": 2}
 
-    size: Natural = 0
-    """Side of your images in pixels; 0 leaves them as found."""
-    channels: Natural = 0
-    """1 grey, 3 colour; 0 leaves them as found."""
     steps: Count = 2000
-    batch: Count = 100
     labelled_batch: Count = 99
     """Labelled examples per batch, drawn with repetition."""
     threads: Natural = 1
@@ -61,18 +54,13 @@ class IntrospectiveRecipe(FewLabels):
     """Number of classifiers in the cascade; the updates are shared evenly among them."""
     negatives: Count = 2000
     """Number of pseudo-negatives of each classifier, of all classes in turn."""
-    network: Network = "mlp"
+    energy_network: Network = "mlp"
     """Fully connected or convolutional, for images."""
     energy_width: Count = 128
-    """Hidden units of each classifier, or maps of its first convolution."""
-    energy_activation: Activation = "silu"
-    """Activation of the classifiers."""
     reference: ReferenceName = "gaussian"
     """p_0, the first negatives: the Gaussian of the training examples, a standard Gaussian, or flat noise."""
     chain_steps: Count = 50
-    """Number of Langevin steps from p_0 to a pseudo-negative (K)."""
     chain_step_size: Positive = 0.3
-    """Step size δ of x + (δ²/2)·score + δ√T·noise."""
     temperature: NonNegative = 0.0045
     """Temperature T of the chains."""
     negative_weight: NonNegative = 1.0
@@ -80,7 +68,6 @@ class IntrospectiveRecipe(FewLabels):
     label_weight: NonNegative = 1.0
     """Weight of the softmax over classes."""
     energy_lr: Positive = 1e-3
-    """Learning rate (Adam)."""
 
     def resolve(self) -> Recipe:
         found = super().resolve()
@@ -92,7 +79,7 @@ class IntrospectiveRecipe(FewLabels):
         nets = [
             classifier(
                 self.examples.kind, self.shape, self.classes, self.energy_width, act=self.energy_activation,
-                network=self.network,
+                network=self.energy_network,
             )
             for _ in range(self.stages)
         ]  # fmt: skip

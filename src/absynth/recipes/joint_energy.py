@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -22,69 +22,49 @@ from absynth.algorithms.symbol_vector import SymbolF
 from absynth.density import EBM
 from absynth.gaussian import GaussianMixture
 from absynth.networks.classifier import classifier
-from absynth.networks.mlp import Activation
 from absynth.networks.ready import Network
 from absynth.recipes._few_labels import FewLabels
-from absynth.recipes._optimizers import adam, linear_end
+from absynth.recipes._fields import CHAINS, ColdChains, FinalShare, ImageOptions, TemperedChain
+from absynth.recipes._optimizers import adam
 from absynth.recipes._reference import ReferenceName, fitted, reference_of
-from absynth.recipes.bounds import Count, Natural, NonNegative, Positive, Share
+from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive, Share
 from absynth.recipes.presets import Preset
-from absynth.recipes.recipe import Recipe
-from absynth.samplers import Langevin, Persistent
+from absynth.samplers import Persistent
 from absynth.seeding import stream
 from absynth.types import Reference
-
-CHAINS = int.from_bytes(b"bank", "big")
-"""Separates the noise of the first persistent chains from a step's own."""
 
 PRESETS = {
     "digits": Preset(minutes=0.5, recorded="joint_energy_digits", labels=50),
     "digits_table": Preset(minutes=0.5, labels=50, data_noise=0.1),
-    "mnist": Preset(minutes=5, recorded="joint_energy_mnist", labels=100, steps=2500, energy_width=400),
+    "mnist": Preset(minutes=5, labels=100, steps=2500, energy_width=400),
 }
 
 
 @dataclass(frozen=True, kw_only=True)
-class JointEnergyRecipe(FewLabels):
+class JointEnergyRecipe(FinalShare, ColdChains, ImageOptions, TemperedChain, FewLabels):
     """Joint energy model: one network classifies and is a density (Grathwohl et al. 2020)."""
 
     kinds = ("image", "table")
-    TINY: ClassVar[dict[str, Any]] = {
-        **Recipe.TINY, "batch": 24, "labelled_batch": 8, "labels": 0, "limit": 200, "energy_width": 8,
-        "chain_steps": 3, "chains": 60,
-    }  # fmt: skip
 
-    size: Natural = 0
-    """Side of your images in pixels; 0 leaves them as found."""
-    channels: Natural = 0
-    """1 grey, 3 colour; 0 leaves them as found."""
     steps: Count = 1500
-    batch: Count = 100
     threads: Natural = 1
-    network: Network = "mlp"
+    energy_network: Network = "mlp"
     """Fully connected or convolutional, for images."""
     energy_width: Count = 128
-    """Hidden units of the classifier, or maps of its first convolution."""
-    energy_activation: Activation = "silu"
-    """Activation of the classifier."""
     reference: ReferenceName = "flat"
     """p_0: flat, a standard Gaussian, or the Gaussian of the training examples."""
     start: Literal["gaussian", "classes", "noise"] = "gaussian"
-    """Chain initialization: the Gaussian of all examples, one Gaussian per class, or uniform noise."""
+    """Chain initialization: the Gaussian of all examples, one Gaussian per class, or noise."""
     chains: Count = 2000
     """Number of persistent chains."""
     restart: Share = 0.05
     """Probability that a chain restarts in an update."""
     chain_steps: Count = 20
-    """Number of Langevin steps per update (K)."""
     chain_step_size: Positive = math.sqrt(0.2)
-    """Step size δ of x + (δ²/2)·score + δ√T·noise; for x + η∇f + s·noise it is √(2η)."""
     temperature: NonNegative = 0.0045
-    """Temperature T that is sampled, s²/(2η)."""
     sample_rounds: Count = 5
     """Number of times K steps run for a fresh sample."""
     data_noise: NonNegative = 0.05
-    """Standard deviation of noise added to the data; less is sharper, and less stable."""
     label_weight: NonNegative = 1.0
     """Weight λ of a labelled example's log p(y|x)."""
     density_weight: NonNegative = 1.0
@@ -92,25 +72,19 @@ class JointEnergyRecipe(FewLabels):
     penalty: NonNegative = 0.01
     """Weight of f(x)², which keeps f of data and of chains from growing together."""
     energy_lr: Positive = 1e-3
-    """Learning rate (Adam)."""
+    beta1: Decay = 0.9
     final_share: Share = 0.5
-    """Share of the updates, at the end, in which the learning rate falls to 0."""
-    guard_difference: Positive = 20.0
-    """An energy difference below this never counts as divergence."""
-    guard_stability: Positive = 100.0
-    """Largest δ²λ; chains at a low temperature never come near the equilibrium that it speaks of."""
 
     def algorithm(self) -> JointEnergy:
         net = classifier(
             self.examples.kind, self.shape, self.classes, self.energy_width, act=self.energy_activation,
-            network=self.network,
+            network=self.energy_network,
         )  # fmt: skip
         start = Persistent(self.chains, self._start(), self.restart, rng=stream(self.seed, 0, 0, CHAINS))
-        noise = self.chain_step_size * math.sqrt(self.temperature)
         return JointEnergy(
             EBM(SymbolF(net), reference_of(self.reference, self.examples)),
             start=start,
-            sampler=Langevin(self.chain_steps, self.chain_step_size, noise),
+            sampler=self.sampler(),
             data_noise=self.data_noise,
             sample_rounds=self.sample_rounds,
             label_weight=self.label_weight,
@@ -131,10 +105,7 @@ class JointEnergyRecipe(FewLabels):
         return GaussianMixture.fit(data.batch(rows).x, y[rows], self.classes)
 
     def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
-        return adam(algorithm, {"ebm": self.energy_lr})
-
-    def schedule(self, step: int) -> float:
-        return linear_end(step, self.steps, self.final_share)
+        return adam(algorithm, {"ebm": self.energy_lr}, (self.beta1, 0.999))
 
     def conditions(self, n: int) -> Tensor | None:
         return torch.arange(n) % self.classes

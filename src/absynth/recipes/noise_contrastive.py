@@ -7,7 +7,7 @@ the data's own Gaussian is a twentieth of that Gaussian's, and against a flow a 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, ClassVar, Literal
 
@@ -21,9 +21,9 @@ from absynth.errors import InputError
 from absynth.networks.classifier import classifier
 from absynth.networks.flow import CouplingFlow
 from absynth.networks.heads import Normalized
-from absynth.networks.mlp import Activation
 from absynth.networks.ready import Network
 from absynth.recipes._few_labels import FewLabels
+from absynth.recipes._fields import DataChain, ImageOptions
 from absynth.recipes._optimizers import half_cosine
 from absynth.recipes._reference import fitted, reference_of
 from absynth.recipes.bounds import Count, Natural, NonNegative, Positive, Share
@@ -45,19 +45,12 @@ PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class NoiseContrastiveRecipe(FewLabels):
+class NoiseContrastiveRecipe(ImageOptions, DataChain, FewLabels):
     """Noise contrastive estimation: a normalized density learned without chains (Gao et al. 2020)."""
 
     kinds = ("toy", "table", "image")
-    TINY: ClassVar[dict[str, Any]] = {
-        **Recipe.TINY, "batch": 24, "labelled_batch": 8, "labels": 0, "energy_width": 8, "flow_width": 8,
-        "flow_layers": 2, "chain_steps": 3, "limit": 200,
-    }  # fmt: skip
+    TINY: ClassVar[Mapping[str, Any]] = {**FewLabels.TINY, "flow_width": 8, "flow_layers": 2}
 
-    size: Natural = 0
-    """Side of your images in pixels; 0 leaves them as found."""
-    channels: Natural = 0
-    """1 grey, 3 colour; 0 leaves them as found."""
     steps: Count = 4000
     batch: Count = 500
     threads: Natural = 1
@@ -69,14 +62,10 @@ class NoiseContrastiveRecipe(FewLabels):
     """Share of the updates, at the beginning, in which a flow learns by maximum likelihood."""
     margin: Positive = 0.025
     """Accuracy beyond 1/2 at which the turn changes."""
-    network: Network = "mlp"
+    energy_network: Network = "mlp"
     """Fully connected or convolutional, for images."""
-    energy_width: Count = 64
-    """Hidden units of f, or maps of its first convolution."""
     hidden: Count = 3
     """Hidden layers of a fully connected f."""
-    energy_activation: Activation = "silu"
-    """Activation of f."""
     input_scale: Positive = 1.0
     """f sees the data times this; smooth activations need about 3 on data of small scale."""
     flow_layers: Count = 6
@@ -90,9 +79,7 @@ class NoiseContrastiveRecipe(FewLabels):
     chain_steps: Count = 200
     """Number of Langevin steps of a sample, from the noise (none run in training)."""
     chain_step_size: Positive = 0.07
-    """Step size δ of that chain."""
     energy_lr: Positive = 2e-3
-    """Learning rate of f (Adam)."""
     constant_lr: Positive = 1e-2
     """Learning rate of log Z."""
     flow_lr: Positive = 2e-3
@@ -123,7 +110,7 @@ class NoiseContrastiveRecipe(FewLabels):
         kind, shape = self.examples.kind, self.shape
         outputs = max(self.classes, 1)
         net = classifier(
-            kind, shape, outputs, self.energy_width, act=self.energy_activation, network=self.network,
+            kind, shape, outputs, self.energy_width, act=self.energy_activation, network=self.energy_network,
             hidden=self.hidden,
         )  # fmt: skip
         f = SymbolF(Scaled(net, self.input_scale))

@@ -26,16 +26,13 @@ from absynth.distributions import StandardNormal
 from absynth.errors import InputError
 from absynth.networks.filters import gabor, laplacian_of_gaussian
 from absynth.networks.statistics import ExponentialF, LocalResponses, WaveletResponses
-from absynth.recipes._optimizers import linear_end
+from absynth.recipes._fields import CHAINS, FinalShare, ImageOptions
 from absynth.recipes.bounds import Count, Decay, Natural, Positive, Share
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import HMC, Persistent
 from absynth.seeding import stream
 from absynth.types import Batch
-
-CHAINS = int.from_bytes(b"bank", "big")
-"""Separates the noise of the first persistent chains from a step's own."""
 
 PRESETS = {
     "mnist": Preset(minutes=1, recorded="frame_digits", label=3),
@@ -44,7 +41,7 @@ PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrameObjects(Recipe):
+class FrameObjects(FinalShare, ImageOptions, Recipe):
     """FRAME of aligned images: where which wavelets answer, with log Z (Xie, Hu, Zhu, Wu 2014)."""
 
     kinds = ("image",)
@@ -53,17 +50,13 @@ class FrameObjects(Recipe):
         "wavelets": 12,
     }  # fmt: skip
 
-    size: Natural = 0
-    """Side of your images in pixels; 0 leaves them as found."""
-    channels: Natural = 0
-    """1 grey, 3 colour; images must be grey here."""
     label: int = -1
     """Class to learn; -1 learns from all images."""
     examples_used: Natural = 100
     """Number of training images of the class to use; 0 uses all."""
     steps: Count = 80
     batch: Count = 100
-    threads: int = 1
+    threads: Natural = 1
     energy: Literal["dense", "sparse"] = "dense"
     """Every filter at every position, or a few wavelets chosen by shared matching pursuit."""
     wavelets: Count = 150
@@ -93,7 +86,6 @@ class FrameObjects(Recipe):
     beta1: Decay = 0.0
     """Adam's β1."""
     final_share: Share = 0.5
-    """Share of the updates, at the end, in which the learning rate falls to 0."""
     guard_difference: Positive = 1e4
     """An energy difference below this never counts as divergence; f sums over all positions."""
     guard_stability: Positive = 1e4
@@ -174,6 +166,3 @@ class FrameObjects(Recipe):
 
     def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
         return {"ebm": Adam([algorithm.get_parameter("ebm.f.weight")], self.energy_lr, (self.beta1, 0.999))}
-
-    def schedule(self, step: int) -> float:
-        return linear_end(step, self.steps, self.final_share)

@@ -23,15 +23,13 @@ from absynth.distributions import StandardNormal
 from absynth.errors import InputError
 from absynth.networks.filters import FilterBank, frame_bank
 from absynth.networks.statistics import ExponentialF, Histograms
+from absynth.recipes._fields import CHAINS
 from absynth.recipes._optimizers import linear_end
-from absynth.recipes.bounds import Count, Decay, NonNegative, Positive, Share
+from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive, Share
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin, Persistent
 from absynth.seeding import stream
-
-CHAINS = int.from_bytes(b"bank", "big")
-"""Separates the noise of the first persistent chains from a step's own."""
 
 PRESETS = {
     "brick": Preset(minutes=1, recorded="frame_brick"),
@@ -52,7 +50,7 @@ class FrameTexture(Recipe):
 
     steps: Count = 770
     batch: Count = 2
-    threads: int = 1
+    threads: Natural = 1
     side: Count = 128
     """Side in pixels that the image's central square is resized to."""
     piece: Count = 100
