@@ -11,11 +11,11 @@ from jaxtyping import Int64
 from torch import Tensor
 
 from absynth.algorithms.symbol_vector import UNLABELLED
+from absynth.data.labels import choose_labelled
 from absynth.data.order import minibatches
 from absynth.errors import InputError
 from absynth.recipes.bounds import Count, Natural
 from absynth.recipes.recipe import Recipe
-from absynth.recipes.symbol_vector import choose_labelled
 from absynth.seeding import stream
 from absynth.types import Batch
 

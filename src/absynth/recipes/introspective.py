@@ -14,9 +14,7 @@ from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
-from absynth.algorithms import Algorithm
 from absynth.algorithms.introspective import Introspective
 from absynth.density import EBM
 from absynth.errors import InputError
@@ -25,7 +23,6 @@ from absynth.networks.heads import Cascade
 from absynth.networks.ready import Network
 from absynth.recipes._few_labels import FewLabels
 from absynth.recipes._fields import DataChain, ImageOptions
-from absynth.recipes._optimizers import adam
 from absynth.recipes._reference import ReferenceName, reference_of
 from absynth.recipes.bounds import Count, Natural, NonNegative, Positive
 from absynth.recipes.presets import Preset
@@ -93,9 +90,6 @@ class IntrospectiveRecipe(ImageOptions, DataChain, FewLabels):
             negative_weight=self.negative_weight,
             label_weight=self.label_weight,
         )
-
-    def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
-        return adam(algorithm, {"ebm": self.energy_lr})
 
     def conditions(self, n: int) -> Tensor | None:
         return torch.arange(n) % self.classes

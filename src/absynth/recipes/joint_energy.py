@@ -14,9 +14,7 @@ from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.optim import Optimizer
 
-from absynth.algorithms import Algorithm
 from absynth.algorithms.joint_energy import JointEnergy
 from absynth.algorithms.symbol_vector import SymbolF
 from absynth.density import EBM
@@ -25,7 +23,6 @@ from absynth.networks.classifier import classifier
 from absynth.networks.ready import Network
 from absynth.recipes._few_labels import FewLabels
 from absynth.recipes._fields import CHAINS, ColdChains, FinalShare, ImageOptions, TemperedChain
-from absynth.recipes._optimizers import adam
 from absynth.recipes._reference import ReferenceName, fitted, reference_of
 from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive, Share
 from absynth.recipes.presets import Preset
@@ -103,9 +100,6 @@ class JointEnergyRecipe(FinalShare, ColdChains, ImageOptions, TemperedChain, Few
         rows, y = self.labelled_rows(), data.labels
         assert y is not None
         return GaussianMixture.fit(data.batch(rows).x, y[rows], self.classes)
-
-    def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
-        return adam(algorithm, {"ebm": self.energy_lr}, (self.beta1, 0.999))
 
     def conditions(self, n: int) -> Tensor | None:
         return torch.arange(n) % self.classes

@@ -21,13 +21,12 @@ from absynth.errors import InputError
 from absynth.networks.classifier import classifier
 from absynth.networks.flow import CouplingFlow
 from absynth.networks.heads import Normalized
+from absynth.networks.mlp import Scaled
 from absynth.networks.ready import Network
 from absynth.recipes._few_labels import FewLabels
-from absynth.recipes._fields import DataChain, ImageOptions
-from absynth.recipes._optimizers import half_cosine
+from absynth.recipes._fields import DataChain, ImageOptions, half_cosine
 from absynth.recipes._reference import fitted, reference_of
 from absynth.recipes.bounds import Count, Natural, NonNegative, Positive, Share
-from absynth.recipes.maximum_likelihood import Scaled
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin
@@ -37,10 +36,11 @@ from absynth.types import Batch, Reference
 _BLUR = int.from_bytes(b"blur", "big")  # separates the noise on the data from all other noise
 
 PRESETS = {
-    "ring": Preset(minutes=1, recorded="noise_contrastive_ring", input_scale=3.0),
-    "ring/gaussian": Preset(minutes=0.3, recorded="noise_contrastive_ring", input_scale=3.0, noise="gaussian"),
-    "moons": Preset(minutes=1, input_scale=2.0),
-    "breast_cancer": Preset(minutes=0.5, steps=1500, batch=100, hidden=2, noise="gaussian"),
+    "ring": Preset(minutes=1, recorded="noise_contrastive_ring", input_scale=3.0, noise="flow"),
+    "ring/gaussian": Preset(minutes=0.5, recorded="noise_contrastive_ring", input_scale=3.0, steps=2500),
+    "moons": Preset(minutes=1, input_scale=2.0, noise="flow"),
+    "breast_cancer": Preset(minutes=0.5, steps=1500, batch=100, hidden=2),
+    "digits": Preset(minutes=0.5, steps=1500, batch=100, hidden=2, energy_width=128, data_noise=0.1),
 }
 
 
@@ -54,7 +54,7 @@ class NoiseContrastiveRecipe(ImageOptions, DataChain, FewLabels):
     steps: Count = 4000
     batch: Count = 500
     threads: Natural = 1
-    noise: Literal["gaussian", "flow"] = "flow"
+    noise: Literal["gaussian", "flow"] = "gaussian"
     """The noise: the Gaussian of the data, or a flow of affine couplings (vectors only)."""
     turns: Turns = "fixed"
     """Who learns after the warm-up: the energy alone, both together, or one of them in turn (flow contrastive)."""

@@ -98,7 +98,7 @@ class FrameObjects(FinalShare, ImageOptions, Recipe):
             raise InputError(f"FRAME's filters see grey images, got {found.shape[0]} channels: convert them to grey")
         if found.label >= max(found.classes, 1) or found.label < -1:
             raise InputError(f"expected --label of a class below {found.classes}, got {found.label}")
-        if found.response_scale:
+        if found.response_scale or not len(found.examples):
             return found
         x = found.examples.batch(found.rows()).x
         mean = float(x.mean())
@@ -149,8 +149,9 @@ class FrameObjects(FinalShare, ImageOptions, Recipe):
         reference = StandardNormal(*self.shape, std=self.reference_std)
         start = Persistent(self.chains, reference, rng=stream(self.seed, 0, 1, CHAINS))
         sampler = HMC(self.chain_steps, self.chain_step_size, leapfrog_steps=self.leapfrog_steps)
+        scale = torch.tensor(self.response_scale) if self.response_scale else torch.ones(len(kernels))
         if self.energy == "dense":
-            h = LocalResponses(kernels, self.shape[1:], torch.tensor(self.response_scale))  # type: ignore[arg-type]
+            h = LocalResponses(kernels, self.shape[1:], scale)  # type: ignore[arg-type]
             return Frame(
                 EBM(ExponentialF(h, h.size), reference), start=start, sampler=sampler, sample_rounds=self.sample_rounds
             )

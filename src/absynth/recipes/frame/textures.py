@@ -23,8 +23,7 @@ from absynth.distributions import StandardNormal
 from absynth.errors import InputError
 from absynth.networks.filters import FilterBank, frame_bank
 from absynth.networks.statistics import ExponentialF, Histograms
-from absynth.recipes._fields import CHAINS
-from absynth.recipes._optimizers import linear_end
+from absynth.recipes._fields import CHAINS, linear_end
 from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive, Share
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
@@ -33,7 +32,7 @@ from absynth.seeding import stream
 
 PRESETS = {
     "brick": Preset(minutes=1, recorded="frame_brick"),
-    "brick/histograms": Preset(minutes=8, recorded="frame_brick", energy="histograms", steps=600, energy_lr=1e-3),
+    "brick/histograms": Preset(minutes=8, energy="histograms", steps=600, canvas=64),
     "gravel": Preset(minutes=1, recorded="frame_brick"),
 }
 
