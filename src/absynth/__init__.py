@@ -20,6 +20,8 @@ _EXPORTS: dict[str, str] = {
     **dict.fromkeys(
         ("Bernoulli", "GaussianGenerator", "GaussianInference", "Normal", "StandardNormal", "Uniform"), "distributions"
     ),
+    **dict.fromkeys(("from_classifier", "to_classifier"), "classifiers"),
+    **dict.fromkeys(("Gaussian", "GaussianMixture", "Whitened"), "gaussian"),
     **dict.fromkeys(("Diverged", "InputError", "Unsupported"), "errors"),
     **dict.fromkeys(("Streams", "stream"), "seeding"),
     **dict.fromkeys(("Batch", "LogDensity", "Sampler"), "types"),
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
     from absynth import algorithms, data, metrics, networks, recipes, samplers, tasks
     from absynth.algorithms import *
     from absynth.checkpoint import load
+    from absynth.classifiers import from_classifier, to_classifier
     from absynth.data import Dataset
     from absynth.density import EBM, Density, observe, product, restrict, score
     from absynth.distributions import (
@@ -45,6 +48,7 @@ if TYPE_CHECKING:
         Uniform,
     )
     from absynth.errors import Diverged, InputError, Unsupported
+    from absynth.gaussian import Gaussian, GaussianMixture, Whitened
     from absynth.recipes import Recipe
     from absynth.recipes import build as recipe
     from absynth.samplers import *

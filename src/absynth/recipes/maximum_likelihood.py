@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import Any, ClassVar, Literal
 
+import torch
 from torch import nn
 
 from absynth.algorithms.improved_contrastive_divergence import ImageMoves, ImprovedContrastiveDivergence
@@ -28,6 +29,7 @@ from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.density import EBM
 from absynth.distributions import StandardNormal, Uniform
 from absynth.errors import InputError
+from absynth.gaussian import Gaussian, Whitened
 from absynth.networks import ready
 from absynth.networks.mlp import Activation, Scaled, mlp_f
 from absynth.networks.ready import Network
@@ -40,12 +42,13 @@ from absynth.recipes._fields import (
     TemperedChain,
     half_cosine,
 )
+from absynth.recipes._reference import fitted
 from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive, Share
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import FromData, FromNoise, Persistent, Start
 from absynth.seeding import Streams, stream, uniform_like
-from absynth.types import Batch
+from absynth.types import Batch, Reference, Sampler
 
 HIDDEN = int.from_bytes(b"hide", "big")
 """Separates the choice of the hidden pixels of an image from all other noise of a seed."""
@@ -88,22 +91,33 @@ class MaximumLikelihoodRecipe(TemperedChain, Recipe):
     """Probability that a persistent chain restarts from noise in an update."""
     reference_std: NonNegative = 0.0
     """Standard deviation of the Gaussian reference; 0: uniform on [−1, 1], of vectors on [−2, 2]."""
+    reference: Literal["noise", "gaussian"] = "noise"
+    """Reference p_0: noise as --reference-std says, or the Gaussian of the training examples, in whose coordinates the
+    chains then run: give --temperature 1 and a step size of about 0.3."""
     sample_rounds: Count = 1
     """Number of times K steps run for a fresh sample; 1 is the short run, persistent models need more."""
 
     def _of(self, f: nn.Module, bound: float) -> MaximumLikelihood:
         """The algorithm with a network f and a flat reference up to a bound."""
         flat = Uniform(*self.shape, low=-bound, high=bound)
-        reference = StandardNormal(*self.shape, std=self.reference_std) if self.reference_std else flat
+        reference: Reference = StandardNormal(*self.shape, std=self.reference_std) if self.reference_std else flat
+        sampler: Sampler = self.sampler()
+        if self.reference == "gaussian":
+            reference = self._gaussian()
+            sampler = Whitened(sampler, reference)
         start: Start = FromData()
         if self.start == "persistent":
             start = Persistent(self.chains, reference, self.restart, rng=stream(self.seed, 0, 0, CHAINS))
         elif self.start == "noise":
             start = FromNoise(StandardNormal(*self.shape, std=self.start_std) if self.start_std else reference)
         return self._learning()(
-            EBM(f, reference), start=start, sampler=self.sampler(), data_noise=self.data_noise,
+            EBM(f, reference), start=start, sampler=sampler, data_noise=self.data_noise,
             sample_rounds=self.sample_rounds,
         )  # fmt: skip
+
+    def _gaussian(self) -> Gaussian:
+        """The Gaussian of the training examples."""
+        return fitted(self.examples, self.data_noise)
 
     def _learning(self) -> Callable[..., MaximumLikelihood]:
         return MaximumLikelihood
@@ -155,6 +169,15 @@ class MaximumLikelihoodImages(FinalShare, ColdChains, ImageOptions, MaximumLikel
             stem=self.stem,
         )  # fmt: skip
         return self._of(f, 1.0)
+
+    def _gaussian(self) -> Gaussian:
+        """That of what is seen of the training images, by expectation maximization where pixels are missing."""
+        if not self.missing or not len(self.examples):
+            return super()._gaussian()
+        x = self.examples.all()
+        seen = self.hide(Batch(x, index=torch.arange(len(x))))
+        assert seen.mask is not None
+        return Gaussian.fit_incomplete(seen.x, seen.mask)
 
     def _learning(self) -> Callable[..., MaximumLikelihood]:
         if self.learning == "improved_cd":
