@@ -35,8 +35,8 @@ from absynth.seeding import stream
 from absynth.types import Batch
 
 PRESETS = {
-    "mnist": Preset(minutes=1, recorded="frame_digits", label=3),
-    "mnist/sparse": Preset(minutes=0.3, recorded="frame_digits", label=3, energy="sparse"),
+    "mnist": Preset(minutes=1, label=3),
+    "mnist/sparse": Preset(minutes=0.3, label=3, energy="sparse"),
 }
 
 
