@@ -25,18 +25,23 @@ from absynth.density import EBM
 from absynth.distributions import StandardNormal
 from absynth.errors import InputError
 from absynth.networks.filters import gabor, laplacian_of_gaussian
-from absynth.networks.statistics import ExponentialF, LocalResponses, WaveletResponses
+from absynth.networks.statistics import ExponentialF, LocalResponses, Potential, WaveletResponses
 from absynth.recipes._fields import CHAINS, FinalShare, ImageOptions
-from absynth.recipes.bounds import Count, Decay, Natural, Positive, Share
+from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive, Share
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import HMC, Persistent
-from absynth.seeding import stream
+from absynth.seeding import noise_like, stream
 from absynth.types import Batch
+
+BLUR = int.from_bytes(b"blur", "big")
+"""Separates the noise on the data from all other noise."""
 
 PRESETS = {
     "mnist": Preset(minutes=1, label=3),
-    "mnist/sparse": Preset(minutes=0.3, label=3, energy="sparse"),
+    "mnist/sparse": Preset(
+        minutes=0.3, label=3, energy="sparse", chains=200, steps=200, examples_used=200, gabor_scales=(0.4,)
+    ),
 }
 
 
@@ -65,17 +70,19 @@ class FrameObjects(FinalShare, ImageOptions, Recipe):
     """Scales of the Gabor filters; a wave is 2π times as many pixels long."""
     orientations: Count = 8
     """Orientations of the Gabor filters."""
-    mean: float = 0.0
-    """Mean of the images, subtracted from them; found from the training images."""
+    potential: Potential = "rectified"
+    """Statistics of a response r: |r| as in the papers, or both rectified halves, which keep its sign."""
+    data_noise: NonNegative = 0.3
+    """Standard deviation of noise added to images of variance 1; without, λ of constant places has no maximum."""
     response_scale: tuple[float, ...] = ()
     """Root mean square of each filter's response; found from the training images."""
-    reference_std: Positive = 0.6
+    reference_std: Positive = 1.0
     """Standard deviation of the reference N(0, σ² I)."""
     chains: Count = 50
     """Number of persistent chains; all move in each update."""
     chain_steps: Count = 3
     """Number of HMC transitions per update."""
-    chain_step_size: Positive = 0.06
+    chain_step_size: Positive = 0.1
     """Leapfrog step."""
     leapfrog_steps: Count = 10
     """Leapfrog steps per transition."""
@@ -100,12 +107,11 @@ class FrameObjects(FinalShare, ImageOptions, Recipe):
             raise InputError(f"expected --label of a class below {found.classes}, got {found.label}")
         if found.response_scale or not len(found.examples):
             return found
-        x = found.examples.batch(found.rows()).x
-        mean = float(x.mean())
+        x = found.model_inputs(found.examples.batch(found.rows()).x)
         kernels = found.kernels()
         one = LocalResponses(kernels, found.shape[1:], torch.ones(len(kernels)))  # type: ignore[arg-type]
-        scale = one.responses(x - mean).square().mean((0, 2, 3)).sqrt().clamp(min=1e-3).tolist()
-        return replace(found, mean=mean, response_scale=tuple(scale))
+        scale = one.responses(x).square().mean((0, 2, 3)).sqrt().clamp(min=1e-3).tolist()
+        return replace(found, response_scale=tuple(scale))
 
     def kernels(self) -> Float[Tensor, "n k k"]:
         """Laplacians of Gaussians and Gabor filters, centred in kernels of one side."""
@@ -132,8 +138,8 @@ class FrameObjects(FinalShare, ImageOptions, Recipe):
         return rows[order[: self.examples_used or None]].sort().values
 
     def model_inputs(self, x: Tensor) -> Tensor:
-        """Images without their mean."""
-        return x - self.mean
+        """Each image with mean 0 and variance 1."""
+        return (x - x.mean((1, 2, 3), keepdim=True)) / x.std((1, 2, 3), keepdim=True).clamp(min=1e-6)
 
     def held_out(self, n: int) -> Tensor:
         return self.model_inputs(super().held_out(n))
@@ -141,8 +147,9 @@ class FrameObjects(FinalShare, ImageOptions, Recipe):
     def batches(self, start: int = 0) -> Iterator[Batch]:
         rows = self.rows()
         x = self.model_inputs(self.examples.batch(rows).x)
-        for chosen in minibatches(len(x), min(self.batch, len(x)), seed=self.seed, start=start):
-            yield Batch(x[chosen])
+        for step, chosen in enumerate(minibatches(len(x), min(self.batch, len(x)), seed=self.seed, start=start), start):
+            noise = noise_like(x[chosen], stream(self.seed, 0, step, BLUR))
+            yield Batch(x[chosen] + self.data_noise * noise)
 
     def algorithm(self) -> Frame:
         kernels = self.kernels()
@@ -151,7 +158,7 @@ class FrameObjects(FinalShare, ImageOptions, Recipe):
         sampler = HMC(self.chain_steps, self.chain_step_size, leapfrog_steps=self.leapfrog_steps)
         scale = torch.tensor(self.response_scale) if self.response_scale else torch.ones(len(kernels))
         if self.energy == "dense":
-            h = LocalResponses(kernels, self.shape[1:], scale)  # type: ignore[arg-type]
+            h = LocalResponses(kernels, self.shape[1:], scale, self.potential)  # type: ignore[arg-type]
             return Frame(
                 EBM(ExponentialF(h, h.size), reference), start=start, sampler=sampler, sample_rounds=self.sample_rounds
             )
@@ -160,8 +167,9 @@ class FrameObjects(FinalShare, ImageOptions, Recipe):
             wavelets = shared_matching_pursuit(x, kernels, self.wavelets)[0]
         else:  # the weights of a trained run hold the wavelets
             wavelets = torch.zeros(self.wavelets, *self.shape)
+        chosen = WaveletResponses(wavelets, self.potential)
         return SparseFrame(
-            EBM(ExponentialF(WaveletResponses(wavelets), self.wavelets), reference), start=start, sampler=sampler,
+            EBM(ExponentialF(chosen, chosen.size), reference), start=start, sampler=sampler,
             sample_rounds=self.sample_rounds,
         )  # fmt: skip
 
