@@ -119,12 +119,16 @@ class EnergyDiscrepancy(Algorithm):
     def extra_repr(self) -> str:
         return f"perturb={self.perturb}, contrasts={self.contrasts}, stabilizer={self.stabilizer:g}, trim={self.trim:g}"
 
+    def log_density(self, c: Tensor | None = None) -> LogDensity:
+        """What learns: ℓ as ``[n]``, or the ℓ of each member of an ensemble as ``[members, n]``."""
+        return self.ebm(c).log_density
+
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         if batch.mask is not None:
             raise Unsupported("energy discrepancy compares whole examples, got some with missing entries: fill them in")
         rows = None if batch.c is None else batch.c.repeat(1 + self.contrasts, *[1] * (batch.c.ndim - 1))
         each, log_density = energy_discrepancy(
-            self.ebm(rows).log_density,
+            self.log_density(rows),
             batch.x,
             perturb=self.perturb,
             contrasts=self.contrasts,

@@ -1,0 +1,5 @@
+"""Estimators for scikit-learn: densities, outliers, few labels, missing entries and rare classes of tables."""
+
+from absynth.sklearn.detector import EBMDetector
+
+__all__ = ["EBMDetector"]
