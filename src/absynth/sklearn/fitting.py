@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from absynth.seeding import stream
 from absynth.types import Batch
 
 WARM_UP = 20
+VALIDATIONS = 20
 
 
 def train(
@@ -30,6 +32,7 @@ def train(
     y: Tensor | None = None,
     seed: int,
     cosine: bool = True,
+    validate: Callable[[], float] | None = None,
 ) -> int:
     """Train the player ``ebm`` of an algorithm on rows in memory.
 
@@ -45,6 +48,8 @@ def train(
         y: Classes ``[n]``, −1 where unknown.
         seed: Seed of batches and noise.
         cosine: Lower the learning rate to 0; False keeps it, for training that continues later.
+        validate: A figure of held-out rows, higher is better. It is computed now and then, and the parameters that were
+            best by it, those before training among them, are kept.
 
     Returns:
         Number of updates made.
@@ -58,6 +63,7 @@ def train(
     optimizer = torch.optim.AdamW(parameters, lr, betas=(0.9, 0.99), weight_decay=decay)
     edges = torch.from_numpy(np.cumsum(weights) / np.sum(weights))
     rng, begun, step = stream(seed), time.perf_counter(), 0
+    best = None if validate is None else (validate(), [p.detach().clone() for p in parameters])
     while step < steps:
         factor = min(1.0, (step + 1) / WARM_UP) * (0.5 * (1 + math.cos(math.pi * step / steps)) if cosine else 1.0)
         optimizer.param_groups[0]["lr"] = lr * factor
@@ -73,6 +79,14 @@ def train(
         if minutes is not None and step == min(10, steps):
             spent = time.perf_counter() - begun
             steps = min(steps, max(step, int(60 * minutes * step / spent)))
+        if validate is not None and best is not None and (step % max(1, steps // VALIDATIONS) == 0 or step == steps):
+            figure = validate()
+            if figure > best[0]:
+                best = figure, [p.detach().clone() for p in parameters]
+    if best is not None:
+        with torch.no_grad():
+            for p, kept in zip(parameters, best[1], strict=True):
+                p.copy_(kept)
     return step
 
 

@@ -1,0 +1,194 @@
+"""A table's normalized density: a mixture of Gaussians and categories, tilted by a network.
+
+    p(x) = exp(f(x)) p_0(x) / Z,   log Z = log E_{p_0} exp f, from independent draws of p_0
+    f minimizes  E_data softplus(−f) + E_{p_0} softplus(f)          (noise contrastive estimation against p_0)
+
+p_0 is fitted first, missing entries marginalized out; f is trained on rows filled by draws from p_0 and kept only as far as
+it raises the likelihood of held-out rows. So p is at least as good as p_0 there, and conditionals are exact: proposals
+from the conditionals of p_0, accepted with probability min(1, exp(f(x') − f(x))).
+
+Reference: Gutmann and Hyvärinen, JMLR 2012; the tilt of a reference, Pang et al., NeurIPS 2020.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from torch.nn.functional import softplus
+
+from absynth.algorithms.algorithm import Algorithm
+from absynth.density import EBM
+from absynth.seeding import stream, uniform_like
+from absynth.sklearn.base import TableEstimator
+from absynth.sklearn.columns import Columns
+from absynth.sklearn.ensemble import Ensemble
+from absynth.sklearn.fitting import train
+from absynth.sklearn.mixture import Mixture, fit_mixture
+from absynth.types import Batch, Rng
+
+POOL = 65_536  # draws of p_0 that training contrasts with, and that log Z is estimated from
+COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+SELECT = 6_000  # rows that the number of components is chosen on
+HELD_OUT = 0.15
+
+
+class ReferenceContrast(Algorithm):
+    """Noise contrastive estimation against the reference, each member of an ensemble by itself. Player: ``ebm``.
+
+    Args:
+        ebm: f is an :class:`Ensemble`.
+        pool: Draws of the reference ``[n, d]``.
+        contrasts: Draws for each example.
+    """
+
+    def __init__(self, ebm: EBM, pool: Tensor, contrasts: int = 2) -> None:
+        super().__init__()
+        self.ebm = ebm
+        self.contrasts = contrasts
+        self.register_buffer("pool", pool, persistent=False)
+
+    def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
+        n = len(batch.x)
+        u = uniform_like(batch.x.new_empty(n * self.contrasts), rng)
+        noise = self.pool[(u * len(self.pool)).long().clamp(max=len(self.pool) - 1)]
+        f = self.ebm.f.each(torch.cat([batch.x, noise]))  # type: ignore[operator]
+        return {"ebm": (softplus(-f[:, :n]).mean(1) + softplus(f[:, n:]).mean(1)).sum()}
+
+    def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
+        x = self.ebm.reference.sample(n, rng)
+        return independence(self.ebm, x, torch.zeros_like(x, dtype=torch.bool), rng=rng)
+
+
+def independence(
+    ebm: EBM, x: Float[Tensor, "n d"], known: Bool[Tensor, "n d"], *, steps: int = 50, rng: Rng
+) -> Float[Tensor, "n d"]:
+    """Chains on p(missing | known) by proposals from p_0(missing | known); with nothing known, on p itself."""
+    mixture: Mixture = ebm.reference  # type: ignore[assignment]
+    given = mixture.condition(x, known)
+    x = mixture.draw(given, x, known, rng=rng)
+    f = ebm.f(x)
+    for _ in range(steps):
+        proposal = mixture.draw(given, x, known, rng=rng)
+        f_proposal = ebm.f(proposal)
+        accept = uniform_like(f, rng).log() < f_proposal - f
+        x, f = torch.where(accept[:, None], proposal, x), torch.where(accept, f_proposal, f)
+    return x
+
+
+class TiltedTable(TableEstimator):
+    """An estimator that learns p(x) ∝ exp(f(x)) p_0(x) of table rows."""
+
+    _networks = ("ebm_",)
+
+    def _build(self) -> None:
+        columns: Columns = self.columns_  # type: ignore[attr-defined]
+        mixture = Mixture(columns.numbers, columns.sizes, self.n_components_)
+        self.ebm_ = EBM(Ensemble(columns.width, self.width, self.members), mixture).double()  # type: ignore[attr-defined]
+
+    def _learn(self, matrix: np.ndarray, weights: np.ndarray, seed: int) -> None:
+        """Fit p_0, f and log Z to the encoded rows, which may have missing entries."""
+        rng = np.random.default_rng(seed)
+        x, w = torch.from_numpy(matrix), torch.from_numpy(weights)
+        held = torch.from_numpy(rng.random(len(x)) < HELD_OUT) if len(x) >= 20 else torch.zeros(len(x), dtype=torch.bool)
+        few = len(x) - int(held.sum())
+        self.n_components_, mixture = _choose_mixture(x, w, held, self.columns_, seed)  # type: ignore[attr-defined]
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(seed)
+            self._build()
+        self.ebm_.reference = mixture
+        draws = stream(seed, 0, 1)
+        pool = mixture.sample(POOL, draws)
+        filled = _filled(mixture, x, rng=draws)
+        algorithm = ReferenceContrast(self.ebm_.float(), pool.float())
+        mixture.double()
+        valid, fresh = filled[held].float(), mixture.sample(POOL // 4, draws).float()
+
+        def validate() -> float:
+            with torch.no_grad():
+                f = self.ebm_.f(valid).double()
+                return float((w[held] * f).sum() / w[held].sum() - _log_mean_exp(self.ebm_.f(fresh).double()))
+
+        self.n_steps_ = 0
+        if held.any() and self.steps != 0:  # type: ignore[attr-defined]
+            steps = self.steps or int(np.clip(few, 500, 3000))  # type: ignore[attr-defined]
+            self.n_steps_ = train(
+                algorithm, filled[~held].float(), weights[~held.numpy()], steps=steps, lr=2e-3, decay=1e-2,
+                minutes=self.minutes, seed=seed, validate=validate,  # type: ignore[attr-defined]
+            )  # fmt: skip
+            self.ebm_.double()
+            share = torch.cat([mixture.condition(p, ~p.isnan()).log_share for p in x.split(4096)]).exp()
+            refit, _ = fit_mixture(x, w, mixture.numbers, mixture.sizes, mixture.components, start=share, rounds=20)
+            self.ebm_.reference = refit
+        self.ebm_.double()
+        self._normalize(draws)
+
+    def _normalize(self, rng: Rng, draws: int = 4 * POOL) -> None:
+        """log Z with its standard error, from independent draws of p_0."""
+        parts = []
+        with torch.no_grad():
+            for _ in range(draws // 16_384):
+                parts.append(self.ebm_.f(self.ebm_.reference.sample(16_384, rng)))
+        f = torch.cat(parts)
+        self.log_z_ = _log_mean_exp(f)
+        ratio = (f - self.log_z_).exp()
+        self.log_z_error_ = float(ratio.std() / math.sqrt(len(f)))
+
+
+def _log_mean_exp(f: Tensor) -> float:
+    return float(f.logsumexp(0)) - math.log(len(f))
+
+
+def _filled(mixture: Mixture, x: Tensor, *, rng: Rng) -> Tensor:
+    """Rows with missing entries drawn from p_0."""
+    if not x.isnan().any():
+        return x
+    parts = []
+    for part in x.split(4096):
+        known = ~part.isnan()
+        rows = torch.where(known, part, torch.zeros_like(part))
+        parts.append(mixture.draw(mixture.condition(rows, known), rows, known, rng=rng))
+    return torch.cat(parts)
+
+
+def _choose_mixture(x: Tensor, w: Tensor, held: Tensor, columns: Columns, seed: int) -> tuple[int, Mixture]:
+    """The number of components by held-out likelihood, and the mixture fitted to the other rows."""
+    from sklearn.cluster import KMeans
+
+    rest = (~held).nonzero()[:, 0]
+    some = rest[torch.randperm(len(rest), generator=stream(seed, 0, 2))[:SELECT]].sort().values
+    filled = columns.fill(x.numpy())
+
+    def start(rows: Tensor, k: int) -> Tensor:
+        if k == 1:
+            return torch.ones(len(rows), 1, dtype=torch.float64)
+        means = KMeans(k, n_init=1, random_state=seed % 2**31, max_iter=50)
+        labels = means.fit_predict(filled[rows.numpy()], sample_weight=w[rows].numpy())
+        return 0.9 * torch.nn.functional.one_hot(torch.from_numpy(labels).long(), k).double() + 0.1 / k
+
+    def fit(rows: Tensor, k: int, tolerance: float) -> Mixture:
+        model, _ = fit_mixture(
+            x[rows], w[rows], columns.numbers, columns.sizes, k, start=start(rows, k), tolerance=tolerance
+        )
+        return model
+
+    best, chosen, worse = -math.inf, 1, 0
+    for k in COMPONENTS:
+        if k > 1 and (not held.any() or len(some) < 3 * k):
+            break
+        if k == 1 and not held.any():
+            break
+        model = fit(some, k, 1e-3)
+        part = x[held]
+        each = torch.cat([model.condition(p, ~p.isnan()).log_marginal for p in part.split(4096)])
+        value = float((w[held] * each).sum() / w[held].sum())
+        if value > best:
+            best, chosen, worse = value, k, 0
+        else:
+            worse += 1
+            if worse == 2:
+                break
+    return chosen, fit(rest, chosen, 1e-4)
