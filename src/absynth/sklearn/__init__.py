@@ -2,5 +2,7 @@
 
 from absynth.sklearn.density import EBMDensity
 from absynth.sklearn.detector import EBMDetector
+from absynth.sklearn.imputer import EBMImputer
+from absynth.sklearn.sampler import EBMSampler
 
-__all__ = ["EBMDensity", "EBMDetector"]
+__all__ = ["EBMDensity", "EBMDetector", "EBMImputer", "EBMSampler"]

@@ -143,6 +143,7 @@ def fit_mixture(
     *,
     start: Float[Tensor, "n k"],
     ridge: float = 1e-6,
+    prior: bool = False,
     rounds: int = 100,
     tolerance: float = 1e-4,
 ) -> tuple[Mixture, float]:
@@ -156,6 +157,8 @@ def fit_mixture(
         components: K.
         start: Shares of each component in each row to begin with.
         ridge: Added to the diagonal of each covariance.
+        prior: Maximize with an inverse Wishart prior on covariances, of the columns' variances over K^(2/d) (Fraley and
+            Raftery, Journal of Classification 2007): components of few rows stay wide.
         rounds: EM rounds at most.
         tolerance: Stop when the mean log likelihood rises by less.
 
@@ -167,6 +170,11 @@ def fit_mixture(
     filled = torch.where(known, x, torch.zeros_like(x))
     complete = bool(known.all())
     total, before, value = weights.sum(), -math.inf, -math.inf
+    wide = None
+    if prior and numbers:
+        w = weights[:, None] * known[:, :numbers]
+        centre = (w * filled[:, :numbers]).sum(0) / w.sum(0)
+        wide = (w * (filled[:, :numbers] - centre) ** 2).sum(0) / w.sum(0) / components ** (2 / numbers)
     mean = filled[:, None, :numbers].expand(-1, components, -1)
     if not complete:  # begin with observed means in place of missing entries
         w = weights[:, None] * known
@@ -174,7 +182,7 @@ def fit_mixture(
         mean = torch.where(known, filled, typical)[:, None, :numbers].expand(-1, components, -1)
     share, spread = start, None
     for _ in range(rounds):
-        _maximize(model, filled, known, weights, share, mean, spread, ridge)
+        _maximize(model, filled, known, weights, share, mean, spread, ridge, wide)
         if complete:
             joint = model.components_log_prob(filled)
             share, value = joint.softmax(1), float((weights * joint.logsumexp(1)).sum() / total)
@@ -192,7 +200,7 @@ def fit_mixture(
     return model, value
 
 
-def _maximize(model: Mixture, x, known, weights, share, mean, spread, ridge: float) -> None:
+def _maximize(model: Mixture, x, known, weights, share, mean, spread, ridge: float, wide: Tensor | None) -> None:
     r = share * weights[:, None]
     count = r.sum(0) + 1e-10
     model.log_weight = (count / count.sum()).log()
@@ -204,7 +212,10 @@ def _maximize(model: Mixture, x, known, weights, share, mean, spread, ridge: flo
         if spread is not None:
             covariance = covariance + spread
         eye = torch.eye(model.numbers, dtype=x.dtype)
-        model.mean, model.covariance = centre, covariance / count[:, None, None] + ridge * eye
+        count = count[:, None, None]
+        if wide is not None:
+            covariance, count = covariance + wide.diag(), count + 2 * (model.numbers + 2)
+        model.mean, model.covariance = centre, covariance / count + ridge * eye
     if model.sizes:
         blocks = []
         at = model.numbers

@@ -17,6 +17,7 @@ import math
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from sklearn.cluster import KMeans
 from torch import Tensor
 from torch.nn.functional import softplus
 
@@ -31,7 +32,9 @@ from absynth.sklearn.mixture import Mixture, fit_mixture
 from absynth.types import Batch, Rng
 
 POOL = 65_536  # draws of p_0 that training contrasts with, and that log Z is estimated from
-COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32)
+COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+PATIENCE = 3  # of the choice: numbers of components tried after the best
+SELECT_INCOMPLETE = 1_500  # of rows with missing entries, whose rounds cost more
 SELECT = 6_000  # rows that the number of components is chosen on
 HELD_OUT = 0.15
 
@@ -83,6 +86,7 @@ class TiltedTable(TableEstimator):
     """An estimator that learns p(x) ∝ exp(f(x)) p_0(x) of table rows."""
 
     _networks = ("ebm_",)
+    _prior = False  # of the mixture's covariances
 
     def _build(self) -> None:
         columns: Columns = self.columns_  # type: ignore[attr-defined]
@@ -95,7 +99,7 @@ class TiltedTable(TableEstimator):
         x, w = torch.from_numpy(matrix), torch.from_numpy(weights)
         held = torch.from_numpy(rng.random(len(x)) < HELD_OUT) if len(x) >= 20 else torch.zeros(len(x), dtype=torch.bool)
         few = len(x) - int(held.sum())
-        self.n_components_, mixture = _choose_mixture(x, w, held, self.columns_, seed)  # type: ignore[attr-defined]
+        self.n_components_, mixture = self._choose_mixture(x, w, held, seed)
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._build()
@@ -119,12 +123,49 @@ class TiltedTable(TableEstimator):
                 algorithm, filled[~held].float(), weights[~held.numpy()], steps=steps, lr=2e-3, decay=1e-2,
                 minutes=self.minutes, seed=seed, validate=validate,  # type: ignore[attr-defined]
             )  # fmt: skip
-            self.ebm_.double()
-            share = torch.cat([mixture.condition(p, ~p.isnan()).log_share for p in x.split(4096)]).exp()
-            refit, _ = fit_mixture(x, w, mixture.numbers, mixture.sizes, mixture.components, start=share, rounds=20)
-            self.ebm_.reference = refit
         self.ebm_.double()
+        if held.any():
+            self._calibrate(x[held], w[held], draws)
+            share = torch.cat([mixture.condition(p, ~p.isnan()).log_share for p in x.split(4096)]).exp()
+            refit, _ = fit_mixture(x, w, mixture.numbers, mixture.sizes, mixture.components, start=share, rounds=20, prior=self._prior)
+            self.ebm_.reference = refit
         self._normalize(draws)
+
+    def _choose_mixture(self, x: Tensor, w: Tensor, held: Tensor, seed: int) -> tuple[int, Mixture]:
+        """The number of components by held-out rows, and the mixture fitted to the other rows."""
+        columns: Columns = self.columns_  # type: ignore[attr-defined]
+        rest = (~held).nonzero()[:, 0]
+        limit = SELECT if not x.isnan().any() else SELECT_INCOMPLETE
+        some = rest[torch.randperm(len(rest), generator=stream(seed, 0, 2))[:limit]].sort().values
+        filled = columns.fill(x.numpy())
+
+        def fit(rows: Tensor, k: int, tolerance: float, rounds: int) -> Mixture:
+            share = _start(filled[rows.numpy()], w[rows].numpy(), k, seed)
+            sizes = columns.numbers, columns.sizes, k
+            return fit_mixture(
+                x[rows], w[rows], *sizes, start=share, tolerance=tolerance, prior=self._prior, rounds=rounds
+            )[0]
+
+        best, chosen, worse = -math.inf, 1, 0
+        for k in COMPONENTS if held.any() else ():
+            if k > 1 and len(some) < 3 * k:
+                break
+            value = self._held_out(fit(some, k, 1e-3, 40), x[held], w[held], seed)
+            if value > best:
+                best, chosen, worse = value, k, 0
+            else:
+                worse += 1
+            if worse == PATIENCE:
+                break
+        return chosen, fit(rest, chosen, 1e-4, 100)
+
+    def _held_out(self, mixture: Mixture, x: Tensor, w: Tensor, seed: int) -> float:
+        """What the number of components is chosen by: the mean log likelihood of held-out rows."""
+        each = torch.cat([mixture.condition(p, ~p.isnan()).log_marginal for p in x.split(4096)])
+        return float((w * each).sum() / w.sum())
+
+    def _calibrate(self, held: Tensor, weights: Tensor, rng: Rng) -> None:
+        """Look at rows that nothing was fitted to, before the mixture is fitted again to all rows."""
 
     def _normalize(self, rng: Rng, draws: int = 4 * POOL) -> None:
         """log Z with its standard error, from independent draws of p_0."""
@@ -154,41 +195,9 @@ def _filled(mixture: Mixture, x: Tensor, *, rng: Rng) -> Tensor:
     return torch.cat(parts)
 
 
-def _choose_mixture(x: Tensor, w: Tensor, held: Tensor, columns: Columns, seed: int) -> tuple[int, Mixture]:
-    """The number of components by held-out likelihood, and the mixture fitted to the other rows."""
-    from sklearn.cluster import KMeans
-
-    rest = (~held).nonzero()[:, 0]
-    some = rest[torch.randperm(len(rest), generator=stream(seed, 0, 2))[:SELECT]].sort().values
-    filled = columns.fill(x.numpy())
-
-    def start(rows: Tensor, k: int) -> Tensor:
-        if k == 1:
-            return torch.ones(len(rows), 1, dtype=torch.float64)
-        means = KMeans(k, n_init=1, random_state=seed % 2**31, max_iter=50)
-        labels = means.fit_predict(filled[rows.numpy()], sample_weight=w[rows].numpy())
-        return 0.9 * torch.nn.functional.one_hot(torch.from_numpy(labels).long(), k).double() + 0.1 / k
-
-    def fit(rows: Tensor, k: int, tolerance: float) -> Mixture:
-        model, _ = fit_mixture(
-            x[rows], w[rows], columns.numbers, columns.sizes, k, start=start(rows, k), tolerance=tolerance
-        )
-        return model
-
-    best, chosen, worse = -math.inf, 1, 0
-    for k in COMPONENTS:
-        if k > 1 and (not held.any() or len(some) < 3 * k):
-            break
-        if k == 1 and not held.any():
-            break
-        model = fit(some, k, 1e-3)
-        part = x[held]
-        each = torch.cat([model.condition(p, ~p.isnan()).log_marginal for p in part.split(4096)])
-        value = float((w[held] * each).sum() / w[held].sum())
-        if value > best:
-            best, chosen, worse = value, k, 0
-        else:
-            worse += 1
-            if worse == 2:
-                break
-    return chosen, fit(rest, chosen, 1e-4)
+def _start(filled: np.ndarray, weights: np.ndarray, k: int, seed: int) -> Tensor:
+    """Shares of components to begin with, from k-means."""
+    if k == 1:
+        return torch.ones(len(filled), 1, dtype=torch.float64)
+    labels = KMeans(k, n_init=1, random_state=seed % 2**31, max_iter=50).fit_predict(filled, sample_weight=weights)
+    return 0.9 * torch.nn.functional.one_hot(torch.from_numpy(labels).long(), k).double() + 0.1 / k
