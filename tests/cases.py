@@ -18,12 +18,14 @@ from absynth.algorithms.cycle_sequences import CycleSequences
 from absynth.algorithms.diffusion_recovery import DiffusionRecovery
 from absynth.algorithms.divergence_triangle import DivergenceTriangle
 from absynth.algorithms.dual_teaching import DualTeaching
+from absynth.algorithms.energy_discrepancy import EnergyDiscrepancy
 from absynth.algorithms.improved_contrastive_divergence import ImprovedContrastiveDivergence
 from absynth.algorithms.information_bottleneck import InformationBottleneck
 from absynth.algorithms.joint_vae import JointVAE
 from absynth.algorithms.latent_belief import LatentBelief
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.algorithms.multigrid import MultiGrid
+from absynth.algorithms.perturbations import GaussianNoise
 from absynth.algorithms.symbol_vector import SymbolF, SymbolVector
 from absynth.algorithms.vae import VAE
 from absynth.algorithms.variational_teaching import VariationalTeaching
@@ -103,6 +105,10 @@ def short_run() -> MaximumLikelihood:
 
 def persistent() -> MaximumLikelihood:
     return MaximumLikelihood(data_ebm(), start=bank(), sampler=SHORT, sample_rounds=2)
+
+
+def energy_discrepancy() -> EnergyDiscrepancy:
+    return EnergyDiscrepancy(data_ebm(), perturb=GaussianNoise(0.1), sampler=SHORT, contrasts=3, trim=0.2)
 
 
 def contrastive_divergence() -> MaximumLikelihood:
@@ -292,6 +298,7 @@ CASES = {
     "InformationBottleneck": Case(information_bottleneck, half_labelled, ("prior", "generator", "inference")),
     "LatentPrior of sentences": Case(sentences_prior, sentences, ("prior", "generator")),
     "LatentPrior with a feature map": Case(feature_map_prior, squares, ("prior", "generator")),
+    "EnergyDiscrepancy": Case(energy_discrepancy, vectors, ("ebm",)),
     "MaximumLikelihood from noise": Case(short_run, vectors, ("ebm",)),
     "MaximumLikelihood persistent": Case(persistent, vectors, ("ebm",)),
     "MaximumLikelihood from data": Case(contrastive_divergence, vectors, ("ebm",)),

@@ -12,6 +12,7 @@ from absynth.algorithms.cycle_sequences import CycleSequences
 from absynth.algorithms.diffusion_recovery import DiffusionRecovery
 from absynth.algorithms.divergence_triangle import DivergenceTriangle
 from absynth.algorithms.dual_teaching import DualTeaching
+from absynth.algorithms.energy_discrepancy import EnergyDiscrepancy
 from absynth.algorithms.generator_model import GeneratorModel
 from absynth.algorithms.improved_contrastive_divergence import ImprovedContrastiveDivergence
 from absynth.algorithms.information_bottleneck import InformationBottleneck
@@ -41,6 +42,7 @@ __all__ = [
     "DiffusionRecovery",
     "DivergenceTriangle",
     "DualTeaching",
+    "EnergyDiscrepancy",
     "GeneratorModel",
     "ImprovedContrastiveDivergence",
     "InformationBottleneck",

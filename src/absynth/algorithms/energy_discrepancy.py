@@ -12,8 +12,7 @@ Discrete and Mixed Data via Heat Equations on Structured Spaces", NeurIPS 2024, 
 * With w = 1, L is the cross entropy of finding x among x, x̃_1 … x̃_M given y: by the symmetry of k the posterior odds
   are exp(ℓ(x) − ℓ(x̃_j)) at the truth, so the truth minimizes L for every M and t, and exp(L) needs no large M.
   (Ceylan and Gutmann, ICML 2018, derive this case as conditional noise contrastive estimation.)
-* The data must fill the space at the scale of the noise: for data on a manifold learn a latent prior instead.
-* p_0 is evaluated outside the data's range, so it must be positive there.
+* Data must fill the space at the scale of the noise (on a manifold learn a latent prior), and p_0 all of it.
 * ``trim`` learns from the examples that the model finds most probable, a share 1 − trim of each batch. The model is
   then a density of the bulk of the data, not of the data: for outlier detection in data that hold outliers.
 """
@@ -27,6 +26,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from absynth.algorithms.algorithm import Algorithm
+from absynth.algorithms.chain import Chain
 from absynth.algorithms.perturbations import Perturbation
 from absynth.density import EBM
 from absynth.errors import InputError, Unsupported
@@ -119,6 +119,18 @@ class EnergyDiscrepancy(Algorithm):
     def extra_repr(self) -> str:
         return f"perturb={self.perturb}, contrasts={self.contrasts}, stabilizer={self.stabilizer:g}, trim={self.trim:g}"
 
+    def samplers(self) -> dict[str, Sampler]:
+        return {"sampler": self.sampler}
+
+    def sampling_sampler(self) -> str | None:
+        return "sampler"
+
+    def chain(self, c: Tensor | None = None) -> Chain:
+        return Chain(self.ebm(c), self.ebm.reference, self.sampler)
+
+    def explain_metrics(self) -> dict[str, str]:
+        return {"ebm": "is log(1 + w/M) for a flat density, lower the more data stand out from their contrasts"}
+
     def log_density(self, c: Tensor | None = None) -> LogDensity:
         """What learns: ℓ as ``[n]``, or the ℓ of each member of an ensemble as ``[members, n]``."""
         return self.ebm(c).log_density
@@ -127,17 +139,11 @@ class EnergyDiscrepancy(Algorithm):
         if batch.mask is not None:
             raise Unsupported("energy discrepancy compares whole examples, got some with missing entries: fill them in")
         rows = None if batch.c is None else batch.c.repeat(1 + self.contrasts, *[1] * (batch.c.ndim - 1))
-        each, log_density = energy_discrepancy(
-            self.log_density(rows),
-            batch.x,
-            perturb=self.perturb,
-            contrasts=self.contrasts,
-            stabilizer=self.stabilizer,
-            rng=rng,
-        )
+        options = {"perturb": self.perturb, "contrasts": self.contrasts, "stabilizer": self.stabilizer}
+        each, log_density = energy_discrepancy(self.log_density(rows), batch.x, **options, rng=rng)
         return {"ebm": (kept(log_density, self.trim) * each).sum()}  # (2)
 
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """n chains ``[n, *event]`` of the sampler, from p_0."""
         start = self.ebm.reference.sample(n, rng)
-        return self.run_chain("ebm", "sampler", self.ebm(c).log_density, start, rng=rng)
+        return self.run_chain("ebm", self.sampler, self.ebm(c).log_density, start, rng=rng)

@@ -19,7 +19,7 @@ from absynth.sklearn.columns import Columns
 from absynth.sklearn.ensemble import Ensemble, EnsembleDiscrepancy
 from absynth.sklearn.fitting import chunks, train
 from absynth.sklearn.pyod import PyODView
-from absynth.sklearn.references import WideNormal
+from absynth.sklearn.references import HeavyTails
 
 PATH = 24  # points of the path that contributions are integrated over
 
@@ -103,10 +103,10 @@ class EBMDetector(ScoredDetector):
         self,
         *,
         contamination: float | str = "auto",
-        trim: float = 0.2,
-        noise: float = 0.1,
+        trim: float = 0.25,
+        noise: float = 0.2,
         jump: float = 0.2,
-        width: int = 48,
+        width: int = 96,
         members: int = 3,
         steps: int | None = None,
         minutes: float | None = None,
@@ -141,7 +141,7 @@ class EBMDetector(ScoredDetector):
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(seed)
             self._build()
-        self._train(x, weights, self.steps or default_steps(weights.sum()), seed)
+        self._train(x, weights, self.steps or default_steps(x), seed)
         self._set_offset(self._scores(x), weights)
         return self
 
@@ -155,13 +155,13 @@ class EBMDetector(ScoredDetector):
         self._validate_params()
         rows, weights, _ = self._merged(self._rows(X), sample_weight)
         x = torch.from_numpy(self.columns_.fill(self.columns_.encode(rows)))
-        self._train(x, weights, max(1, (self.steps or default_steps(weights.sum())) // 4), self._seed(), last=False)
+        self._train(x, weights, max(1, (self.steps or default_steps(x)) // 4), self._seed(), last=False)
         self._set_offset(self._scores(x), weights)
         return self
 
     def _build(self) -> None:
         width = self.columns_.width
-        reference = WideNormal(torch.from_numpy(3 * self.scale_))
+        reference = HeavyTails(torch.from_numpy(self.scale_))
         self.ebm_ = EBM(Ensemble(width, self.width, self.members), reference).double()
 
     def _train(self, x: torch.Tensor, weights: np.ndarray, steps: int, seed: int, last: bool = True) -> None:
@@ -205,6 +205,6 @@ class EBMDetector(ScoredDetector):
         return np.stack([each[:, owner == j].sum(1) for j in range(len(self.columns_.categories))], 1)
 
 
-def default_steps(rows: float) -> int:
-    """600 updates from 1,500 rows on, fewer for fewer."""
-    return int(np.clip(0.4 * rows, 200, 600))
+def default_steps(x: torch.Tensor) -> int:
+    """An update for every eight different values, 100 to 600: a small table is learned by heart otherwise."""
+    return int(min(600, max(100, x.numel() / 8)))

@@ -14,6 +14,7 @@ from absynth.algorithms.algorithm import Algorithm
 from absynth.errors import InputError
 from absynth.seeding import stream
 from absynth.types import Batch
+from absynth.updates import backward
 
 WARM_UP = 20
 VALIDATIONS = 20
@@ -33,8 +34,9 @@ def train(
     seed: int,
     cosine: bool = True,
     validate: Callable[[], float] | None = None,
+    players: tuple[str, ...] = ("ebm",),
 ) -> int:
-    """Train the player ``ebm`` of an algorithm on rows in memory.
+    """Train an algorithm on rows in memory.
 
     Args:
         algorithm: Learns from ``Batch(x, y=y)``.
@@ -50,6 +52,7 @@ def train(
         cosine: Lower the learning rate to 0; False keeps it, for training that continues later.
         validate: A figure of held-out rows, higher is better. It is computed now and then, and the parameters that were
             best by it, those before training among them, are kept.
+        players: Names of the players that learn.
 
     Returns:
         Number of updates made.
@@ -59,7 +62,8 @@ def train(
     """
     if steps < 1 or (minutes is not None and not minutes > 0):
         raise InputError(f"expected a positive number of steps and minutes, got {steps} and {minutes}")
-    parameters = [p for p in algorithm.get_submodule("ebm").parameters() if p.requires_grad]
+    modules = {name: algorithm.get_submodule(name) for name in players}
+    parameters = [p for module in modules.values() for p in module.parameters() if p.requires_grad]
     optimizer = torch.optim.AdamW(parameters, lr, betas=(0.9, 0.99), weight_decay=decay)
     edges = torch.from_numpy(np.cumsum(weights) / np.sum(weights))
     rng, begun, step = stream(seed), time.perf_counter(), 0
@@ -70,9 +74,10 @@ def train(
         # By position on the line of weights, so that a row of weight 2 is drawn as two equal rows would be.
         place = torch.rand(batch, generator=rng, dtype=torch.float64)
         rows = torch.searchsorted(edges, place, right=True).clamp_(max=len(x) - 1)
-        loss = algorithm.losses(Batch(x[rows], y=None if y is None else y[rows]), rng=rng)["ebm"]
+        algorithm.set_progress(step / steps)
+        losses = algorithm.losses(Batch(x[rows], y=None if y is None else y[rows]), rng=rng)
         optimizer.zero_grad(set_to_none=True)
-        loss.backward()
+        backward(losses, modules)
         nn.utils.clip_grad_norm_(parameters, 10.0)
         optimizer.step()
         step += 1
