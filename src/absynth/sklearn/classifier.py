@@ -198,9 +198,8 @@ class JEMClassifier(ClassifierMixin, TableEstimator):
         if y is None:
             raise ValueError("JEMClassifier requires y to be passed, but the target y is None")
         rows = self._rows(X, reset=True)
-        y = _check_y(column_or_1d(y, warn=True), multi_output=False, y_numeric=False, estimator=self)
+        y = column_or_1d(y, warn=True)
         check_consistent_length(rows, y)
-        check_classification_targets(y)
         code = self._codes(y)
         rows, weights, code = self._merged(rows, sample_weight, code)
         code = code.astype(int)
@@ -232,7 +231,9 @@ class JEMClassifier(ClassifierMixin, TableEstimator):
     def _codes(self, y: np.ndarray) -> np.ndarray:
         """Position of each label in ``classes_``, −1 where there is none."""
         none = np.array([v is None or (isinstance(v, int | np.integer | float) and v == UNLABELLED) for v in y.tolist()])
-        labelled = y[~none]
+        labelled = _check_y(y[~none], multi_output=False, y_numeric=False, estimator=self) if not none.all() else y[:0]
+        if len(labelled):
+            check_classification_targets(labelled)
         if none.any() and len(set(labelled.tolist())) == 1 and None not in y.tolist():
             none[:] = False
             labelled = y

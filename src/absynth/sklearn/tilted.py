@@ -167,8 +167,10 @@ class TiltedTable(TableEstimator):
     def _calibrate(self, held: Tensor, weights: Tensor, rng: Rng) -> None:
         """Look at rows that nothing was fitted to, before the mixture is fitted again to all rows."""
 
-    def _normalize(self, rng: Rng, draws: int = 4 * POOL) -> None:
+    def _normalize(self, rng: Rng, draws: int = 2 * POOL) -> None:
         """log Z with its standard error, from independent draws of p_0."""
+        if not self.n_steps_:
+            draws = 16_384  # f is nearly constant
         parts = []
         with torch.no_grad():
             for _ in range(draws // 16_384):
