@@ -60,7 +60,9 @@ class TableEstimator(BaseEstimator):
             _check_feature_names(self, X, reset=reset)
             _check_n_features(self, X, reset=reset)
             if len(X) < (2 if reset else 1):
-                raise ValueError(f"Found array with {len(X)} sample(s) while a minimum of {2 if reset else 1} is required.")
+                raise ValueError(
+                    f"Found array with {len(X)} sample(s) while a minimum of {2 if reset else 1} is required."
+                )
             return rows_of(X, categories)
         if any(c is not None for c in categories):
             raise ValueError("expected a DataFrame with the columns of fit, some of which are categories, got an array")
@@ -116,7 +118,9 @@ class TableEstimator(BaseEstimator):
         try:
             json.dumps(params)
         except TypeError:
-            raise InputError(f"expected parameters of numbers and words to save, got {params}: give an integer seed") from None
+            raise InputError(
+                f"expected parameters of numbers and words to save, got {params}: give an integer seed"
+            ) from None
         values: dict[str, Any] = {}
         arrays: dict[str, np.ndarray] = {}
         for name, value in vars(self).items():
@@ -129,7 +133,10 @@ class TableEstimator(BaseEstimator):
             elif isinstance(value, np.ndarray) and value.dtype.kind in "fiub":
                 arrays[name] = value
             elif isinstance(value, np.ndarray):
-                values[name] = {"array": value.tolist(), "dtype": value.dtype.str if value.dtype.kind == "U" else "object"}
+                values[name] = {
+                    "array": value.tolist(),
+                    "dtype": value.dtype.str if value.dtype.kind == "U" else "object",
+                }
             else:
                 values[name] = {"value": value.item() if isinstance(value, np.generic) else value}
         for name in self._networks:
@@ -179,4 +186,3 @@ class TableEstimator(BaseEstimator):
         for name in self._networks:
             state = {k.partition("/")[2]: torch.from_numpy(v) for k, v in arrays.items() if k.startswith(f"{name}/")}
             getattr(self, name).load_state_dict(state)
-

@@ -21,10 +21,10 @@ from absynth.algorithms.energy_discrepancy import energy_discrepancy
 from absynth.algorithms.perturbations import MixedColumns
 from absynth.density import EBM
 from absynth.distributions import StandardNormal
+from absynth.networks.ensemble import Ensemble
 from absynth.seeding import noise_like
 from absynth.sklearn.base import TableEstimator
 from absynth.sklearn.columns import Columns
-from absynth.sklearn.ensemble import Ensemble
 from absynth.sklearn.fitting import chunks, train
 from absynth.types import Batch, Rng
 
@@ -222,15 +222,15 @@ class JEMClassifier(ClassifierMixin, TableEstimator):
             consistency=self.consistency,
             noise=self.noise,
         )
-        self.n_steps_ = train(
-            algorithm, x, weights, steps=self.steps, decay=1e-2, minutes=self.minutes, seed=seed
-        )
+        self.n_steps_ = train(algorithm, x, weights, steps=self.steps, decay=1e-2, minutes=self.minutes, seed=seed)
         self.ebm_.double()
         return self
 
     def _codes(self, y: np.ndarray) -> np.ndarray:
         """Position of each label in ``classes_``, −1 where there is none."""
-        none = np.array([v is None or (isinstance(v, int | np.integer | float) and v == UNLABELLED) for v in y.tolist()])
+        none = np.array(
+            [v is None or (isinstance(v, int | np.integer | float) and v == UNLABELLED) for v in y.tolist()]
+        )
         labelled = _check_y(y[~none], multi_output=False, y_numeric=False, estimator=self) if not none.all() else y[:0]
         if len(labelled):
             check_classification_targets(labelled)

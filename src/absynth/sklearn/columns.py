@@ -170,7 +170,9 @@ def rows_of(frame: Any, categories: list[list | None]) -> Rows:
         given = [None if m else v for v, m in zip(column.tolist(), missing, strict=True)]
         new = sorted({str(v) for v in given if v is not None and v not in position})
         if new:
-            raise ValueError(f"Found unknown categories {new[:10]} in column {frame.columns[j]!r}: known are {values[:10]}")
+            raise ValueError(
+                f"Found unknown categories {new[:10]} in column {frame.columns[j]!r}: known are {values[:10]}"
+            )
         rows[:, j] = [np.nan if v is None else position[v] for v in given]
     return rows
 

@@ -118,5 +118,9 @@ class EBMDensity(TiltedTable):
         if self.columns_.sizes:
             raise InputError("annealing needs numeric columns alone, got categories: log_z_error_ is exact there")
         return log_z(
-            self.ebm_().log_density, self.ebm_.reference, chains=chains, temperatures=temperatures, rng=stream(self.seed_, 0, 5)
+            self.ebm_().log_density,
+            self.ebm_.reference,
+            chains=chains,
+            temperatures=temperatures,
+            rng=stream(self.seed_, 0, 5),
         )

@@ -12,14 +12,13 @@ from sklearn.utils._param_validation import Interval, StrOptions
 from sklearn.utils.validation import check_is_fitted
 
 from absynth.algorithms.perturbations import MixedColumns
+from absynth.algorithms.trimmed_ensemble import HeavyTails, TrimmedEnsemble
 from absynth.density import EBM, value_and_score
-from absynth.samplers import Langevin
+from absynth.networks.ensemble import Ensemble
 from absynth.sklearn.base import TableEstimator
 from absynth.sklearn.columns import Columns
-from absynth.sklearn.ensemble import Ensemble, EnsembleDiscrepancy
 from absynth.sklearn.fitting import chunks, train
 from absynth.sklearn.pyod import PyODView
-from absynth.sklearn.references import HeavyTails
 
 PATH = 24  # points of the path that contributions are integrated over
 
@@ -166,13 +165,9 @@ class EBMDetector(ScoredDetector):
 
     def _train(self, x: torch.Tensor, weights: np.ndarray, steps: int, seed: int, last: bool = True) -> None:
         columns = self.columns_
-        algorithm = EnsembleDiscrepancy(
-            self.ebm_.float(),
-            perturb=MixedColumns(columns.numbers, columns.sizes, self.noise, self.jump),
-            sampler=Langevin(1, 0.1),
-            contrasts=4,
-            trim=self.trim,
-        )
+        ebm = self.ebm_.float()
+        perturb = MixedColumns(columns.numbers, columns.sizes, self.noise, self.jump)
+        algorithm = TrimmedEnsemble(ebm.f, ebm.reference, perturb=perturb, trim=self.trim)  # type: ignore[arg-type]
         lr = 3e-3 if last else 1e-3
         self.n_steps_ = getattr(self, "n_steps_", 0) * (not last) + train(
             algorithm, x.float(), weights, steps=steps, minutes=self.minutes, seed=seed, lr=lr, cosine=last

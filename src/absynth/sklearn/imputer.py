@@ -166,7 +166,9 @@ class EBMImputer(OneToOneFeatureMixin, TransformerMixin, TiltedTable):
             order = drawn.argsort(0)
             edges = weight[..., None].expand_as(drawn).gather(0, order).cumsum(0)
             ranked = drawn.gather(0, order)
-            low, high = (ranked.gather(0, (edges < q).sum(0, keepdim=True).clamp(max=len(ranked) - 1))[0] for q in (0.05, 0.95))
+            low, high = (
+                ranked.gather(0, (edges < q).sum(0, keepdim=True).clamp(max=len(ranked) - 1))[0] for q in (0.05, 0.95)
+            )
             mean, truth = (weight[..., None] * drawn).sum(0), held[rows][:, :numbers]
             half = torch.where(truth > mean, high - mean, mean - low).clamp(min=1e-9)
             needed.append(((truth - mean).abs() / half)[hidden])

@@ -64,9 +64,7 @@ class LatentDiscrepancy(Algorithm):
         z = self.run_chain("posterior", self.posterior_sampler, joint, q.sample(rng).detach(), rng=rng)
         with torch.no_grad():
             weights = kept(joint(z), self.trim)
-        each, _ = energy_discrepancy(
-            self.prior().log_density, z, perturb=GaussianNoise(0.25), contrasts=8, rng=rng
-        )
+        each, _ = energy_discrepancy(self.prior().log_density, z, perturb=GaussianNoise(0.25), contrasts=8, rng=rng)
         return {
             "prior": (weights * each).sum(),
             "generator": -(weights * self.generator(z).log_prob(x)).sum(),

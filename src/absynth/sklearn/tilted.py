@@ -23,10 +23,10 @@ from torch.nn.functional import softplus
 
 from absynth.algorithms.algorithm import Algorithm
 from absynth.density import EBM
+from absynth.networks.ensemble import Ensemble
 from absynth.seeding import stream, uniform_like
 from absynth.sklearn.base import TableEstimator
 from absynth.sklearn.columns import Columns
-from absynth.sklearn.ensemble import Ensemble
 from absynth.sklearn.fitting import train
 from absynth.sklearn.mixture import Mixture, fit_mixture
 from absynth.types import Batch, Rng
@@ -97,7 +97,9 @@ class TiltedTable(TableEstimator):
         """Fit p_0, f and log Z to the encoded rows, which may have missing entries."""
         rng = np.random.default_rng(seed)
         x, w = torch.from_numpy(matrix), torch.from_numpy(weights)
-        held = torch.from_numpy(rng.random(len(x)) < HELD_OUT) if len(x) >= 20 else torch.zeros(len(x), dtype=torch.bool)
+        held = (
+            torch.from_numpy(rng.random(len(x)) < HELD_OUT) if len(x) >= 20 else torch.zeros(len(x), dtype=torch.bool)
+        )
         few = len(x) - int(held.sum())
         self.n_components_, mixture = self._choose_mixture(x, w, held, seed)
         with torch.random.fork_rng(devices=[]):
@@ -127,7 +129,9 @@ class TiltedTable(TableEstimator):
         if held.any():
             self._calibrate(x[held], w[held], draws)
             share = torch.cat([mixture.condition(p, ~p.isnan()).log_share for p in x.split(4096)]).exp()
-            refit, _ = fit_mixture(x, w, mixture.numbers, mixture.sizes, mixture.components, start=share, rounds=20, prior=self._prior)
+            refit, _ = fit_mixture(
+                x, w, mixture.numbers, mixture.sizes, mixture.components, start=share, rounds=20, prior=self._prior
+            )
             self.ebm_.reference = refit
         self._normalize(draws)
 

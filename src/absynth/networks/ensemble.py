@@ -8,9 +8,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from absynth.algorithms.energy_discrepancy import EnergyDiscrepancy
-from absynth.types import LogDensity
-
 
 class Ensemble(nn.Module):
     """The mean of ``members`` perceptrons d – width – width – outputs with SiLU between the layers.
@@ -46,11 +43,3 @@ class Ensemble(nn.Module):
 
     def forward(self, x: Float[Tensor, "b d"]) -> Tensor:
         return self.each(x).mean(0)
-
-
-class EnsembleDiscrepancy(EnergyDiscrepancy):
-    """Energy discrepancy of every member of an :class:`Ensemble` by itself: each keeps what it finds most probable."""
-
-    def log_density(self, c: Tensor | None = None) -> LogDensity:
-        f, reference = self.ebm.f, self.ebm.reference
-        return lambda x: f.each(x) + reference.log_prob(x)  # type: ignore[operator]
