@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import torch
 from jaxtyping import Float
@@ -29,7 +30,7 @@ class Ensemble(nn.Module):
         sizes = [dim, width, width, outputs]
         self.weights = nn.ParameterList()
         self.biases = nn.ParameterList()
-        for i, (n_in, n_out) in enumerate(zip(sizes, sizes[1:], strict=False)):
+        for i, (n_in, n_out) in enumerate(pairwise(sizes)):
             scale = math.sqrt(2 / n_in) * (0.1 if i == 2 else 1.0)
             self.weights.append(nn.Parameter(scale * torch.randn(members, n_in, n_out)))
             self.biases.append(nn.Parameter(torch.zeros(members, 1, n_out)))

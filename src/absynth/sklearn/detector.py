@@ -13,14 +13,13 @@ from sklearn.utils.validation import check_is_fitted
 
 from absynth.algorithms.perturbations import MixedColumns
 from absynth.algorithms.trimmed_ensemble import HeavyTails, TrimmedEnsemble
-from absynth.density import EBM, value_and_score
+from absynth.density import EBM
 from absynth.networks.ensemble import Ensemble
 from absynth.sklearn.base import TableEstimator
 from absynth.sklearn.columns import Columns
 from absynth.sklearn.fitting import chunks, train
 from absynth.sklearn.pyod import PyODView
-
-PATH = 24  # points of the path that contributions are integrated over
+from absynth.tasks.attribution import contributions
 
 
 class ScoredDetector(OutlierMixin, TableEstimator):
@@ -189,13 +188,8 @@ class EBMDetector(ScoredDetector):
         up to its energy minus that of the typical row (integrated gradients, Sundararajan et al., ICML 2017).
         """
         check_is_fitted(self)
-        x = self._matrix(X)
         start = torch.from_numpy(self.columns_.fills)
-        total = torch.zeros_like(x)
-        for k in range(PATH):
-            at = (k + 0.5) / PATH
-            total -= value_and_score(self.ebm_().log_density, start + at * (x - start))[1]
-        each = ((x - start) * total / PATH).numpy()
+        each = contributions(self.ebm_().log_density, self._matrix(X), start).numpy()
         owner = self.columns_.owner
         return np.stack([each[:, owner == j].sum(1) for j in range(len(self.columns_.categories))], 1)
 
