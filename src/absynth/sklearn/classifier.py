@@ -61,8 +61,9 @@ class JointF(nn.Module):
 class JointDiscrepancy(Algorithm):
     """A joint energy-based model p(x, y) ∝ exp(f(x)[y]) p_0(x) from labelled and unlabelled rows. Player: ``ebm``.
 
-    The sum of three losses: the cross entropy of labelled rows under noise; the energy discrepancy of p(x) on all rows; and,
-    after a share of training, the cross entropy of perturbed rows with the class that the ensemble is sure of.
+    The sum of three losses: the cross entropy of labelled rows under noise; the energy discrepancy of p(x) on all
+    rows; and, after a share of training, the cross entropy of perturbed rows with the class that the ensemble is
+    sure of.
 
     Args:
         ebm: f is a :class:`JointF`.
@@ -134,8 +135,8 @@ def _cross_entropy(logits: Float[Tensor, "members b classes"], y: Tensor) -> Flo
 class JEMClassifier(ClassifierMixin, TableEstimator):
     """A classifier that also learns from rows without a label.
 
-    One ensemble of networks gives p(y|x) by its logits and p(x) by their log-sum. Rows of class −1 have no label, unless −1
-    and one other value are all that y holds: then −1 is a class.
+    One ensemble of networks gives p(y|x) by its logits and p(x) by their log-sum. Rows of class −1 have no label,
+    unless −1 and one other value are all that y holds: then −1 is a class.
 
     Args:
         density: Weight of the energy discrepancy of p(x), learned from all rows.

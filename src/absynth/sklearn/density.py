@@ -21,9 +21,10 @@ from absynth.sklearn.tilted import TiltedTable, independence
 class EBMDensity(TiltedTable):
     """A normalized density of table rows, like ``KernelDensity`` and ``GaussianMixture``.
 
-    A mixture of Gaussians and categories whose number of components is chosen on held-out rows, tilted by small networks
-    that learn what tells the rows from draws of the mixture. ``score_samples`` is a log density per unit of every numeric
-    column and a log probability of categories; missing entries are marginalized out of the mixture and drawn for the tilt.
+    A mixture of Gaussians and categories whose number of components is chosen on held-out rows, tilted by small
+    networks that learn what tells the rows from draws of the mixture. ``score_samples`` is a log density per unit of
+    every numeric column and a log probability of categories; missing entries are marginalized out of the mixture and
+    drawn for the tilt.
 
     Args:
         width: Units of the two hidden layers of the tilt.

@@ -184,8 +184,8 @@ class EBMDetector(ScoredDetector):
     def contributions(self, X: Any) -> np.ndarray:
         """How much of each row's energy each column accounts for, ``[n, p]``.
 
-        The gradient of the energy, integrated along the straight line from a typical row: the contributions of a row add
-        up to its energy minus that of the typical row (integrated gradients, Sundararajan et al., ICML 2017).
+        The gradient of the energy, integrated along the straight line from a typical row: the contributions of a row
+        add up to its energy minus that of the typical row (integrated gradients, Sundararajan et al., ICML 2017).
         """
         check_is_fitted(self)
         start = torch.from_numpy(self.columns_.fills)

@@ -39,8 +39,8 @@ class EBMImputer(OneToOneFeatureMixin, TransformerMixin, TiltedTable):
         random_state: Seed, RandomState or None.
 
     Attributes:
-        spread_: Factor by which draws lie further from their mean than the model has them, so that intervals cover hidden
-            entries of rows held out from the fit; 1 where the model's own do.
+        spread_: Factor by which draws lie further from their mean than the model has them, so that intervals cover
+            hidden entries of rows held out from the fit; 1 where the model's own do.
         ebm_, columns_, n_components_: As in :class:`EBMDensity`.
 
     >>> X = np.random.default_rng(0).normal(size=(200, 1)) * [1.0, 2.0]

@@ -1,4 +1,4 @@
-"""Outlier detection by a latent energy-based model: a generator, and an energy-based prior on its few latent variables."""
+"""Outlier detection by a latent energy-based model: a generator and an energy-based prior on few variables."""
 
 from __future__ import annotations
 
@@ -87,8 +87,8 @@ class LatentDiscrepancy(Algorithm):
 class LatentEBMDetector(ScoredDetector):
     """Outlier detection by how well few latent variables explain a row.
 
-    The score is max_z log p(z) + log p(x|z), with an energy-based prior p(z) and a generator p(x|z) = N(g(z), .3² I) of the
-    standardized columns. Prefer it to :class:`EBMDetector` for many columns that depend on few causes.
+    The score is max_z log p(z) + log p(x|z), with an energy-based prior p(z) and a generator p(x|z) = N(g(z), .3² I)
+    of the standardized columns. Prefer it to :class:`EBMDetector` for many columns that depend on few causes.
 
     Args:
         contamination: Share of outliers that sets ``offset_``; "auto" is 0.1. It changes no score.

@@ -1,7 +1,7 @@
 """A mixture of Gaussians and categories, fitted to rows with missing entries: the reference of density models.
 
-p_0(x) = Σ_k π_k N(x_numbers; μ_k, Σ_k) Π_blocks q_k(block): normalized, with exact draws, exact marginals of whatever is
-observed and exact conditionals of the rest. A network tilts it: p(x) ∝ exp(f(x)) p_0(x).
+p_0(x) = Σ_k π_k N(x_numbers; μ_k, Σ_k) Π_blocks q_k(block): normalized, with exact draws, exact marginals of
+whatever is observed and exact conditionals of the rest. A network tilts it: p(x) ∝ exp(f(x)) p_0(x).
 """
 
 from __future__ import annotations
@@ -85,7 +85,7 @@ class Mixture(nn.Module):
             blocks.append(nn.functional.one_hot(value, log_p.shape[1]).to(log_p))
         return torch.cat(blocks, 1) if blocks else self.mean.new_empty(len(component), 0)
 
-    # What is observed of a row ------------------------------------------------------------------------------------------
+    # What is observed of a row ----------------------------------------------------------------------------------------
 
     def condition(self, x: Float[Tensor, "n d"], known: Bool[Tensor, "n d"]) -> Conditional:
         """The law of what is missing from each row.

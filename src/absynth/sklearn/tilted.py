@@ -3,9 +3,9 @@
     p(x) = exp(f(x)) p_0(x) / Z,   log Z = log E_{p_0} exp f, from independent draws of p_0
     f minimizes  E_data softplus(−f) + E_{p_0} softplus(f)          (noise contrastive estimation against p_0)
 
-p_0 is fitted first, missing entries marginalized out; f is trained on rows filled by draws from p_0 and kept only as far as
-it raises the likelihood of held-out rows. So p is at least as good as p_0 there, and conditionals are exact: proposals
-from the conditionals of p_0, accepted with probability min(1, exp(f(x') − f(x))).
+p_0 is fitted first, missing entries marginalized out; f is trained on rows filled by draws from p_0 and kept only as
+far as it raises the likelihood of held-out rows. So p is at least as good as p_0 there, and conditionals are exact:
+proposals from the conditionals of p_0, accepted with probability min(1, exp(f(x') − f(x))).
 
 Reference: Gutmann and Hyvärinen, JMLR 2012; the tilt of a reference, Pang et al., NeurIPS 2020.
 """
@@ -91,7 +91,8 @@ class TiltedTable(TableEstimator):
     def _build(self) -> None:
         columns: Columns = self.columns_  # type: ignore[attr-defined]
         mixture = Mixture(columns.numbers, columns.sizes, self.n_components_)
-        self.ebm_ = EBM(Ensemble(columns.width, self.width, self.members), mixture).double()  # type: ignore[attr-defined]
+        net = Ensemble(columns.width, self.width, self.members)  # type: ignore[attr-defined]
+        self.ebm_ = EBM(net, mixture).double()
 
     def _learn(self, matrix: np.ndarray, weights: np.ndarray, seed: int) -> None:
         """Fit p_0, f and log Z to the encoded rows, which may have missing entries."""

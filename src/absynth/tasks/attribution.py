@@ -1,4 +1,4 @@
-"""What makes an example unlikely: the share of each entry in its energy, and where the gradient of the energy is large."""
+"""What makes an example unlikely: what each entry adds to its energy, and where the gradient is large."""
 
 from __future__ import annotations
 

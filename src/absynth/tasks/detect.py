@@ -75,7 +75,8 @@ def write_scores(
 
 
 def find_threshold(opened: Opened, scores: Tensor, contamination: float, seed: int, steps: int, batch: int) -> float:
-    """The score that this share of the training examples lies above; of the given ones if training's are not at hand."""
+    """The score that this share of the training examples lies above; of the given ones if training's are not at "
+    "hand."""
     try:
         train = opened.examples("train")
         rows = torch.linspace(0, len(train) - 1, min(len(train), THRESHOLD_EXAMPLES)).long()

@@ -7,7 +7,6 @@ import io
 from collections.abc import Sequence
 from pathlib import Path
 
-import torch
 from jaxtyping import Float
 from torch import Tensor
 
