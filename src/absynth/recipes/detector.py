@@ -62,7 +62,8 @@ class DetectorRecipe(Recipe):
         made = super().resolve()
         values = len(made.examples) * made.shape[0]
         few = max(100, int(values / self.values_per_step)) if values else self.steps
-        return replace(made, steps=min(self.steps, few))
+        rows = len(made.examples) or self.batch
+        return replace(made, steps=min(self.steps, few), batch=min(self.batch, rows))
 
     def algorithm(self) -> Algorithm:
         columns = self.shape[0]
