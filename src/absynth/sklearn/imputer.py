@@ -51,6 +51,7 @@ class EBMImputer(OneToOneFeatureMixin, TransformerMixin, TiltedTable):
     """
 
     _prior = True
+    _margin = 1.0
     _parameter_constraints = {  # noqa: RUF012
         "proposals": [Interval(Integral, 2, None, closed="left")],
         "width": [Interval(Integral, 1, None, closed="left")],
@@ -140,18 +141,22 @@ class EBMImputer(OneToOneFeatureMixin, TransformerMixin, TiltedTable):
         hide[:, self.columns_.numbers :] = False
         return hide
 
-    def _held_out(self, mixture: Mixture, x: Tensor, w: Tensor, seed: int) -> float:
-        """The mean squared error at hidden numbers of held-out rows, negative; by the likelihood if there are none."""
-        rng, error, count, numbers = stream(seed, 0, 8), 0.0, 0.0, self.columns_.numbers
-        for _ in range(5):
-            for part, weight in zip(x.split(4096), w.split(4096), strict=True):
+    def _held_out(self, mixture: Mixture, x: Tensor, seed: int) -> Tensor:
+        """The squared error at hidden numbers of held-out rows, negative; by the likelihood if there are none."""
+        numbers = self.columns_.numbers
+        if not numbers:
+            return super()._held_out(mixture, x, seed)
+        rng, error, count = stream(seed, 0, 8), [], 0.0
+        for part in x.split(1024):
+            total = torch.zeros(len(part), dtype=torch.float64)
+            for _ in range(5):
                 hide = self._hidden(part, rng)
                 given = mixture.condition(part.nan_to_num(), ~part.isnan() & ~hide)
                 mean = (given.log_share.exp()[..., None] * given.mean).sum(1)
-                hide = hide[:, :numbers] * weight[:, None]
-                error += float((hide * (mean - part[:, :numbers].nan_to_num()) ** 2).sum())
-                count += float(hide.sum())
-        return -error / count if count else super()._held_out(mixture, x, w, seed)
+                off = torch.where(hide[:, :numbers], mean - part[:, :numbers].nan_to_num(), 0.0)
+                total, count = total + off.square().sum(1), count + float(hide.sum())
+            error.append(total)
+        return -torch.cat(error) * len(x) / max(count, 1.0)
 
     def _calibrate(self, held: Tensor, weights: Tensor, rng: Rng) -> None:
         """``spread_``: the factor on draws about their mean at which 90 % intervals cover 90 % of hidden entries."""

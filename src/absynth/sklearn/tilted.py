@@ -87,6 +87,7 @@ class TiltedTable(TableEstimator):
 
     _networks = ("ebm_",)
     _prior = False  # of the mixture's covariances
+    _margin = 0.0  # standard errors by which more components must be better on held-out rows
 
     def _build(self) -> None:
         columns: Columns = self.columns_  # type: ignore[attr-defined]
@@ -151,23 +152,23 @@ class TiltedTable(TableEstimator):
                 x[rows], w[rows], *sizes, start=share, tolerance=tolerance, prior=self._prior, rounds=rounds
             )[0]
 
-        best, chosen, worse = -math.inf, 1, 0
+        best, chosen, worse = torch.empty(0), 0, 0
         for k in COMPONENTS if held.any() else ():
             if k > 1 and len(some) < 3 * k:
                 break
-            value = self._held_out(fit(some, k, 1e-3, 40), x[held], w[held], seed)
-            if value > best:
-                best, chosen, worse = value, k, 0
+            each = self._held_out(fit(some, k, 1e-3, 40), x[held], seed)
+            if not chosen or _mean_above(each - best, w[held]) > self._margin:
+                best, chosen, worse = each, k, 0
             else:
                 worse += 1
             if worse == PATIENCE:
                 break
+        chosen = max(chosen, 1)
         return chosen, fit(rest, chosen, 1e-4, 100)
 
-    def _held_out(self, mixture: Mixture, x: Tensor, w: Tensor, seed: int) -> float:
-        """What the number of components is chosen by: the mean log likelihood of held-out rows."""
-        each = torch.cat([mixture.condition(p, ~p.isnan()).log_marginal for p in x.split(4096)])
-        return float((w * each).sum() / w.sum())
+    def _held_out(self, mixture: Mixture, x: Tensor, seed: int) -> Float[Tensor, "n"]:
+        """What the number of components is chosen by, for each held-out row: the log likelihood."""
+        return torch.cat([mixture.condition(p, ~p.isnan()).log_marginal for p in x.split(4096)])
 
     def _calibrate(self, held: Tensor, weights: Tensor, rng: Rng) -> None:
         """Look at rows that nothing was fitted to, before the mixture is fitted again to all rows."""
@@ -200,6 +201,13 @@ def _filled(mixture: Mixture, x: Tensor, *, rng: Rng) -> Tensor:
         rows = torch.where(known, part, torch.zeros_like(part))
         parts.append(mixture.draw(mixture.condition(rows, known), rows, known, rng=rng))
     return torch.cat(parts)
+
+
+def _mean_above(difference: Tensor, w: Tensor) -> float:
+    """A weighted mean in units of its standard error."""
+    mean = (w * difference).sum() / w.sum()
+    error = ((w * (difference - mean) ** 2).sum() / w.sum() / len(w)).sqrt()
+    return float(mean / error.clamp(min=1e-12))
 
 
 def _start(filled: np.ndarray, weights: np.ndarray, k: int, seed: int) -> Tensor:
