@@ -18,6 +18,7 @@ from absynth.algorithms.cycle_sequences import CycleSequences
 from absynth.algorithms.diffusion_recovery import DiffusionRecovery
 from absynth.algorithms.divergence_triangle import DivergenceTriangle
 from absynth.algorithms.dual_teaching import DualTeaching
+from absynth.algorithms.energy_discrepancy import EnergyDiscrepancy
 from absynth.algorithms.filter_pursuit import FilterPursuit
 from absynth.algorithms.frame import Frame
 from absynth.algorithms.improved_contrastive_divergence import ImprovedContrastiveDivergence
@@ -29,6 +30,7 @@ from absynth.algorithms.latent_belief import LatentBelief
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.algorithms.multigrid import MultiGrid
 from absynth.algorithms.noise_contrastive import NoiseContrastive
+from absynth.algorithms.perturbations import GaussianNoise
 from absynth.algorithms.sparse_frame import SparseFrame
 from absynth.algorithms.symbol_vector import SymbolF, SymbolVector
 from absynth.algorithms.texture_pyramid import TexturePyramid
@@ -113,6 +115,10 @@ def short_run() -> MaximumLikelihood:
 
 def persistent() -> MaximumLikelihood:
     return MaximumLikelihood(data_ebm(), start=bank(), sampler=SHORT, sample_rounds=2)
+
+
+def energy_discrepancy() -> EnergyDiscrepancy:
+    return EnergyDiscrepancy(data_ebm(), perturb=GaussianNoise(0.1), sampler=SHORT, contrasts=3, trim=0.2)
 
 
 def contrastive_divergence() -> MaximumLikelihood:
@@ -351,6 +357,7 @@ CASES = {
     "InformationBottleneck": Case(information_bottleneck, half_labelled, ("prior", "generator", "inference")),
     "LatentPrior of sentences": Case(sentences_prior, sentences, ("prior", "generator")),
     "LatentPrior with a feature map": Case(feature_map_prior, squares, ("prior", "generator")),
+    "EnergyDiscrepancy": Case(energy_discrepancy, vectors, ("ebm",)),
     "MaximumLikelihood from noise": Case(short_run, vectors, ("ebm",)),
     "MaximumLikelihood persistent": Case(persistent, vectors, ("ebm",)),
     "MaximumLikelihood from data": Case(contrastive_divergence, vectors, ("ebm",)),

@@ -158,6 +158,7 @@ EXPECTED = {
     "InformationBottleneck": CHAINED | {"encode", "classify"},
     "LatentPrior of sentences": CHAINED - {"complete"},
     "LatentPrior with a feature map": CHAINED,
+    "EnergyDiscrepancy": DENSITY,
     "MaximumLikelihood from noise": DENSITY | {"short_run"},
     "MaximumLikelihood persistent": DENSITY,
     "MaximumLikelihood from data": DENSITY,

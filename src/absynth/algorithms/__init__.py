@@ -12,6 +12,7 @@ from absynth.algorithms.cycle_sequences import CycleSequences
 from absynth.algorithms.diffusion_recovery import DiffusionRecovery
 from absynth.algorithms.divergence_triangle import DivergenceTriangle
 from absynth.algorithms.dual_teaching import DualTeaching
+from absynth.algorithms.energy_discrepancy import EnergyDiscrepancy
 from absynth.algorithms.filter_pursuit import FilterPursuit
 from absynth.algorithms.frame import Frame
 from absynth.algorithms.generator_model import GeneratorModel
@@ -50,6 +51,7 @@ __all__ = [
     "DualTeaching",
     "FilterPursuit",
     "Frame",
+    "EnergyDiscrepancy",
     "GeneratorModel",
     "ImprovedContrastiveDivergence",
     "InformationBottleneck",

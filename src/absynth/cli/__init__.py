@@ -16,6 +16,7 @@ from absynth.errors import Diverged, InputError
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("absynth.cli.train", "train"),
+    "impute": ("absynth.cli.tables", "impute"),
     "report": ("absynth.cli.runs", "report"),
     "compare": ("absynth.cli.runs", "compare"),
     "demo": ("absynth.cli.project", "demo"),
@@ -36,6 +37,9 @@ Methods
 
 Tasks on a run (absynth TASK RUN)
 {tasks}
+
+Your table
+  impute                fill the missing entries of a table: absynth impute --data TABLE --out FILLED
 
 Pages and project
   report RUN            one page of everything about a run

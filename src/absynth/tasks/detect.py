@@ -24,13 +24,15 @@ from absynth.algorithms import Algorithm, AnomalyScores
 from absynth.errors import InputError, Unsupported
 from absynth.files import write_atomic
 from absynth.metrics.ranking import Detection, detection, pca_reconstruction_error, precision_recall
-from absynth.report import TaskResult
+from absynth.report import Picture, TaskResult
 from absynth.seeding import stream
+from absynth.tasks.attribution import contributions, gradient_maps
 from absynth.tasks.opened import Opened, check_positive, in_chunks, open_run
 
 TITLE = "Anomaly detection"
 NEEDS = "an energy or a posterior to score examples by"
 REPORT: dict | None = {"n": 2000}
+THRESHOLD_EXAMPLES = 5000
 
 
 def anomaly_scores(
@@ -54,13 +56,54 @@ def anomaly_scores(
     return AnomalyScores(scores, parts[0].note)
 
 
-def write_scores(file: Path, names: Sequence[str], scores: Float[Tensor, "n"]) -> None:
-    """A line per example: its name and its score, in the order of the examples."""
+def write_scores(
+    file: Path,
+    names: Sequence[str],
+    scores: Float[Tensor, "n"],
+    threshold: float,
+    parts: Float[Tensor, "n d"] | None = None,
+    columns: Sequence[str] = (),
+) -> None:
+    """A line per example in their order: name, score, 1 for an outlier, and what each column adds to the energy."""
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(["example", "score"])
-    writer.writerows([name, f"{score:.6g}"] for name, score in zip(names, scores.tolist(), strict=True))
+    writer.writerow(["example", "score", "outlier", *(f"energy of {c}" for c in columns)])
+    rows = [[]] * len(names) if parts is None else [[f"{v:.4g}" for v in row] for row in parts.tolist()]
+    for name, score, row in zip(names, scores.tolist(), rows, strict=True):
+        writer.writerow([name, f"{score:.6g}", int(score > threshold), *row])
     write_atomic(file, text.getvalue())
+
+
+def find_threshold(opened: Opened, scores: Tensor, contamination: float, seed: int, steps: int, batch: int) -> float:
+    """The score that this share of the training examples lies above; of the given ones if training's are not at "
+    "hand."""
+    try:
+        train = opened.examples("train")
+        rows = torch.linspace(0, len(train) - 1, min(len(train), THRESHOLD_EXAMPLES)).long()
+        x = opened.recipe.model_inputs(train.batch(rows).x)
+    except InputError:
+        return float(scores.double().quantile(1 - contamination))
+    found = anomaly_scores(opened.model, x, steps=steps, seed=seed, batch=batch, device=opened.device)
+    return float(found.score.double().quantile(1 - contamination))
+
+
+def explain(opened: Opened, x: Tensor, scores: Tensor) -> tuple[Tensor | None, list[str], list[Picture]]:
+    """(what each column adds to each row's energy, the columns' names, images of where the gradient is large)."""
+    try:
+        log_density = opened.model.data_chain().density.log_density
+    except Unsupported:
+        return None, [], []
+    if opened.data.kind == "table":
+        typical = torch.zeros(x.shape[1:])  # columns are standardized
+        parts = [contributions(log_density, part.to(opened.device), typical).cpu() for _, part in in_chunks(x, 500)]
+        return torch.cat(parts), list(opened.data.columns), []  # type: ignore[attr-defined]
+    if opened.data.kind == "image":
+        few = scores.argsort(descending=True)[:20]
+        maps = gradient_maps(log_density, x[few].to(opened.device)).cpu().expand(-1, x.shape[1], -1, -1)
+        pictures.grid(torch.cat([x[few], maps]), opened.folder / "gradients.png", columns=len(few))
+        caption = "The most anomalous above, where the gradient of their energy is large below"
+        return None, [], [{"file": "gradients.png", "caption": caption}]
+    return None, [], []
 
 
 def compute_baselines(
@@ -93,7 +136,7 @@ def rank_unlabelled(
     found.pictures.append({"file": "scores.png", "caption": "Scores"})
     show_extremes(opened, found, x, names, scored.score)
     found.figures |= {"examples": len(x), "median score": float(scored.score.median())}
-    return opened.save(found)
+    return found
 
 
 def rank_held_out(
@@ -126,12 +169,13 @@ def rank_held_out(
     others = {name: d for name, d in measured.items() if d is not ours}
     found.baselines["AUPRC"] = {name: d.auprc for name, d in others.items()}
     found.baselines["AUROC"] = {name: d.auroc for name, d in others.items()}
-    return opened.save(found)
+    return found
 
 
 def command(
     run: Path,
     input: str = "",
+    contamination: float = 0.1,
     steps: int = 60,
     n: int = 0,
     seed: int = 0,
@@ -145,6 +189,7 @@ def command(
     Args:
         run: Run directory.
         input: File or folder of your own examples. Defaults to the test split.
+        contamination: Share of the training examples above the threshold for an outlier.
         steps: Length of the posterior's chain; a density of the data needs none.
         n: At most so many examples, taken evenly; 0 takes all.
         seed: Seed of the noise.
@@ -154,6 +199,8 @@ def command(
         device: auto, cpu, cuda.
     """
     check_positive(batch=batch)
+    if not 0 < contamination < 1:
+        raise InputError(f"expected --contamination between 0 and 1, got {contamination:g}")
     opened = open_run(run, device, task="detect", data=data, out=out)
     if opened.data.kind == "picture":
         raise Unsupported(f"detect needs many examples, {run} was trained on the patches of one image")
@@ -164,9 +211,18 @@ def command(
     rows = torch.arange(len(x)) if not n else torch.linspace(0, len(x) - 1, min(n, len(x))).long()
     x, names = x[rows], [names[i] for i in rows.tolist()]
     scored = anomaly_scores(opened.model, x, steps=steps, seed=seed, batch=batch, device=opened.device)
-    write_scores(opened.folder / "scores.csv", names, scored.score)
+    threshold = find_threshold(opened, scored.score, contamination, seed, steps, batch)
+    parts, columns, images = explain(opened, x, scored.score)
+    write_scores(opened.folder / "scores.csv", names, scored.score, threshold, parts, columns)
     labels = None if input else opened.examples("test").labels
     held_out = int(opened.recipe.fields().get("anomaly", -1))
     if labels is None or held_out < 0:
-        return rank_unlabelled(opened, x, names, opened.input_name(input), scored, seed)
-    return rank_held_out(opened, x, names, labels[rows] == held_out, held_out, scored, seed)
+        found = rank_unlabelled(opened, x, names, opened.input_name(input), scored, seed)
+    else:
+        found = rank_held_out(opened, x, names, labels[rows] == held_out, held_out, scored, seed)
+    found.pictures += images
+    found.figures |= {
+        f"threshold at contamination {contamination:g}": threshold,
+        "outliers": int((scored.score > threshold).sum()),
+    }
+    return opened.save(found)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -14,6 +14,7 @@ from absynth.errors import InputError, Unsupported
 from absynth.report import TaskResult
 from absynth.seeding import Streams
 from absynth.tasks.opened import Opened, check_positive, open_run
+from absynth.tasks.rows import write_rows
 
 TITLE = "Samples"
 NEEDS = "any model"
@@ -92,7 +93,7 @@ def command(
     out: Path | None = None,
     device: str = "auto",
 ) -> TaskResult:
-    """Draw samples: an image (or a table and a file of lines), and all numbers in samples.npz.
+    """Draw samples: an image (or a table and a file of lines), all numbers in samples.npz, rows of a table in rows.csv.
 
     Args:
         run: Run directory.
@@ -122,6 +123,9 @@ def command(
     found = opened.result("Samples", text, seed)
     found.add(opened.data.show(x, opened.folder / "samples.png", columns=columns))
     found.figures["samples"] = n
+    if opened.data.kind == "table":
+        rows: Any = opened.data
+        write_rows(opened.folder / "rows.csv", rows.to_original(x), rows.columns)
     if x.is_floating_point():
         found.figures |= {"mean": float(x.mean()), "standard deviation": float(x.std())}
     return opened.save(found)

@@ -1,0 +1,24 @@
+"""scikit-learn's own checks of every estimator, all of them and none expected to fail, with networks of few updates."""
+
+from __future__ import annotations
+
+import pytest
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from absynth.sklearn import EBMDensity, EBMDetector, EBMImputer, EBMSampler, JEMClassifier, LatentEBMDetector
+
+SMALL = {"width": 8, "members": 1}
+ESTIMATORS = [
+    EBMDetector(steps=60, **SMALL),
+    LatentEBMDetector(steps=30, width=8),
+    EBMDensity(steps=4, **SMALL),
+    EBMImputer(steps=4, proposals=10, **SMALL),
+    EBMSampler(steps=4, **SMALL),
+    JEMClassifier(steps=120, width=16, members=1),
+]
+
+
+@parametrize_with_checks(ESTIMATORS)
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learn_checks(estimator, check):
+    check(estimator)

@@ -1,0 +1,110 @@
+"""Tables from the command line: train a detector, score rows, fill missing entries, write sampled rows."""
+
+from __future__ import annotations
+
+import csv
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from absynth.cli import main
+from absynth.tasks.attribution import contributions, gradient_maps
+from absynth.tasks.rows import original_columns
+
+
+def run(*argv: object) -> int:
+    try:
+        main([str(a) for a in argv])
+    except SystemExit as end:
+        return int(end.code or 0)
+    return 0
+
+
+@pytest.fixture
+def table(tmp_path) -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    made = pd.DataFrame(rng.normal([10.0, -5.0], [2.0, 0.1], size=(200, 2)), columns=["size", "loss"])
+    made["kind"] = np.where(made["size"] > 10, "big", "small")
+    made["class"] = np.where(np.arange(200) % 2, "a", "b")
+    made.to_csv(tmp_path / "table.csv", index=False)
+    return made
+
+
+def test_detect_scores_rows_and_says_why(table, tmp_path):
+    trained = tmp_path / "run"
+    data = tmp_path / "table.csv"
+    assert run("train", "detector", "--data", data, "--out", trained, "--target", "class", "--steps", 100) == 0
+    new = table.head(20).drop(columns="class")
+    new.loc[3, "loss"] = -3.0  # 20 standard deviations
+    new.to_csv(tmp_path / "new.csv", index=False)
+    assert run("detect", trained, "--input", tmp_path / "new.csv", "--contamination", 0.05) == 0
+    with (trained / "detect" / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 20
+    assert max(rows, key=lambda r: float(r["score"])) is rows[3]
+    assert rows[3]["outlier"] == "1"
+    assert sum(int(r["outlier"]) for r in rows) < 10
+    shares = {k: float(v) for k, v in rows[3].items() if k.startswith("energy of")}
+    assert max(shares, key=lambda k: shares[k]) == "energy of loss"
+    assert run("detect", trained, "--contamination", 2) == 2
+
+
+def test_impute_fills_and_keeps_what_is_known(table, tmp_path, capsys):
+    holes = table.copy()
+    holes.loc[[1, 2], "loss"] = np.nan
+    holes.loc[[5], "kind"] = None
+    holes.to_csv(tmp_path / "holes.csv", index=False)
+    assert run("impute", "--data", tmp_path / "holes.csv", "--out", tmp_path / "filled.csv", "--draws", 2) == 0
+    assert "filled 3 of 800 entries (loss 2, kind 1)" in capsys.readouterr().out
+    filled = pd.read_csv(tmp_path / "filled.csv")
+    known = holes.notna()
+    assert filled.notna().all().all()
+    assert (filled["kind"] == table["kind"]).mean() == 1.0
+    np.testing.assert_allclose(filled["loss"][known["loss"]], holes["loss"][known["loss"]])
+    drawn = [pd.read_csv(tmp_path / f"filled_{i}.csv")["loss"][1] for i in (1, 2)]
+    assert drawn[0] != drawn[1]
+    assert run("impute", "--data", tmp_path / "holes.csv", "--out", tmp_path / "x.txt") == 2
+    assert "suffix .csv or .parquet" in capsys.readouterr().err
+    assert run("impute", "--data", tmp_path / "none.csv", "--out", tmp_path / "x.csv") == 2
+
+
+def test_sampled_rows_are_in_original_columns_and_units(table, tmp_path):
+    trained = tmp_path / "run"
+    data = tmp_path / "table.csv"
+    assert run("train", "maximum_likelihood", "--data", data, "--out", trained, "--tiny") == 0
+    assert run("sample", trained, "--n", 5) == 0
+    rows = pd.read_csv(trained / "sample" / "rows.csv")
+    assert list(rows.columns) == ["size", "loss", "kind"]
+    assert len(rows) == 5
+    assert set(rows.kind) <= {"big", "small"}
+
+
+def test_a_detector_does_not_sample(table, tmp_path, capsys):
+    trained = tmp_path / "run"
+    assert run("train", "detector", "--data", tmp_path / "table.csv", "--out", trained, "--tiny") == 0
+    assert run("sample", trained) == 2
+    assert "EBMDensity to sample" in capsys.readouterr().err
+
+
+def test_contributions_are_exact_for_a_quadratic():
+    """−½ Σ a x²: each entry adds ½ a x², and an interaction is shared evenly."""
+    a, x = torch.tensor([1.0, 4.0]), torch.tensor([[3.0, -1.0]])
+    found = contributions(lambda x: -0.5 * (a * x**2).sum(1), x, torch.zeros(2))
+    torch.testing.assert_close(found, torch.tensor([[4.5, 2.0]]))
+    both = contributions(lambda x: -x[:, 0] * x[:, 1], x, torch.zeros(2))
+    torch.testing.assert_close(both, torch.tensor([[-1.5, -1.5]]))
+
+
+def test_gradient_maps_show_where_the_energy_changes():
+    x = torch.zeros(1, 1, 4, 4)
+    x[0, 0, 1, 2] = 1.0
+    found = gradient_maps(lambda x: -(x**2).flatten(1).sum(1), x)
+    assert found[0, 0, 1, 2] == 1
+    assert (found == -1).sum() == 15
+
+
+def test_words_come_back_from_their_columns():
+    x = torch.tensor([[1.0, 0.3, 0.9], [2.0, 1.2, -0.1]])
+    assert original_columns(x, ["a", "k=u", "k=v"]) == {"a": [1.0, 2.0], "k": ["v", "u"]}
