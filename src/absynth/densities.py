@@ -182,7 +182,9 @@ class RBM(Discrete):
             return super().log_z()
         swapped = RBM(self.weight.detach().T, self.hidden_bias.detach(), self.visible_bias.detach())
         hidden = swapped.states()
-        return (hidden @ self.hidden_bias + nn.functional.softplus(hidden @ self.weight.T + self.visible_bias).sum(1)).logsumexp(0)
+        return (
+            hidden @ self.hidden_bias + nn.functional.softplus(hidden @ self.weight.T + self.visible_bias).sum(1)
+        ).logsumexp(0)
 
     def gibbs(self, x: Float[Tensor, "b v"], steps: int, *, rng: Rng) -> Float[Tensor, "b v"]:
         """Block Gibbs sampling: all hidden units given x, then all of x given them, ``steps`` times."""

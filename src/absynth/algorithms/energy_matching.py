@@ -122,4 +122,6 @@ class EnergyMatching(DataDensity):
         return {"ebm": loss}
 
     def explain_metrics(self) -> dict[str, str]:
-        return {"ebm": f"is the flow's squared error, then with λε times the energy difference, which {ENERGY_DIFFERENCE}"}
+        return {
+            "ebm": f"is the flow's squared error, then with λε times the energy difference, which {ENERGY_DIFFERENCE}"
+        }

@@ -7,7 +7,7 @@ half of both sets and is tested on the other; if both have one law its number of
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -19,6 +19,7 @@ from absynth.metrics.ranking import detection
 from absynth.seeding import stream
 
 
+@runtime_checkable
 class Classifier(Protocol):
     """A scikit-learn classifier."""
 

@@ -120,5 +120,3 @@ class LatentDiffusion(nn.Module):
                 noise = self.noise(u, now.expand(n, 1), h)
                 u = a_next / a * (u - s * noise) + s_next * noise
             return self.moments.unwhiten(u)
-
-
