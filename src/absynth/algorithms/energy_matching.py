@@ -31,7 +31,7 @@ from absynth.distributions import sum_event
 from absynth.errors import InputError
 from absynth.samplers import Langevin
 from absynth.samplers.heated import HeatedLangevin
-from absynth.seeding import uniform_like
+from absynth.seeding import noise_like, uniform_like
 from absynth.types import Batch, Rng
 
 
@@ -53,6 +53,7 @@ class EnergyMatching(DataDensity):
         flow_share: Share of the updates that minimize (1) alone.
         contrast_weight: λ.
         gate: Time up to which (1) has weight 1.
+        data_noise: Standard deviation of noise added to the data.
 
     Raises:
         InputError: A number is out of its range.
@@ -68,6 +69,7 @@ class EnergyMatching(DataDensity):
         flow_share: float = 0.3,
         contrast_weight: float = 1.0,
         gate: float = 0.8,
+        data_noise: float = 0.0,
     ) -> None:
         super().__init__(ebm, sampler=sampler)
         if not (temperature > 0 and 0 <= flow_share <= 1 and contrast_weight >= 0 and 0 <= gate < 1):
@@ -80,6 +82,7 @@ class EnergyMatching(DataDensity):
         self.flow_share = flow_share
         self.contrast_weight = contrast_weight
         self.gate = gate
+        self.data_noise = data_noise
         self.contrastive = flow_share == 0
 
     def extra_repr(self) -> str:
@@ -113,11 +116,12 @@ class EnergyMatching(DataDensity):
         return torch.cat([far, near])
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        loss = self.flow_loss(batch.x, rng=rng)
+        x = batch.x + self.data_noise * noise_like(batch.x, rng) if self.data_noise else batch.x
+        loss = self.flow_loss(x, rng=rng)
         if self.contrastive:
-            x_neg = self.synthesize(batch.x, rng=rng)
+            x_neg = self.synthesize(x, rng=rng)
             f = self.ebm().log_density
-            contrast = self.temperature * (f(x_neg).mean() - f(batch.x).mean())
+            contrast = self.temperature * (f(x_neg).mean() - f(x).mean())
             loss = loss + self.contrast_weight * contrast  # (1) + λ (2)
         return {"ebm": loss}
 
