@@ -1,4 +1,4 @@
-"""Energy-based models, and the four functions that make new log densities out of old ones.
+"""Energy-based models, and the functions that make new log densities out of old ones.
 
 p(x|c) = exp(f(x, c)) p_0(x) / Z(c), with f the negative energy (a network that returns ``[b]``, higher is more
 probable) and p_0 a reference that is normalized and easy to draw from (Pang et al. 2020, eq. 3; Xie and Wu 2021).
@@ -6,6 +6,7 @@ probable) and p_0 a reference that is normalized and easy to draw from (Pang et 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -135,5 +136,50 @@ def product(log_densities: Sequence[LogDensity], weights: Sequence[float] | None
     def log_density(x: Tensor) -> Tensor:
         terms = [w * p(x) for w, p in zip(weights, log_densities)]
         return torch.stack(terms).sum(0)
+
+    return log_density
+
+
+def temper(log_density: LogDensity, temperature: float) -> LogDensity:
+    """p^(1/T): energies are divided by T. Above 1 the density is flatter, below 1 more peaked.
+
+    >>> temper(lambda x: -x[:, 0] ** 2, 2.0)(torch.tensor([[2.0]]))
+    tensor([-2.])
+    """
+    if not temperature > 0:
+        raise InputError(f"expected a positive temperature, got {temperature:g}")
+    return lambda x: log_density(x) / temperature
+
+
+def mixture(
+    log_densities: Sequence[LogDensity],
+    weights: Sequence[float] | None = None,
+    log_z: Sequence[float] | None = None,
+) -> LogDensity:
+    """Σ w_i p_i: what any of the models finds probable is probable. The mixture of unnormalized models needs their log Z.
+
+    Args:
+        log_densities: log p_i + log Z_i of each component.
+        weights: Weights w_i, positive. Defaults to equal ones.
+        log_z: log Z_i of each component. Defaults to zeros, for components that are normalized.
+
+    Returns:
+        The log density, normalized if Σ w_i = 1 and ``log_z`` is right.
+
+    Raises:
+        InputError: There is no component, a weight is not positive, or the numbers of entries differ.
+    """
+    n = len(log_densities)
+    weights = [1 / n] * n if weights is None and n else list(weights or [])
+    log_z = [0.0] * n if log_z is None else list(log_z)
+    if not n or len(weights) != n or len(log_z) != n or min(weights) <= 0:
+        raise InputError(
+            f"expected one positive weight and one log_z for each of 1 or more densities, got {n} densities, weights "
+            f"{weights} and log_z {log_z}"
+        )
+
+    def log_density(x: Tensor) -> Tensor:
+        terms = [p(x) + math.log(w) - z for p, w, z in zip(log_densities, weights, log_z)]
+        return torch.stack(terms).logsumexp(0)
 
     return log_density

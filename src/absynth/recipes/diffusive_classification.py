@@ -1,0 +1,52 @@
+"""Diffusive classification: a normalized energy-based model learned by guessing the noise level (arXiv:2601.21025).
+
+log p(x) comes from one pass of the network. *Vectors* have a fully connected network with one output per level; *images*
+strided convolutions. Tables are learned with a little noise, because repeated values have no density.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from absynth.algorithms.diffusive_classification import DiffusiveClassification
+from absynth.distributions import StandardNormal
+from absynth.recipes._chain_free import ChainFree, noise_ladder
+from absynth.recipes.bounds import Count, NonNegative, Positive, Share
+from absynth.recipes.presets import Preset
+from absynth.samplers import Langevin
+
+PRESETS = {
+    "ring": Preset(minutes=0.3, recorded="chain_free_toy", threads=1),
+    "grid25": Preset(minutes=0.3, recorded="chain_free_toy", threads=1),
+    "moons": Preset(minutes=0.3, threads=1),
+    "breast_cancer": Preset(minutes=0.3, threads=1, energy_width=128, input_scale=1.0, energy_lr=1e-3, data_noise=0.1),
+    "digits": Preset(minutes=2, threads=1, levels=12, copies=4, energy_width=32, energy_lr=1e-3, data_noise=0.1),
+    "mnist": Preset(minutes=10, levels=12, copies=4, batch=64, steps=4000, energy_width=24, energy_lr=1e-3, data_noise=0.1),
+}  # fmt: skip
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiffusiveClassificationRecipe(ChainFree):
+    """Diffusive classification: a normalized energy learned by guessing the noise level of an example."""
+
+    steps: Count = 2500
+    levels: Count = 7
+    """Number of levels T that have a density; x_T is pure noise."""
+    lowest: Share = 0.1
+    """Standard deviation s_1 of the first noise level, at least twice ``data_noise``, which is s_0."""
+    copies: Count = 8
+    """Number of levels at which each example is used in an update."""
+    score_weight: NonNegative = 0.0
+    """Weight of denoising score matching beside the classification."""
+    chain_step_size: Positive = 0.3
+    """Step size of the chain at a level, in units of its noise; of s_1 at the last."""
+
+    def algorithm(self) -> DiffusiveClassification:
+        return DiffusiveClassification(
+            self.level_network(self.levels),
+            StandardNormal(*self.shape),
+            noise=(self.data_noise, *noise_ladder(max(self.lowest, 2 * self.data_noise), self.levels - 1)),
+            sampler=Langevin(self.chain_steps, self.chain_step_size),
+            copies=self.copies,
+            score_weight=self.score_weight,
+        )

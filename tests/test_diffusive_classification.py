@@ -1,0 +1,132 @@
+"""Diffusive classification on a Gaussian, where every level is a quadratic and log Z is known."""
+
+import math
+
+import pytest
+import torch
+from laws import normal_law
+from torch import nn
+
+from absynth.algorithms.diffusive_classification import DiffusiveClassification
+from absynth.distributions import StandardNormal
+from absynth.errors import InputError
+from absynth.networks.level_heads import LevelHeads
+from absynth.samplers import Langevin
+from absynth.seeding import noise_like, stream
+from absynth.types import Batch
+
+F64 = torch.float64
+VAR = 0.25
+NOISE = (0.0, 0.3, 0.7)
+
+
+class QuadraticLevels(nn.Module):
+    """f_t(x) = c_t − ½ q_t x² in one dimension."""
+
+    def __init__(self):
+        super().__init__()
+        self.c = nn.Parameter(torch.zeros(len(NOISE), dtype=F64))
+        self.q = nn.Parameter(torch.zeros(len(NOISE), dtype=F64))
+
+    def forward(self, x):
+        return self.c - 0.5 * self.q * x**2
+
+
+def variances():
+    s2 = torch.tensor(NOISE, dtype=F64) ** 2
+    return (1 - s2) * VAR + s2
+
+
+def model(exact=False, **settings):
+    heads = LevelHeads(QuadraticLevels())
+    if exact:
+        v = variances()
+        heads.net.c.data = -0.5 * v.log()
+        heads.net.q.data = 1 / v - 1
+    sampler = settings.pop("sampler", Langevin(5, 0.2))
+    return DiffusiveClassification(heads, StandardNormal(1), noise=NOISE, sampler=sampler, **settings).double()
+
+
+def data(n, seed=0):
+    return VAR**0.5 * noise_like(torch.empty(n, 1, dtype=F64), stream(seed))
+
+
+@pytest.mark.parametrize("score_weight", [0.0, 0.5])
+def test_it_learns_a_normalized_density(score_weight):
+    """The problem is a convex one: its optimum is log p_t − log N(0, 1), constant and all."""
+    m = model(score_weight=score_weight, copies=4)
+    batch = Batch(data(20_000))
+    optimizer = torch.optim.LBFGS(m.ebm.parameters(), max_iter=60, line_search_fn="strong_wolfe")
+
+    def closure():
+        optimizer.zero_grad()
+        loss = m.losses(batch, rng=stream(1))["ebm"]
+        loss.backward()
+        return loss
+
+    optimizer.step(closure)
+    v = variances()
+    assert torch.allclose(m.ebm.f.net.q, 1 / v - 1, atol=0.12)
+    assert torch.allclose(m.ebm.f.net.c, -0.5 * v.log(), atol=0.03)
+    x = data(1000, 2)
+    exact = -0.5 * x[:, 0] ** 2 / VAR - 0.5 * math.log(2 * math.pi * VAR)
+    assert (m.log_prob(x) - exact).mean().abs() < 0.03
+
+
+def test_the_truth_is_a_minimum():
+    m, batch = model(exact=True), Batch(data(200_000))
+    with torch.no_grad():
+        best = float(m.losses(batch, rng=stream(3))["ebm"])
+        for name in ("c", "q"):
+            for shift in (-0.3, 0.3):
+                worse = model(exact=True)
+                getattr(worse.ebm.f.net, name).data[0] += shift
+                assert float(worse.losses(batch, rng=stream(3))["ebm"]) > best
+
+
+def test_levels_come_equally_often():
+    counts = model().draw_levels(torch.zeros(40, 1), stream(5)).bincount()
+    assert counts.tolist() == [10, 10, 10, 10]
+
+
+def test_a_step_down_has_the_law_of_the_reverse_diffusion():
+    """On a Gaussian the step is linear: its variance follows from that of level t + 1."""
+    m, v = model(exact=True), variances()
+    x = v[2].sqrt() * noise_like(torch.empty(50_000, 1, dtype=F64), stream(6))
+    s1, s2 = NOISE[1], NOISE[2]
+    a1, a2 = math.sqrt(1 - s1**2), math.sqrt(1 - s2**2)
+    shrink, added = a2 / a1, 1 - (a2 / a1) ** 2
+    predicted = (1 - s2**2 / float(v[2])) / a2
+    factor = (shrink * s1**2 + a1 * added * predicted) / s2**2
+    expected = factor**2 * float(v[2]) + s1**2 * added / s2**2
+    normal_law(m.step_down(x, 1, rng=stream(7))[:, 0], 0.0, expected)
+
+
+def test_samples_follow_the_density():
+    m = model(exact=True, sampler=Langevin(80, 0.6))
+    x = m.sample(20_000, rng=stream(8))[:, 0]
+    step = 0.6 * NOISE[1]
+    normal_law(x, 0.0, VAR / (1 - step**2 / (4 * VAR)))  # the stationary law of Langevin steps, with their bias
+    lazy = model(exact=True, sampler=Langevin(1, 0.01))  # negative control: almost no steps at the last level
+    with pytest.raises(AssertionError):
+        normal_law(lazy.sample(20_000, rng=stream(8))[:, 0], 0.0, VAR)
+
+
+def test_the_chain_is_in_units_of_the_data():
+    heads = LevelHeads(QuadraticLevels())
+    m = DiffusiveClassification(heads, StandardNormal(1), noise=(0.3, 0.7, 0.9), sampler=Langevin(2, 0.1)).double()
+    x = torch.linspace(-6, 6, 4001, dtype=F64)[:, None]
+    with torch.no_grad():
+        total = m.log_prob(x).exp().sum() * 12 / 4000
+    assert abs(float(total) - 1) < 1e-3  # f = 0 is N(0, 1) at every level, normalized in x too
+
+
+def test_bad_numbers():
+    with pytest.raises(InputError, match="copies"):
+        model(copies=0)
+    with pytest.raises(InputError, match="score_weight"):
+        model(score_weight=-1.0)
+    with pytest.raises(InputError, match=r"N\(0, I\)"):
+        DiffusiveClassification(
+            LevelHeads(nn.Linear(1, 3)), StandardNormal(1, std=2.0), noise=NOISE, sampler=Langevin(1, 0.1)
+        )

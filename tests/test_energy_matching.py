@@ -1,0 +1,89 @@
+"""Energy matching: its pairing, its two losses, and the law of its sweep."""
+
+import itertools
+
+import pytest
+import torch
+from laws import mean_is, normal_law
+from test_score_matching import Quadratic
+
+from absynth.algorithms.energy_matching import EnergyMatching, transport_pairs
+from absynth.density import EBM
+from absynth.distributions import StandardNormal
+from absynth.errors import InputError
+from absynth.networks.mlp import mlp_f
+from absynth.samplers import Langevin
+from absynth.samplers.heated import HeatedLangevin
+from absynth.seeding import noise_like, stream
+from absynth.types import Batch
+
+F64 = torch.float64
+
+
+def model(**settings):
+    torch.manual_seed(0)
+    settings = {"temperature": 0.2, "sampler": HeatedLangevin(4, 0.1), "data_sampler": Langevin(2, 0.1)} | settings
+    return EnergyMatching(EBM(mlp_f(2, 8, "silu"), StandardNormal(2)), **settings).double()
+
+
+def test_pairs_are_the_cheapest_of_all():
+    x0, x1 = (noise_like(torch.empty(6, 2, dtype=F64), stream(i)) for i in (1, 2))
+    cost = ((transport_pairs(x0, x1) - x1) ** 2).sum()
+    every = (((x0[list(p)] - x1) ** 2).sum() for p in itertools.permutations(range(6)))
+    assert torch.isclose(cost, min(every))
+
+
+def test_the_flow_is_matched_by_the_energy_that_generates_it():
+    """Data at one point m: the velocity m − x₀ at x_t is (m − x_t) / (1 − t); at t = 0 alone it is the score of
+    −‖x − m‖² / 2ε times ε. With a flat ℓ the loss is the weighted squared distance itself."""
+    m = model(flow_share=1.0, gate=0.0)
+    for p in m.ebm.parameters():
+        p.data.zero_()
+    m.ebm.reference = StandardNormal(2, std=1e-6).double()  # x₀ = 0, and its own score is of no size beside it
+    m.ebm.reference.log_prob = lambda x: 0 * x.sum(1)
+    x = torch.tensor([[3.0, 4.0]], dtype=F64).repeat(4000, 1)
+    losses = torch.stack([m.losses(Batch(x[:1]), rng=stream(3, 0, i))["ebm"].detach() for i in range(2000)])
+    mean_is(losses, 12.5)  # 25 · E[1 − t]
+
+
+def test_the_first_phase_runs_no_chain():
+    m = model(flow_share=0.5)
+    m.set_progress(0.49)
+    m.losses(Batch(torch.zeros(4, 2, dtype=F64)), rng=stream(0))
+    assert not m.chains
+    m.set_progress(0.5)
+    m.losses(Batch(torch.zeros(4, 2, dtype=F64)), rng=stream(0))
+    assert "ebm" in m.chains
+
+
+def test_the_contrast_has_the_sign_of_maximum_likelihood():
+    """Data at 1, model at 0: the gradient pulls the model's mean up."""
+    ebm = EBM(Quadratic([4.0], [0.0]), StandardNormal(1).double())
+    m = EnergyMatching(
+        ebm, temperature=1.0, sampler=HeatedLangevin(20, 0.3), data_sampler=Langevin(20, 0.3), flow_share=0.0
+    )
+    x = 1 + 0.1 * noise_like(torch.empty(200, 1, dtype=F64), stream(4))
+    x_neg = m.synthesize(x, rng=stream(5))
+    loss = ebm().log_density(x_neg).mean() - ebm().log_density(x).mean()
+    assert torch.autograd.grad(loss, ebm.f.mean)[0] < 0
+
+
+def test_the_sweep_has_its_exact_law():
+    """On N(0, v): v ← a² v + δ² T_k."""
+    v, step, sampler = 0.5, 0.4, HeatedLangevin(12, 0.4, cold=0.3, warm=0.7)
+    temperatures = sampler.temperatures()
+    assert temperatures[0] == 0
+    assert temperatures[-1] == 1
+    x = 2 * noise_like(torch.empty(50_000, 1, dtype=F64), stream(6))
+    end = sampler(lambda x: -0.5 * (x**2).sum(1) / v, x, rng=stream(7))
+    var, shrink = 4.0, 1 - step**2 / (2 * v)
+    for t in temperatures:
+        var = shrink**2 * var + step**2 * t
+    normal_law(end[:, 0], 0.0, var)
+
+
+def test_bad_numbers():
+    with pytest.raises(InputError, match="temperature > 0"):
+        model(temperature=0.0)
+    with pytest.raises(InputError, match="gate"):
+        model(gate=1.0)
