@@ -11,7 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from absynth import density
+import absynth.density as density
 from absynth.engine.compiled import Compiled
 from absynth.engine.fused import Fused, build
 from absynth.engine.graph import StaticChain
