@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import replace
-from typing import NamedTuple, Self
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
@@ -85,7 +85,7 @@ class Metropolis(ABC):
         longer = replace(self, steps=self.steps * thin)  # type: ignore[type-var]
         return record_path(longer.path(log_density, x, rng=rng), self.warmup, thin)
 
-    def tuned(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> tuple[Self, Tensor]:
+    def tuned(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> tuple[Metropolis, Tensor]:
         """Run the warm-up alone.
 
         Returns:
