@@ -7,6 +7,7 @@ sampler passes, with one thing wrong, and must fail.
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import pairwise
@@ -19,8 +20,9 @@ from torch import Tensor, nn
 
 from absynth.density import observe, score
 from absynth.distributions import sum_event
-from absynth.samplers import HMC, MALA, AnnealedLangevin, Langevin
-from absynth.samplers.mala import choose
+from absynth.errors import InputError
+from absynth.samplers import HMC, MALA, NUTS, AnnealedLangevin, Langevin
+from absynth.samplers.metropolis import choose
 from absynth.seeding import Streams, noise_like, stream, uniform_like
 from absynth.types import LogDensity, Sampler
 
@@ -106,6 +108,11 @@ LAWS = {
     "HMC, Gumbel": Law(HMC(12, 0.6, leapfrog_steps=3), gumbel, GUMBEL, start=1.0),
     "HMC, log Gamma": Law(HMC(12, 0.5, leapfrog_steps=3), log_gamma, LOG_GAMMA, start=0.5),
     "HMC, adapted, Gumbel": Law(HMC(16, 0.3, leapfrog_steps=2, warmup=25), gumbel, GUMBEL, start=1.0),
+    "HMC, adapted with a mass, Gumbel": Law(HMC(12, 0.3, leapfrog_steps=2, warmup=45), gumbel, GUMBEL, start=1.0),
+    "NUTS, Gaussian": Law(NUTS(4, 0.5), gaussian, is_normal(MEAN, VAR)),
+    "NUTS, Gumbel": Law(NUTS(5, 0.7), gumbel, GUMBEL, start=1.0),
+    "NUTS, log Gamma": Law(NUTS(5, 0.5), log_gamma, LOG_GAMMA, start=0.5),
+    "NUTS, Gamma with an edge": Law(NUTS(20, 0.8), gamma, GAMMA, start=3.0),
 }
 
 
@@ -192,8 +199,9 @@ def stationary(step_size: float) -> Tensor:
         (Langevin(40, 0.8, noise_scale=0.4), 0.25 * stationary(0.8)),
         (MALA(40, 0.8), stationary(0.0)),
         (HMC(15, 0.35, leapfrog_steps=3), stationary(0.0)),
+        (NUTS(6, 0.35), stationary(0.0)),
     ],
-    ids=["Langevin", "Langevin, T = 1/4", "MALA", "HMC"],
+    ids=["Langevin", "Langevin, T = 1/4", "MALA", "HMC", "NUTS"],
 )
 def test_covariance_of_a_correlated_gaussian(sampler, covariance, rng):
     x = sampler(correlated, noise_like(torch.empty(30_000, 3, dtype=F64), rng), rng=rng)
@@ -246,7 +254,9 @@ def test_dual_averaging_reaches_its_target_and_is_then_frozen(target_accept, rng
     assert abs(float(rate) - target_accept) < 0.03  # 20,000 transitions; what is left is the adaptation's own error
 
 
-@pytest.mark.parametrize("sampler", [MALA(20, 1.0), HMC(10, 0.7, leapfrog_steps=3)], ids=["MALA", "HMC"])
+@pytest.mark.parametrize(
+    "sampler", [MALA(20, 1.0), HMC(10, 0.7, leapfrog_steps=3), NUTS(10, 0.9)], ids=["MALA", "HMC", "NUTS"]
+)
 def test_states_tell_the_truth(sampler, rng):
     """The log density beside each state is its own, and a chain moves exactly where it says that it accepted."""
     states = list(sampler.path(gumbel, noise_like(torch.empty(200, 2, dtype=F64), rng), rng=rng))
@@ -269,7 +279,7 @@ def test_malas_proposal_is_a_langevin_step(rng):
 
 def test_chains_stay_where_they_are_when_the_density_is_not_a_number():
     x = torch.full((50, 1), 0.1, dtype=F64)
-    for sampler in (MALA(30, 3.0), HMC(30, 1.0, leapfrog_steps=2)):
+    for sampler in (MALA(30, 3.0), HMC(30, 1.0, leapfrog_steps=2), NUTS(30, 1.0)):
         y = sampler(gamma, x, rng=stream(0))
         assert y.isfinite().all()
         assert (y > 0).all()
@@ -282,6 +292,7 @@ EVERY = {
     "Langevin, own noise": Langevin(6, 0.3, noise_scale=0.1),
     "AnnealedLangevin": AnnealedLangevin(6, 0.3),
     "MALA": MALA(6, 0.6),
+    "NUTS": NUTS(3, 0.4),
     "HMC": HMC(4, 0.3, leapfrog_steps=3),  # without warm-up: adaptation looks at all chains, so rows would not be free
 }
 
@@ -369,6 +380,27 @@ def test_same_rng_same_chain_and_the_path_ends_where_the_call_does(name, net):
     assert len({s.x.data_ptr() for s in states}) == len(states)  # a kept path is not overwritten by later steps
     assert isinstance(sampler, Sampler)
     assert "steps=" in repr(sampler)
+
+
+WRONG_SHAPES = {
+    "[50, 1]": lambda x: -(x**2).sum(1, keepdim=True),
+    "[]": lambda x: -(x**2).sum(),
+    "[50, 2]": lambda x: -(x**2),
+    "float": lambda x: 1.0,
+}
+
+
+@pytest.mark.parametrize("sampler", [Langevin(3, 0.1), MALA(3, 0.1), HMC(3, 0.1), NUTS(3, 0.1)], ids=repr)
+def test_a_log_density_of_another_shape_is_refused(sampler):
+    """Values [b, 1] broadcast to [b, b], and one number would make all chains accept together."""
+    x = torch.zeros(50, 2, dtype=F64)
+    for shape, log_density in WRONG_SHAPES.items():
+        with pytest.raises(InputError, match=re.escape(f"must return shape [50], got {shape}: return one number")):
+            sampler(log_density, x, rng=stream(0))
+    with pytest.raises(InputError, match="floating point, got int64"):
+        sampler(lambda x: -(x**2).sum(1), x.long(), rng=stream(0))
+    with pytest.raises(InputError, match="must be differentiable"):
+        sampler(lambda x: torch.zeros(len(x), dtype=F64), x, rng=stream(0))
 
 
 def test_the_budget_is_the_suites():

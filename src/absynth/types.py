@@ -91,5 +91,11 @@ class State(NamedTuple):
     """``[b]``, where the sampler knows it (those with a Metropolis test)."""
     accepted: Tensor | None = None
     """``[b]``, 1 where the last proposal was accepted."""
-    step_size: float | None = None
-    """The step size in use, where the sampler adapts it."""
+    step_size: Tensor | float | None = None
+    """The step size in use, one number or ``[b]``, where the sampler adapts it."""
+    acceptance: Tensor | None = None
+    """``[b]``, the mean acceptance probability of the transition, where the sampler computes one."""
+    diverged: Tensor | None = None
+    """``[b]``, 1 where the transition's energy error was so large that it was given up."""
+    gradients: Tensor | None = None
+    """``[b]``, gradient evaluations that the transition used."""

@@ -5,9 +5,9 @@ What adapts samples no law; so the warm-up is apart from the steps that count, a
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 from absynth.errors import InputError
@@ -39,10 +39,9 @@ class Adapted(Wrapped):
 
     def frozen(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> tuple[Sampler, Tensor]:
         """The sampler with the step size found, to run on densities like this one, and where the chains stand."""
-        warm = MALA(0, self.step_size, self.warmup, self.target_accept)
-        state = deque(warm.path(log_density, x, rng=rng), maxlen=1).pop()
-        assert state.step_size is not None
-        return altered(self.sampler, step_size=state.step_size), state.x
+        warm, x = MALA(0, self.step_size, self.warmup, self.target_accept, "unit").tuned(log_density, x, rng=rng)
+        step_sizes = torch.as_tensor(warm.step_size)
+        return altered(self.sampler, step_size=float(step_sizes.log().mean().exp())), x
 
     def __call__(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Tensor:
         sampler, x = self.frozen(log_density, x, rng=rng)

@@ -1,23 +1,28 @@
 """What chains tell about themselves: effective sample size, R-hat, acceptance, energy along the way.
 
 Chains are stacked as ``[chain, draw, *event]``; every entry of an event is judged on its own. All computing is in
-float64, results come in the chains' type.
+float64, results come in the chains' type, or in the default float type for integers and booleans. An entry that is not
+finite in some draw has no figure: it comes back as NaN, and a warning names the first such draw.
 """
 
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Num
 from torch import Tensor
 
 from absynth.errors import InputError
 from absynth.types import LogDensity
 
+Chains = Num[Tensor, "chain draw *event"] | Bool[Tensor, "chain draw *event"]
+"""Draws of several chains, of any number type."""
 
-def effective_sample_size(chains: Float[Tensor, "chain draw *event"]) -> Float[Tensor, "*event"]:
+
+def effective_sample_size(chains: Chains) -> Float[Tensor, "*event"]:
     """How many independent draws would estimate the mean as well as these chains do.
 
     N / τ with τ = −1 + 2 Σ ρ_t, chains split in halves, ρ_t from all halves together so that disagreement between them
@@ -35,15 +40,11 @@ def effective_sample_size(chains: Float[Tensor, "chain draw *event"]) -> Float[T
     Raises:
         InputError: fewer than 4 draws a chain.
     """
-    halves = _split(chains)
-    columns = halves.flatten(2) if halves.ndim > 2 else halves[..., None]
-    sizes = [
-        _effective_sample_size(part) for part in columns.split(256, dim=2)
-    ]  # bounds the Fourier transforms' memory
-    return _where_finite(chains, torch.cat(sizes).reshape(halves.shape[2:]))
+    chains = _floating(chains)
+    return _where_finite(chains, _ess(_split(chains)))
 
 
-def split_rhat(chains: Float[Tensor, "chain draw *event"]) -> Float[Tensor, "*event"]:
+def split_rhat(chains: Chains) -> Float[Tensor, "*event"]:
     """sqrt(estimated variance of the law / mean variance within half chains) (Gelman et al. 2013,
     eq. 11.4).
 
@@ -57,19 +58,21 @@ def split_rhat(chains: Float[Tensor, "chain draw *event"]) -> Float[Tensor, "*ev
     Raises:
         InputError: fewer than 4 draws a chain.
     """
-    halves = _split(chains)
-    n = halves.shape[1]
-    within = halves.var(1).mean(0)
-    between = halves.mean(1).var(0)
-    return _where_finite(chains, (between / within + (n - 1) / n).sqrt())
+    chains = _floating(chains)
+    return _where_finite(chains, _rhat(_split(chains)))
 
 
-def rank_normalize(chains: Float[Tensor, "chain draw *event"]) -> Float[Tensor, "chain draw *event"]:
+def rank_normalize(chains: Chains) -> Float[Tensor, "chain draw *event"]:
     """Replace values by the normal scores of their ranks among all draws of all chains (Vehtari et al.
     2021, section 4.1).
 
     Φ^{-1}((r − 3/8) / (N + 1/4)) with r the rank, ties sharing their average rank.
     """
+    chains = _floating(chains)
+    return _normal_scores(chains).to(chains.dtype)
+
+
+def _normal_scores(chains: Tensor) -> Tensor:
     pooled = chains.detach().double().flatten(0, 1)  # [N, *event]
     last = pooled.movedim(0, -1).contiguous()
     ordered = last.sort(-1).values
@@ -77,18 +80,57 @@ def rank_normalize(chains: Float[Tensor, "chain draw *event"]) -> Float[Tensor, 
     upto = torch.searchsorted(ordered, last, right=True)
     rank = 0.5 * (below + upto + 1).double()
     scores = torch.special.ndtri((rank - 0.375) / (last.shape[-1] + 0.25))
-    return scores.movedim(-1, 0).reshape(chains.shape).to(chains.dtype)
+    scores = scores.masked_fill(last.isnan().any(-1, keepdim=True), math.nan)  # one NaN and no rank is known
+    return scores.movedim(-1, 0).reshape(chains.shape)
 
 
-def acceptance(chains: Float[Tensor, "chain draw *event"]) -> Float[Tensor, "chain"]:
+def bulk_ess(chains: Chains) -> Float[Tensor, "*event"]:
+    """Effective sample size of the rank-normalized half chains: how well the middle of the law is known.
+
+    It exists for laws without a variance too (Vehtari et al. 2021, section 4.3; ArviZ's ``ess(method="bulk")``).
+    """
+    chains = _floating(chains)
+    return _where_finite(chains, _ess(_normal_scores(_split(chains))))
+
+
+def tail_ess(chains: Chains) -> Float[Tensor, "*event"]:
+    """The smaller effective sample size of the 5 % and 95 % quantiles (Vehtari et al. 2021, section 4.3)."""
+    chains = _floating(chains)
+    pooled = chains.detach().double().flatten(0, 1)
+    halves, sizes = _split(chains), []
+    for share in (0.05, 0.95):
+        cut = _quantile(pooled, share)
+        sizes.append(_ess((halves <= cut).double()))
+    smaller = torch.minimum(*(torch.where(s.isnan(), torch.inf, s) for s in sizes))
+    return _where_finite(chains, torch.where(smaller.isinf(), math.nan, smaller))
+
+
+def rank_rhat(chains: Chains) -> Float[Tensor, "*event"]:
+    """The larger split R-hat of the rank-normalized draws and of their distances from the median.
+
+    The second sees chains that agree in location and differ in scale (Vehtari et al. 2021, section 4.2; ArviZ's
+    ``rhat(method="rank")``). Above 1.01, run longer.
+    """
+    chains = _floating(chains)
+    halves = _split(chains)
+    folded = (halves - _quantile(halves.flatten(0, 1), 0.5)).abs()
+    bulk, spread = (_rhat(_normal_scores(h)) for h in (halves, folded))
+    return _where_finite(chains, torch.where(spread.isnan(), bulk, torch.maximum(bulk, spread)))
+
+
+def acceptance(chains: Chains) -> Float[Tensor, "chain"]:
     """The share of steps that change the state: the acceptance rate of a Metropolis sampler.
 
-    A rejected proposal leaves every entry as it was, bit for bit. Langevin without correction always gives 1.
+    A rejected proposal leaves every entry as it was, bit for bit. Langevin without correction always gives 1. NaN for a
+    chain with a draw that is not finite.
     """
+    chains = _floating(chains)
     if chains.shape[1] < 2:
         raise InputError(f"acceptance needs at least 2 draws a chain, got {chains.shape[1]}")
     moved = (chains[:, 1:] != chains[:, :-1]).flatten(2) if chains.ndim > 2 else chains.diff(dim=1)[..., None] != 0
-    return moved.any(2).to(chains.dtype).mean(1)
+    share = moved.any(2).to(chains.dtype).mean(1)
+    finite = chains.isfinite().flatten(1).all(1)
+    return torch.where(finite, share, math.nan)
 
 
 def energy_profile(log_density: LogDensity, path: Iterable[Float[Tensor, "b *event"]]) -> Float[Tensor, "t b"]:
@@ -110,6 +152,42 @@ def energy_profile(log_density: LogDensity, path: Iterable[Float[Tensor, "b *eve
     if not energies:
         raise InputError("an energy profile needs at least one state, got an empty path")
     return torch.stack(energies)
+
+
+def _floating(chains: Tensor) -> Tensor:
+    """Integers and booleans as floats; a warning for draws that are not finite."""
+    if not chains.is_floating_point():
+        return chains.to(torch.get_default_dtype())
+    bad = ~chains.isfinite()
+    if bad.any():
+        chain, draw = bad.flatten(2).any(2).nonzero()[0].tolist() if bad.ndim > 2 else bad.nonzero()[0].tolist()
+        warnings.warn(
+            f"{int(bad.sum())} of {bad.numel()} values are not finite, the first in draw {draw} of chain {chain}: "
+            "figures of such entries are NaN; shorten the sampler's steps or drop these draws",
+            stacklevel=3,
+        )
+    return chains
+
+
+def _ess(halves: Tensor) -> Tensor:
+    columns = halves.flatten(2) if halves.ndim > 2 else halves[..., None]
+    parts = columns.split(256, dim=2)  # bounds the Fourier transforms' memory
+    return torch.cat([_effective_sample_size(part) for part in parts]).reshape(halves.shape[2:])
+
+
+def _rhat(halves: Tensor) -> Tensor:
+    n = halves.shape[1]
+    within = halves.var(1).mean(0)
+    between = halves.mean(1).var(0)
+    return (between / within + (n - 1) / n).sqrt()
+
+
+def _quantile(pooled: Tensor, share: float) -> Tensor:
+    """The quantile over the first dimension, between neighbours by linear interpolation; for any number of draws."""
+    ordered = pooled.sort(0).values
+    at = share * (len(ordered) - 1)
+    low = int(at)
+    return torch.lerp(ordered[low], ordered[min(low + 1, len(ordered) - 1)], at - low)
 
 
 def _split(chains: Tensor) -> Tensor:

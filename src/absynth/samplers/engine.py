@@ -77,14 +77,37 @@ def use(
         _current.reset(token)
 
 
+def checked(log_density: LogDensity) -> LogDensity:
+    """The log density, with an :class:`InputError` where x or the values that it returns cannot be used."""
+
+    def of(x: Tensor) -> Tensor:
+        if not x.is_floating_point():
+            raise InputError(f"chains must be floating point, got {str(x.dtype)[6:]}: start from x.float()")
+        value = log_density(x)
+        shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
+        if shape != [len(x)]:
+            raise InputError(
+                f"the log density must return shape [{len(x)}], got {shape}: return one number a chain, for instance "
+                "by .squeeze(-1) or .flatten(1).sum(1)"
+            )
+        if x.requires_grad and not value.requires_grad:
+            raise InputError(
+                "the log density must be differentiable, got values without a gradient: compute them from x by torch "
+                "operations, without detach, item or numpy"
+            )
+        return value
+
+    return of
+
+
 def score(log_density: LogDensity) -> Callable[[Tensor], Tensor]:
     """x ↦ ∇_x log density, for the length of one chain."""
-    return Scores(_current.get(), log_density).score
+    return Scores(_current.get(), checked(log_density)).score
 
 
 def value_and_score(log_density: LogDensity) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """x ↦ (log density, ∇_x log density), for samplers with a Metropolis test."""
-    return Scores(_current.get(), log_density).value_and_score
+    return Scores(_current.get(), checked(log_density)).value_and_score
 
 
 def langevin(
@@ -96,4 +119,4 @@ def langevin(
     """
     if not noise_scales:
         return None
-    return Scores(_current.get(), log_density).langevin(x, drift, noise_scales, rng)
+    return Scores(_current.get(), checked(log_density)).langevin(x, drift, noise_scales, rng)

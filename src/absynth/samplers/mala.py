@@ -1,70 +1,53 @@
 """Metropolis-adjusted Langevin: a Langevin step as a proposal, accepted so that the target is exact.
 
 Proposal x' = x + (δ²/2) ∇log p(x) + δ ε; accepted with probability min(1, p(x') q(x|x') / (p(x) q(x'|x))), where
-log q(x'|x) = −‖x' − x − (δ²/2)∇log p(x)‖² / (2δ²) (Roberts and Tweedie 1996).
+log q(x'|x) = −‖x' − x − (δ²/2)∇log p(x)‖² / (2δ²) (Roberts and Tweedie 1996). With a mass matrix it is this step in
+coordinates y, x = L y (:mod:`absynth.samplers.mass`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
 from absynth.distributions import sum_event
-from absynth.samplers import engine
-from absynth.samplers.dual_averaging import TARGET_ACCEPT, DualAveraging
-from absynth.samplers.langevin import last
+from absynth.samplers.dual_averaging import TARGET_ACCEPT
+from absynth.samplers.mass import Kind, Mass
+from absynth.samplers.metropolis import Metropolis, Move, choose
+from absynth.samplers.warmup import Kernel, Point, ValueAndScore, per_row
 from absynth.seeding import noise_like, uniform_like
-from absynth.types import LogDensity, Rng, State
-
-
-def choose(accept: Tensor, new: Tensor, old: Tensor) -> Tensor:
-    """Row by row: ``new`` where ``accept [b]`` holds, else ``old``."""
-    return torch.where(accept.view(-1, *[1] * (new.ndim - 1)), new, old)
+from absynth.types import Rng
 
 
 @dataclass(frozen=True)
-class MALA:
+class MALA(Metropolis):
     """K Metropolis-adjusted Langevin steps; the target is exact at any step size.
 
     Args:
         steps: K, after warm-up.
-        step_size: δ, or where its adaptation begins.
-        warmup: steps that adapt δ, which is frozen after them; 0 keeps it as given.
+        step_size: δ, or where its adaptation begins. One number, or one a chain.
+        warmup: steps that adapt each chain's δ and, if there are 40 or more, the mass matrix; 0 keeps both as given.
         target_accept: mean acceptance that the adaptation aims at.
+        mass: which mass matrix the warm-up learns, or one that is given and stays.
     """
 
     steps: int
-    step_size: float
+    step_size: Tensor | float
     warmup: int = 0
     target_accept: float = TARGET_ACCEPT
-    temperature = 1.0
+    mass: Kind | Mass = "auto"
 
-    def path(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Iterator[State]:
-        """The start, the warm-up and the steps: ``warmup + steps + 1`` states, each with the step size in use."""
-        value_and_score = engine.value_and_score(log_density)
-        adaptation = DualAveraging(self.step_size, self.target_accept)
-        step_size = self.step_size
-        x = x.detach()
-        value, score = value_and_score(x)
-        yield State(x, value, torch.ones_like(value), step_size)
-        for k in range(self.warmup + self.steps):
-            half = 0.5 * step_size**2
-            noise = noise_like(x, rng).mul_(step_size)
-            proposal = torch.add(x, score, alpha=half).add_(noise)
-            value_new, score_new = value_and_score(proposal)
-            back = torch.add(noise, score + score_new, alpha=half)  # minus x − x' − (δ²/2)∇log p(x')
-            forward, backward = sum_event(noise * noise), sum_event(back * back)
-            log_ratio = value_new - value + (forward - backward) / (2 * step_size**2)
-            accept = uniform_like(value, rng).log() < log_ratio  # a NaN ratio compares false: the chain stays
-            x, score = choose(accept, proposal, x), choose(accept, score_new, score)
-            value = torch.where(accept, value_new, value)
-            if k < self.warmup:
-                adaptation.follow(log_ratio)
-                step_size = adaptation.frozen if k == self.warmup - 1 else adaptation.step_size
-            yield State(x, value, accept.to(value.dtype), step_size)
-
-    def __call__(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Tensor:
-        return last(self.path(log_density, x, rng=rng))
+    def transition(self, value_and_score: ValueAndScore, point: Point, kernel: Kernel, *, rng: Rng) -> Move:
+        x, value, score = point
+        step, mass = per_row(kernel.step_size, x), kernel.mass
+        noise = step * noise_like(x, rng)
+        proposal = x + mass.push(noise + 0.5 * step**2 * mass.pull(score))
+        value_new, score_new = value_and_score(proposal)
+        back = noise + 0.5 * step**2 * mass.pull(score + score_new)  # minus y − y' − (δ²/2)∇log p(y')
+        difference = sum_event((noise * noise - back * back) / (2 * step**2))
+        log_ratio = value_new - value + difference
+        accept = uniform_like(value, rng).log() < log_ratio  # a NaN ratio compares false: the chain stays
+        new = Point(choose(accept, proposal, x), torch.where(accept, value_new, value), choose(accept, score_new, score))
+        return Move(new, accept.to(value.dtype), log_ratio.nan_to_num(-torch.inf).clamp(max=0).exp())
