@@ -10,6 +10,8 @@ from dataclasses import replace
 
 import pytest
 import torch
+from absynth.recipes.abp_linear import ABPLinear
+from absynth.recipes.abp_mnist import ABPMNIST
 from laws import covariance_is, mean_is
 from torch import Tensor, nn
 
@@ -17,12 +19,10 @@ from absynth.algorithms import AlternatingBackprop
 from absynth.distributions import GaussianGenerator, StandardNormal
 from absynth.errors import InputError
 from absynth.networks.layered import Layered, layered_deconv, layered_mlp
-from absynth.recipes.abp_linear import ABPLinear
-from absynth.recipes.abp_mnist import ABPMNIST
 from absynth.samplers import FromLast, Langevin
 from absynth.seeding import noise_like, stream
-from absynth.updates import update
 from absynth.types import Batch
+from absynth.updates import update
 
 F64 = torch.float64
 SIGMA, DELTA = 0.6, 0.15

@@ -1,4 +1,5 @@
-"""Cooperative recovery: with the identity as initializer it is diffusion recovery, and the initializer learns its task."""
+"""Cooperative recovery: with the identity as initializer it is diffusion recovery, and the initializer learns its "
+"task."""
 
 import torch
 from torch import nn

@@ -58,10 +58,7 @@ def test_the_rbm_sums_over_either_layer():
 def test_draws_have_the_probabilities(how):
     model = RBM(torch.randn(4, 3, dtype=F64, generator=stream(3)))
     n = 20_000
-    if how == "exact":
-        x = model.draw(n, stream(4))
-    else:
-        x = model.gibbs(torch.zeros(n, 4, dtype=F64), 30, rng=stream(4))
+    x = model.draw(n, stream(4)) if how == "exact" else model.gibbs(torch.zeros(n, 4, dtype=F64), 30, rng=stream(4))
     code = (x @ torch.tensor([8.0, 4.0, 2.0, 1.0], dtype=F64)).long()
     expected = model.probabilities().detach().numpy() * n
     assert stats.chisquare(code.bincount(minlength=16).numpy(), expected).pvalue > 1e-5

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 import torch
 import torch.distributed as dist
+from small import ModesPrior
 from test_guard import CURSED, CursedToy
 from test_training import CPU, RECIPES, Interrupts, PersistentToy, assert_same_run, assert_same_state, journal, state
 from torch import nn
@@ -23,7 +24,6 @@ import absynth
 from absynth import checkpoint, distributed, logs, training
 from absynth.algorithms import LatentPrior
 from absynth.errors import InputError
-from absynth.recipes.latent_prior_toy import LatentPriorToy
 from absynth.seeding import stream
 from absynth.types import Batch
 
@@ -45,7 +45,7 @@ class HalfCursedToy(CursedToy):
 HALF_CURSED = HalfCursedToy(**{**CURSED.fields(), "steps": 30, "shards": 2})
 
 
-class InterruptedToy(LatentPriorToy):
+class InterruptedToy(ModesPrior):
     """The second process alone is told to stop, before its eighth step."""
 
     def batches(self, start: int = 0) -> Iterator[Batch]:
@@ -199,7 +199,7 @@ def test_slices_average_to_the_whole_batch():
         def sample(self, n, c=None, *, rng):
             raise NotImplementedError
 
-    class Slices(LatentPriorToy):
+    class Slices(ModesPrior):
         def algorithm(self):
             return Plain()
 

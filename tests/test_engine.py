@@ -14,6 +14,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from laws import normal_law
+from small import digits
 from torch import Tensor, nn
 
 import absynth
@@ -26,7 +27,6 @@ from absynth.errors import InputError
 from absynth.networks.convnet import conv_f
 from absynth.networks.deconvnet import deconv_generator, deconv_generator_cifar10
 from absynth.networks.mlp import mlp, mlp_f, mlp_generator
-from absynth.recipes.latent_prior_digits import LatentPriorDigits
 from absynth.samplers import HMC, MALA, AnnealedLangevin, Langevin, engine
 from absynth.seeding import Streams, noise_like, stream
 from absynth.types import LogDensity, Sampler
@@ -542,7 +542,7 @@ def test_engines_nest_and_end() -> None:
 
 @pytest.mark.skipif(not scores.has_bf16(), reason="no bfloat16 arithmetic")
 def test_a_run_says_in_its_journal_that_its_drift_is_bf16(tmp_path: Path) -> None:
-    recipe = LatentPriorDigits().tiny()
+    recipe = digits()
     plain = absynth.fit(recipe, tmp_path / "plain", chains="planned")
     rounded = absynth.fit(recipe, tmp_path / "rounded", chains="planned", drift="bf16")
     said = [(tmp_path / name / "journal.jsonl").read_text() for name in ("plain", "rounded")]

@@ -10,6 +10,7 @@ import pytest
 import torch
 from laws import BUDGET, covariance_is, mean_is, normal_law, same_law
 from scipy import stats
+from small import digits
 from torch import Tensor, nn
 
 from absynth import checkpoint
@@ -17,7 +18,6 @@ from absynth.algorithms import LatentPrior
 from absynth.density import EBM, score
 from absynth.distributions import GaussianGenerator, GaussianInference, Normal, StandardNormal, sum_event
 from absynth.errors import InputError
-from absynth.recipes.latent_prior_digits import LatentPriorDigits
 from absynth.samplers import MALA, Adapted, FromLast, FromNoise, Langevin, Persistent, altered, engine
 from absynth.samplers.preconditioned import Preconditioned, width_of
 from absynth.samplers.underdamped import Underdamped
@@ -393,7 +393,7 @@ def test_unknown_examples_begin_at_the_reference_and_leave_the_memory_alone() ->
 @pytest.mark.parametrize("start", ["last", "inference"])
 def test_runs_with_a_memory_resume_bit_for_bit(start: str, tmp_path) -> None:
     def run(name: str, steps: int) -> dict[str, Tensor]:
-        recipe = altered(LatentPriorDigits().tiny(), posterior_start=start, prior_start="persistent", shards=2)
+        recipe = altered(digits(), posterior_start=start, prior_start="persistent", shards=2)
         recipe = altered(recipe, steps=steps, limit=16, threads=0)
         fit(recipe, tmp_path / name, chains="eager")
         state = checkpoint.latest(tmp_path / name, torch.device("cpu"), print)
@@ -406,7 +406,7 @@ def test_runs_with_a_memory_resume_bit_for_bit(start: str, tmp_path) -> None:
     assert all(torch.equal(resumed[k], v) for k, v in whole.items())
     assert ("posterior_start.bank" in whole) == (start == "last")
     if start == "last":
-        begun = altered(LatentPriorDigits().tiny(), posterior_start="last", limit=16).resolve().algorithm()
+        begun = altered(digits(), posterior_start="last", limit=16).resolve().algorithm()
         moved = (whole["posterior_start.bank"] != begun.posterior_start.bank).any(1)
         assert moved.all()  # each of 16 examples was visited, in slices too
 

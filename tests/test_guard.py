@@ -8,17 +8,18 @@ from dataclasses import dataclass, replace
 
 import pytest
 import torch
+from small import ModesPrior
 from test_training import CPU, PersistentToy, assert_same_state, journal, metrics, state
 from torch import nn
 
 import absynth
 from absynth import checkpoint, training
 from absynth.algorithms import ChainRecord, LatentPrior
+from absynth.data.toy import FourModes
 from absynth.errors import Diverged
 from absynth.guard import Guard, Remedies, Trouble, curvature, stability
 from absynth.metrics.grid import Grid
 from absynth.networks.mlp import mlp_f
-from absynth.recipes.latent_prior_toy import TRUTH, LatentPriorToy
 from absynth.samplers import Langevin
 from absynth.seeding import stream
 
@@ -183,7 +184,7 @@ def test_the_ladder_of_remedies():
 def test_remedies_say_what_they_do_and_keep_the_temperature():
     remedies, action = Remedies(1, 1).after(Trouble(1, "chain", "x", "prior_sampler", ""), 0.5, 0.5)
     assert action == "another random stream, step size of prior_sampler x 0.5"
-    algorithm = LatentPriorToy().algorithm()
+    algorithm = ModesPrior().algorithm()
     algorithm.prior_sampler = Langevin(3, 0.4, 0.04)
     remedies.apply(algorithm)
     assert algorithm.prior_sampler == Langevin(3, 0.2, 0.02)
@@ -204,7 +205,6 @@ def test_curvature_of_a_quadratic_is_its_largest_eigenvalue(rng):
     assert found.max().item() < 16 + 1e-6
     torch.testing.assert_close(curvature(chain, 3.0, rng=rng, iterations=60), torch.full_like(found, 16.0))
 
-    algorithm = LatentPriorToy(prior_step_size=0.5).algorithm()
     measured = stability({"prior": chain}, rng=rng)
     assert measured["prior"] == pytest.approx(0.25 * 16, rel=1e-3)
 
@@ -223,7 +223,7 @@ def test_curvature_of_a_piecewise_linear_network_sees_its_kinks(rng):
 
 # Runs ----------------------------------------------------------------------------------------------------------------
 
-TINY = replace(LatentPriorToy().tiny(), steps=60, checkpoint_every=10, log_every=10, keep=100)
+TINY = replace(ModesPrior().tiny(), steps=60, checkpoint_every=10, log_every=10, keep=100)
 
 
 class Cursed(LatentPrior):
@@ -235,7 +235,7 @@ class Cursed(LatentPrior):
 
 
 @dataclass(frozen=True, kw_only=True)
-class CursedToy(LatentPriorToy):
+class CursedToy(ModesPrior):
     """Step ``cursed`` fails under the first ``streams`` random streams."""
 
     cursed: int = 25
@@ -257,7 +257,7 @@ CURSED = CursedToy(**TINY.fields())
 @pytest.mark.parametrize("recipe", [replace(TINY, steps=52), replace(PersistentToy(), steps=52)])
 def test_a_healthy_run_is_untouched(recipe, tmp_path):
     absynth.fit(recipe, tmp_path / "on")
-    absynth.fit(replace(recipe, guard_tries=0), tmp_path / "off")
+    absynth.fit(replace(recipe, guard_retries=0), tmp_path / "off")
     assert (tmp_path / "on/model.safetensors").read_bytes() == (tmp_path / "off/model.safetensors").read_bytes()
     on, off = state(tmp_path / "on"), state(tmp_path / "off")
     for key in ("algorithm", "optimizers", "ema", "buffers"):
@@ -330,7 +330,7 @@ def test_a_shorter_step_is_recorded_and_applied_by_load(tmp_path):
 
 
 def test_tries_used_up_end_with_a_diagnosis_and_good_weights(tmp_path):
-    recipe = replace(CURSED, streams=100, guard_tries=3)
+    recipe = replace(CURSED, streams=100, guard_retries=3)
     with pytest.raises(Diverged) as raised:
         absynth.fit(recipe, tmp_path)
     message = str(raised.value)
@@ -348,7 +348,7 @@ def test_tries_used_up_end_with_a_diagnosis_and_good_weights(tmp_path):
 
 
 def test_the_guard_can_be_turned_off(tmp_path):
-    trained = absynth.fit(replace(CURSED, guard_tries=0), tmp_path)
+    trained = absynth.fit(replace(CURSED, guard_retries=0), tmp_path)
     assert not trained.prior.f[0].weight.isfinite().all()
     assert [row["event"] for row in journal(tmp_path)] == ["start", "finish"]
 
@@ -370,10 +370,10 @@ def test_every_module_of_an_ebm_is_watched():
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_settings_that_diverge_are_kept_alive(seed, tmp_path):
-    hard = LatentPriorToy(prior_step_size=0.4, ebm_activation="leaky_relu", seed=seed)
-    absynth.fit(replace(hard, guard_tries=0), tmp_path / "plain")
+    hard = ModesPrior(prior_step_size=0.4, energy_activation="leaky_relu", seed=seed)
+    absynth.fit(replace(hard, guard_retries=0), tmp_path / "plain")
     assert not abs(metrics(tmp_path / "plain")[-1]["loss"]["prior"]) < 1e3
     kept = absynth.fit(hard, tmp_path / "kept")
-    kl = Grid(-4, 4, 201, 2, torch.float32).kl(TRUTH.log_prob, kept.prior().log_density)
+    kl = Grid(-4, 4, 201, 2, torch.float32).kl(FourModes().log_prob, kept.prior().log_density)
     assert kl < 0.5  # N(0, I) scores 1.2945
     assert any(row["event"] == "guard" for row in journal(tmp_path / "kept"))

@@ -22,8 +22,8 @@ from absynth.distributions import GaussianGenerator, StandardNormal, sum_event
 from absynth.networks.mlp import mlp, mlp_f
 from absynth.samplers import MALA, Langevin
 from absynth.seeding import noise_like, stream
-from absynth.updates import backward
 from absynth.types import Batch, LogDensity, Rng
+from absynth.updates import backward
 
 F64 = torch.float64
 SIGMA = 0.6

@@ -209,7 +209,7 @@ def test_minutes_are_a_budget(numbers):
     assert 10 <= detector.n_steps_ < 5_000
 
 
-# Missing entries and rare classes ---------------------------------------------------------------------------------------
+# Missing entries and rare classes ------------------------------------------------------------------------------------
 
 
 def test_an_imputer_gives_the_conditional_law():
@@ -259,7 +259,7 @@ def test_a_sampler_balances_and_keeps_classes_apart():
         sampler.sample(3, "none")
 
 
-# Few labels -------------------------------------------------------------------------------------------------------------
+# Few labels ----------------------------------------------------------------------------------------------------------
 
 
 def test_rows_without_labels_help():
@@ -284,7 +284,7 @@ def test_minus_one_is_a_class_only_beside_one_other(numbers):
     assert JEMClassifier(steps=5).fit(numbers, words).classes_.tolist() == ["a", "b"]
 
 
-# Files and bad input ------------------------------------------------------------------------------------------------------
+# Files and bad input -------------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(

@@ -20,8 +20,8 @@ from absynth.metrics.grid import Grid
 from absynth.networks.mlp import mlp, mlp_f
 from absynth.samplers import Langevin, Persistent
 from absynth.seeding import noise_like, stream
-from absynth.updates import update
 from absynth.types import Batch
+from absynth.updates import update
 
 F64 = torch.float64
 SHORT = Langevin(3, 0.2)
@@ -192,7 +192,8 @@ def test_labels_alone_can_be_learned():
     y[:2] = truth[:2]
     model = made(2, label_weight=10.0)
     optimizers = {
-        k: torch.optim.Adam(model.get_submodule(k).parameters(), 1e-2) for k in model.losses(Batch(x, y=y), rng=stream(0))
+        k: torch.optim.Adam(model.get_submodule(k).parameters(), 1e-2)
+        for k in model.losses(Batch(x, y=y), rng=stream(0))
     }
     for k in range(60):
         update(model, optimizers, Batch(x, y=y), rng=stream(8, 0, k))

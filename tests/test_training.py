@@ -14,14 +14,13 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
+from small import ModesPrior, digits
 from torch import nn
 
 import absynth
 from absynth import checkpoint, training
 from absynth.algorithms import LatentPrior
 from absynth.recipes import Recipe
-from absynth.recipes.latent_prior_digits import LatentPriorDigits
-from absynth.recipes.latent_prior_toy import LatentPriorToy
 from absynth.samplers.start import Persistent
 from absynth.seeding import stream
 
@@ -31,7 +30,7 @@ CPU = torch.device("cpu")
 
 
 @dataclass(frozen=True, kw_only=True)
-class PersistentToy(LatentPriorToy):
+class PersistentToy(ModesPrior):
     """Persistent chains, averaged weights, slices and a schedule at once."""
 
     steps: int = 12
@@ -62,8 +61,8 @@ class PersistentToy(LatentPriorToy):
 
 
 RECIPES = {
-    "toy": replace(LatentPriorToy().tiny(), steps=12, checkpoint_every=5, log_every=3, keep=100),
-    "digits": replace(LatentPriorDigits().tiny(), steps=9, checkpoint_every=4, log_every=3, keep=100),
+    "toy": replace(ModesPrior().tiny(), steps=12, checkpoint_every=5, log_every=3, keep=100),
+    "digits": replace(digits(), steps=9, checkpoint_every=4, log_every=3, keep=100),
     "persistent": PersistentToy(),
 }
 
@@ -257,7 +256,7 @@ def test_weights_that_a_kill_left_behind_their_checkpoint_catch_up(tmp_path, mon
 
 
 def test_update_is_one_step_of_fit(tmp_path):
-    recipe = replace(LatentPriorDigits().tiny(), steps=2, data="").resolve()
+    recipe = replace(digits(), steps=2)
     trained = absynth.fit(recipe, tmp_path, chains="eager")
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
@@ -328,7 +327,7 @@ def test_the_average_is_what_is_saved_and_tied_weights_stay_tied(tmp_path):
 
 
 def test_the_schedule_sets_every_rate():
-    one = training.Training(PersistentToy(prior_lr=0.5), CPU)
+    one = training.Training(PersistentToy(energy_lr=0.5), CPU)
     rates = []
     batches = one.recipe.batches()
     for _ in range(3):

@@ -156,7 +156,8 @@ def mixture(
     weights: Sequence[float] | None = None,
     log_z: Sequence[float] | None = None,
 ) -> LogDensity:
-    """Σ w_i p_i: what any of the models finds probable is probable. The mixture of unnormalized models needs their log Z.
+    """Σ w_i p_i: what any of the models finds probable is probable. The mixture of unnormalized models needs their log
+    Z.
 
     Args:
         log_densities: log p_i + log Z_i of each component.

@@ -155,7 +155,9 @@ class GaussianMixture(nn.Module):
         """The M step: weights, means and covariances, these shrunk towards their mean over components."""
         counts = share.sum(0)
         means = (share.T @ z) / counts.clamp(min=1e-6)[:, None]
-        scatter = torch.stack([(z * s[:, None]).T @ z - c * torch.outer(m, m) for s, c, m in zip(share.T, counts, means)])
+        scatter = torch.stack(
+            [(z * s[:, None]).T @ z - c * torch.outer(m, m) for s, c, m in zip(share.T, counts, means)]
+        )
         within = scatter.sum(0) / len(z) + 1e-6 * torch.eye(z.shape[1]).to(z)
         cov = (scatter + self.shrink * within) / (counts + self.shrink)[:, None, None]
         factor = torch.linalg.cholesky(cov.double())

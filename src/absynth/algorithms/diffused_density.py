@@ -3,9 +3,9 @@
     x_t = a_t x + s_t ε,  a_t² + s_t² = 1,  s_0 < … < s_{T−1} < s_T = 1
     p_t(x) ∝ exp(f(x, t)) N(x; 0, I),  f(x, T) = 0: x_T is N(0, I) whatever the data are
 
-One network holds the log densities of all levels. Samples start at N(0, I) and descend: at each level a Gaussian step of
-the reverse diffusion (Ho, Jain, Abbeel, NeurIPS 2020, eq. 7), whose score is that of p_{t+1}, then K Langevin steps on p_t
-(a predictor and a corrector in the sense of Song et al., ICLR 2021).
+One network holds the log densities of all levels. Samples start at N(0, I) and descend: at each level a Gaussian step
+of the reverse diffusion (Ho, Jain, Abbeel, NeurIPS 2020, eq. 7), whose score is that of p_{t+1}, then K Langevin steps
+on p_t (a predictor and a corrector in the sense of Song et al., ICLR 2021).
 """
 
 from __future__ import annotations

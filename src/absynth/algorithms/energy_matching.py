@@ -7,9 +7,9 @@ Energy-Based Models for Generative Modeling", NeurIPS 2025, arXiv:2504.10612.
     L₁ = E w(t) ‖−∇V(x_t) − (x₁ − x₀)‖²,  w = 1 up to t = gate, falling to 0 at t = 1                  (1)
     L₂ = E V(x₁) − E V(x⁻),  x⁻ by Langevin dynamics on ℓ from p_0 and from the data, half each        (2)
 
-The first share of the updates minimizes (1), the rest (1) + λ (2). Far from the data −∇V is then the velocity of optimal
-transport; at the data V / ε = −ℓ is an energy. Time t is a number of steps: a step of δ on ℓ is one of dt = δ² / 2ε on V,
-so a sweep of K steps without noise from p_0 covers the time K dt, which must reach 1.
+The first share of the updates minimizes (1), the rest (1) + λ (2). Far from the data −∇V is then the velocity of
+optimal transport; at the data V / ε = −ℓ is an energy. Time t is a number of steps: a step of δ on ℓ is one of dt = δ²
+/ 2ε on V, so a sweep of K steps without noise from p_0 covers the time K dt, which must reach 1.
 
 * exp(ℓ) is a density after the second phase alone; the flow and ε fix its scale.
 * (1) differentiates a score: activations must be smooth. The pairing costs O(b³).

@@ -3,8 +3,8 @@
     p_α(z) = exp(f_α(z)) p_0(z),  p_0 = Σ_k w_k N(μ_k, Σ_k), fitted to draws z⁺ ~ p(z|x) of the training data     (1)
     f_α:  min E softplus(−f(z⁺)) + E softplus(f(z⁻)),  z⁻ ~ p_0                                                (2)
 
-(2) is noise contrastive estimation (Gutmann and Hyvärinen, AISTATS 2010) with the noise p_0: at its optimum
-f = log p(z⁺) − log p_0, so that p_α is normalized. The model is that of Pang et al. 2020 (arXiv:2006.08205) with another
+(2) is noise contrastive estimation (Gutmann and Hyvärinen, AISTATS 2010) with the noise p_0: at its optimum f = log
+p(z⁺) − log p_0, so that p_α is normalized. The model is that of Pang et al. 2020 (arXiv:2006.08205) with another
 reference and another rule for α.
 
 Where the generator's noise σ is small, draws of the posterior spread over far more than N(0, I), and a short chain from

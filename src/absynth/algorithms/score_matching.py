@@ -1,7 +1,8 @@
 """Score matching: an energy-based model learned from its score ∇ℓ = ∇f + ∇log p_0, without chains.
 
-Vincent, "A Connection Between Score Matching and Denoising Autoencoders", Neural Computation 2011; Song, Garg, Shi, Ermon,
-"Sliced Score Matching", UAI 2019, arXiv:1905.07088; Song and Ermon, NeurIPS 2019, arXiv:1907.05600 (several levels).
+Vincent, "A Connection Between Score Matching and Denoising Autoencoders", Neural Computation 2011; Song, Garg, Shi,
+Ermon, "Sliced Score Matching", UAI 2019, arXiv:1905.07088; Song and Ermon, NeurIPS 2019, arXiv:1907.05600 (several
+levels).
 
     x̃ = x + σ ε:     L = ½ E ‖σ ∇ℓ(x̃) + ε‖²                                     denoising          (1)
     x_t = a_t x + s_t ε, t uniform:  L = ½ E ‖s_t ∇ℓ(x_t, t) + ε‖²               several levels     (2)

@@ -66,10 +66,10 @@ def recover(model: Any, x: Tensor, mask: Tensor, seed: int) -> Tensor:
 @experiment(
     data="MNIST, the first 10,000 training images with half the pixels of each missing at random, and the first "
     f"{TEST} test images with others missing",
-    protocol=f"alternating back-propagation, preset mnist with --missing 0.5 --steps 600, z of {RANK}; mean squared error of "
-    f"the missing pixels on the [-1, 1] scale, at one draw of z by {POSTERIOR.steps} steps from noise given the observed "
-    f"pixels; the mean and PCA-{RANK} are learned from the same incomplete images ({ROUNDS} rounds of filling in and "
-    "fitting, then least squares on the observed pixels)",
+    protocol=f"alternating back-propagation, preset mnist with --missing 0.5 --steps 600, z of {RANK}; mean squared "
+    f"error of the missing pixels on the [-1, 1] scale, at one draw of z by {POSTERIOR.steps} steps from noise given "
+    f"the observed pixels; the mean and PCA-{RANK} are learned from the same incomplete images ({ROUNDS} rounds of "
+    "filling in and fitting, then least squares on the observed pixels)",
     seeds=(0, 1),
     minutes=3,
     bars={

@@ -34,8 +34,8 @@ def measured(opened: Opened) -> tuple[float, float, float]:
 @experiment(
     data="eight Gaussians of standard deviation 0.15 on a circle of radius 1, fresh draws",
     protocol="KL(data ‖ model) in nats and log Z by a sum over a 300×300 grid on [-3, 3]²; Gaussian noise 2,500 "
-    "updates; flow noise 1,500 updates of maximum likelihood, then 2,500 of the contrast; flow contrastive the same with both "
-    "players learning; the flow alone 4,000 updates of maximum likelihood",
+    "updates; flow noise 1,500 updates of maximum likelihood, then 2,500 of the contrast; flow contrastive the same "
+    "with both players learning; the flow alone 4,000 updates of maximum likelihood",
     seeds=(0, 1, 2),
     minutes=3,
     bars={

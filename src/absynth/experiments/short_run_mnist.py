@@ -21,8 +21,8 @@ FD, SMALLEST = "fd[lenet64-mnist-1x28x28-seed0]", "smallest share of a class"
 
 @experiment(
     data="MNIST, 28×28, the training split; the test split for the distance alone",
-    protocol=f"{N} samples against 10,000 test images, all clamped to [−1, 1]; gradient evaluations: 30 steps × 1,200 updates "
-    "× 64 chains; width 32 behind a strided stem; temperature 5e-05",
+    protocol=f"{N} samples against 10,000 test images, all clamped to [−1, 1]; gradient evaluations: 30 steps × "
+    "1,200 updates × 64 chains; width 32 behind a strided stem; temperature 5e-05",
     seeds=(0, 1, 2),
     minutes=8,
     bars={

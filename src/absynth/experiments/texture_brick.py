@@ -46,8 +46,8 @@ def random_phases(image: Float[Tensor, "1 h w"], rng: torch.Generator) -> Float[
 
 @experiment(
     data="scikit-image's brick, 512×512 resized to 256×256",
-    protocol="600 updates at learning rate .002, which falls to 0 in the last .4 of them; 20 steps of .04 standard deviations "
-    f"per update; the 4 persistent chains of 64×64, and {N} fresh ones of 2,000 steps; mean over filters of "
+    protocol="600 updates at learning rate .002, which falls to 0 in the last .4 of them; 20 steps of .04 standard "
+    f"deviations per update; the 4 persistent chains of 64×64, and {N} fresh ones of 2,000 steps; mean over filters of "
     "|mean |r|/s − the image's|",
     seeds=(0, 1),
     minutes=15,

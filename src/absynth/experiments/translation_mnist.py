@@ -1,11 +1,11 @@
 """One class of digits turned into another by short chains (one-sided translation, Zhao, Xie, Li, ICLR 2021).
 
-A short-run EBM of the target class whose chains start at training images of the source class, while it learns and when it
-is used. Test images of the source are translated; a classifier trained on the training split reads the results, and the
-distance moved is compared with that between random pairs of test images of the two classes. The chain's length is the
-shortest at which 97 % of 200 training images of the source, kept apart from those that chains learn from, are read as the
-target: too few steps leave the source as it is, too many leave nothing of it. The first 300 test images, which were
-looked at while the experiment was written, are left out.
+A short-run EBM of the target class whose chains start at training images of the source class, while it learns and when
+it is used. Test images of the source are translated; a classifier trained on the training split reads the results, and
+the distance moved is compared with that between random pairs of test images of the two classes. The chain's length is
+the shortest at which 97 % of 200 training images of the source, kept apart from those that chains learn from, are read
+as the target: too few steps leave the source as it is, too many leave nothing of it. The first 300 test images, which
+were looked at while the experiment was written, are left out.
 """
 
 from __future__ import annotations
@@ -77,9 +77,10 @@ def of_label(split: Any, label: int) -> Tensor:
 
 @experiment(
     data=f"MNIST, class {SOURCE} to class {TARGET}; training split to learn, test split to translate",
-    protocol=f"250 updates of 32 chains of 20 steps at temperature 5e-5, started at source images; used at the shortest "
-    f"length at which 97 % of {KEPT} other training images are read as the target; {N} test images after the first {SEEN}; "
-    "read by a classifier of the training split; distances relative to the mean over pairs of test images of the classes",
+    protocol=f"250 updates of 32 chains of 20 steps at temperature 5e-5, started at source images; used at the "
+    f"shortest length at which 97 % of {KEPT} other training images are read as the target; {N} test images after "
+    f"the first {SEEN}; read by a classifier of the training split; distances relative to the mean over pairs of "
+    f"test images of the classes",
     seeds=(0, 1),
     minutes=4,
     bars={

@@ -1,9 +1,9 @@
 """Precision, recall, density and coverage: what samples get wrong, told apart from what they miss.
 
-Kynkäänniemi, Karras, Laine, Lehtinen, Aila, "Improved Precision and Recall Metric for Assessing Generative Models", NeurIPS
-2019, arXiv:1904.06991; Naeem, Oh, Uh, Choi, Yoo, "Reliable Fidelity and Diversity Metrics for Generative Models", ICML 2020,
-arXiv:2002.09797. Examples are compared in a feature space; the ball of an example has its k-th nearest neighbour of the
-same set on its surface.
+Kynkäänniemi, Karras, Laine, Lehtinen, Aila, "Improved Precision and Recall Metric for Assessing Generative Models",
+NeurIPS 2019, arXiv:1904.06991; Naeem, Oh, Uh, Choi, Yoo, "Reliable Fidelity and Diversity Metrics for Generative
+Models", ICML 2020, arXiv:2002.09797. Examples are compared in a feature space; the ball of an example has its k-th
+nearest neighbour of the same set on its surface.
 
     precision: share of the samples in the ball of some real example
     recall:    share of the real examples in the ball of some sample

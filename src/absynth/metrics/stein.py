@@ -1,8 +1,8 @@
 """Kernel Stein discrepancy: how far samples are from an unnormalized density, from its score alone.
 
-Liu, Lee, Jordan, "A Kernelized Stein Discrepancy for Goodness-of-fit Tests", ICML 2016, arXiv:1602.03253; the kernel is the
-inverse multiquadric of Gorham and Mackey, "Measuring Sample Quality with Kernels", ICML 2017, arXiv:1703.01717, with which
-the discrepancy goes to 0 only if the law of the samples goes to the density.
+Liu, Lee, Jordan, "A Kernelized Stein Discrepancy for Goodness-of-fit Tests", ICML 2016, arXiv:1602.03253; the kernel is
+the inverse multiquadric of Gorham and Mackey, "Measuring Sample Quality with Kernels", ICML 2017, arXiv:1703.01717,
+with which the discrepancy goes to 0 only if the law of the samples goes to the density.
 
     k(x, y) = (b² + ‖x − y‖²)^(−1/2),  s = ∇ log p
     u(x, y) = s(x)ᵀs(y) k + s(x)ᵀ∇_y k + s(y)ᵀ∇_x k + tr ∇_x∇_y k                                   (1)

@@ -1,7 +1,8 @@
 """Classifier two-sample test: can a classifier tell samples from data? At an accuracy of 1/2 it cannot.
 
-Lopez-Paz and Oquab, "Revisiting Classifier Two-Sample Tests", ICLR 2017, arXiv:1610.06545. The classifier learns from one
-half of both sets and is tested on the other; if both have one law its number of hits is Binomial(n, 1/2), whatever it is.
+Lopez-Paz and Oquab, "Revisiting Classifier Two-Sample Tests", ICLR 2017, arXiv:1610.06545. The classifier learns from
+one half of both sets and is tested on the other; if both have one law its number of hits is Binomial(n, 1/2), whatever
+it is.
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ Diffusion-Amortized MCMC", NeurIPS 2023, arXiv:2310.03218.
 
 from __future__ import annotations
 
-import math
+import itertools
 
 import torch
 from jaxtyping import Float
@@ -115,7 +115,7 @@ class LatentDiffusion(nn.Module):
             h = self.encode(x)
             u = noise_like(self.moments.mean.new_empty(n, self.latent), rng)
             levels = torch.linspace(0, 1, self.steps + 1, dtype=u.dtype, device=u.device)
-            for now, then in zip(levels[:-1], levels[1:]):
+            for now, then in itertools.pairwise(levels):
                 (a, s), (a_next, s_next) = self.scales(now), self.scales(then)
                 noise = self.noise(u, now.expand(n, 1), h)
                 u = a_next / a * (u - s * noise) + s_next * noise

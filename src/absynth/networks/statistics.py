@@ -18,7 +18,6 @@ from torch.nn import functional as F
 from absynth.errors import InputError
 from absynth.networks.filters import FilterBank
 
-
 Potential = Literal["absolute", "rectified"]
 """|r| of a response, as in the papers; or r₊ and (−r)₊, which keep its sign."""
 

@@ -1,4 +1,5 @@
-"""Cooperative diffusion recovery (Zhu, Xie, Wu, Gao, ICLR 2024, arXiv:2309.05153): each level's chains start at a proposal.
+"""Cooperative diffusion recovery (Zhu, Xie, Wu, Gao, ICLR 2024, arXiv:2309.05153): each level's chains start at a
+proposal.
 
 Fields and noise schedules are those of diffusion recovery; an initializer proposes, so chains are shorter.
 """

@@ -16,7 +16,7 @@ from absynth.algorithms import Algorithm
 from absynth.algorithms.perturbations import GaussianNoise
 from absynth.algorithms.trimmed_ensemble import HeavyTails, TrimmedEnsemble
 from absynth.networks.ensemble import Ensemble
-from absynth.recipes._optimizers import half_cosine
+from absynth.recipes._fields import half_cosine
 from absynth.recipes.bounds import Count, Decay, NonNegative, Positive
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe

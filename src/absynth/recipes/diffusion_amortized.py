@@ -12,10 +12,10 @@ from absynth.algorithms.diffusion_amortized import DiffusionAmortized
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, StandardNormal
 from absynth.networks import ready
+from absynth.networks.deconvnet import deconv_generator
 from absynth.networks.encoder import mlp_encoder
 from absynth.networks.latent_diffusion import LatentDiffusion
 from absynth.networks.mlp import mlp_f, mlp_generator
-from absynth.networks.deconvnet import deconv_generator
 from absynth.recipes._fields import GaussianOutput, ImageOptions, PriorChain
 from absynth.recipes.bounds import Count, Decay, Positive
 from absynth.recipes.presets import Preset

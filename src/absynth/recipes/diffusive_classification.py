@@ -1,7 +1,7 @@
 """Diffusive classification: a normalized energy-based model learned by guessing the noise level (arXiv:2601.21025).
 
-log p(x) comes from one pass of the network. *Vectors* have a fully connected network with one output per level; *images*
-strided convolutions. Tables are learned with a little noise, because repeated values have no density.
+log p(x) comes from one pass of the network. *Vectors* have a fully connected network with one output per level;
+*images* strided convolutions. Tables are learned with a little noise, because repeated values have no density.
 """
 
 from __future__ import annotations

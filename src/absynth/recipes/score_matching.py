@@ -1,6 +1,7 @@
 """Score matching: denoising, sliced, or at several noise levels (Vincent 2011; Song et al. 2019).
 
-The baseline of learning without chains: shares of well separated modes come out wrong, because a score does not know them.
+The baseline of learning without chains: shares of well separated modes come out wrong, because a score does not know
+them.
 """
 
 from __future__ import annotations
@@ -59,5 +60,7 @@ class ScoreMatchingRecipe(ChainFree):
         if self.learning == "sliced":
             return SlicedScoreMatching(ebm, sampler=sampler, sample_rounds=self.sample_rounds)
         if not self.data_noise > 0:
-            raise InputError("denoising needs noise, got --data-noise 0: give a standard deviation, or --learning sliced")
+            raise InputError(
+                "denoising needs noise, got --data-noise 0: give a standard deviation, or --learning sliced"
+            )
         return DenoisingScoreMatching(ebm, noise=self.data_noise, sampler=sampler, sample_rounds=self.sample_rounds)

@@ -14,8 +14,8 @@ TARGET_ACCEPT = 0.574
 class DualAveraging:
     """Step sizes of b chains, each from its own acceptance (Hoffman and Gelman 2014, eq. 6).
 
-    Their constants but for γ, 0.2 for their 0.05: with theirs the step size of a chain swings so widely that its average
-    is too small, and 150 transitions end 0.06 to 0.2 above the target.
+    Their constants but for γ, 0.2 for their 0.05: with theirs the step size of a chain swings so widely that its
+    average is too small, and 150 transitions end 0.06 to 0.2 above the target.
 
     A step size shared by all chains can meet the target on average while a few chains never move. With a step size of
     its own, such a chain shortens its steps until it moves.

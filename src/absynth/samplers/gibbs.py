@@ -108,7 +108,9 @@ class GibbsWithGradients:
         if not ((x == 0) | (x == 1)).all():
             raise InputError(f"{self.variables} chains must hold 0 and 1 only, got {x[(x != 0) & (x != 1)][0]:g}")
         if self.variables == "categorical" and (x.ndim < 2 or not (x.sum(-1) == 1).all()):
-            raise InputError("categorical chains must hold one-hot rows along the last dimension, got other sums than 1")
+            raise InputError(
+                "categorical chains must hold one-hot rows along the last dimension, got other sums than 1"
+            )
 
 
 def _choose_change(gains: Tensor, rng: Rng) -> Tensor:

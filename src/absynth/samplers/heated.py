@@ -1,7 +1,7 @@
 """Langevin dynamics that moves by the score alone at first and ends at temperature 1.
 
-x ← x + (δ²/2) ∇log p(x) + δ √T_k ε, with T_k = 0 up to the share ``cold`` of the steps, rising linearly to 1 at the share
-``warm``, and 1 from there on: gradient flow that carries noise to the data, then a chain that mixes among them.
+x ← x + (δ²/2) ∇log p(x) + δ √T_k ε, with T_k = 0 up to the share ``cold`` of the steps, rising linearly to 1 at the
+share ``warm``, and 1 from there on: gradient flow that carries noise to the data, then a chain that mixes among them.
 """
 
 from __future__ import annotations

@@ -7,8 +7,8 @@ resampling at every update.
     w_i = exp(ℓ_θ(x_i) − ℓ_θ'(x_i)),  θ' the parameters of the update before                          (1)
     log Z_θ = log Z_θ' + log mean_i w_i                                                              (2)
 
-The chains are resampled in proportion to w, by systematic resampling, which leaves most of them as they are because w is
-near 1; then the sampler moves them. (1) is exact for samplers that leave p_θ unchanged (MALA, HMC); the bias of
+The chains are resampled in proportion to w, by systematic resampling, which leaves most of them as they are because w
+is near 1; then the sampler moves them. (1) is exact for samplers that leave p_θ unchanged (MALA, HMC); the bias of
 unadjusted Langevin dynamics stays.
 """
 

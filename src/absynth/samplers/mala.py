@@ -49,5 +49,7 @@ class MALA(Metropolis):
         difference = sum_event((noise * noise - back * back) / (2 * step**2))
         log_ratio = value_new - value + difference
         accept = uniform_like(value, rng).log() < log_ratio  # a NaN ratio compares false: the chain stays
-        new = Point(choose(accept, proposal, x), torch.where(accept, value_new, value), choose(accept, score_new, score))
+        new = Point(
+            choose(accept, proposal, x), torch.where(accept, value_new, value), choose(accept, score_new, score)
+        )
         return Move(new, accept.to(value.dtype), log_ratio.nan_to_num(-torch.inf).clamp(max=0).exp())

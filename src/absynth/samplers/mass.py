@@ -77,7 +77,7 @@ def learn(kind: Kind, x: Float[Tensor, "draw b *event"], score: Float[Tensor, "d
     if kind == "unit":
         return Mass()
     event = x.shape[2:]
-    draws, chains = x.shape[:2]
+    _draws, chains = x.shape[:2]
     states, scores = (_centred(a) for a in (x, score))  # [n, d]
     n, d = states.shape
     tiny = torch.finfo(torch.float64).tiny
@@ -99,7 +99,8 @@ def learn(kind: Kind, x: Float[Tensor, "draw b *event"], score: Float[Tensor, "d
 
 
 def _centred(x: Tensor) -> Tensor:
-    """``[draw, b, *event] -> [draw·b, d]`` in float64, about each chain's mean; what is not finite counts as the mean."""
+    """``[draw, b, *event] -> [draw·b, d]`` in float64, about each chain's mean; what is not finite counts as the "
+    "mean."""
     flat = x.detach().double().flatten(2)
     return (flat - flat.mean(0)).nan_to_num(0.0, 0.0, 0.0).flatten(0, 1)
 

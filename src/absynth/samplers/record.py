@@ -38,7 +38,11 @@ class Record:
 
     def thinned(self, thin: int, warm_gradients: Tensor) -> Record:
         """Every ``thin``-th state; acceptance is averaged and counts are summed between them."""
-        kept: dict[str, Tensor | None] = {"x": self.x[thin - 1 :: thin], "warm_gradients": warm_gradients, "score": None}
+        kept: dict[str, Tensor | None] = {
+            "x": self.x[thin - 1 :: thin],
+            "warm_gradients": warm_gradients,
+            "score": None,
+        }
         if thin == 1:
             return replace(self, **kept)
         kept["value"] = None if self.value is None else self.value[thin - 1 :: thin]

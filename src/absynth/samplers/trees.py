@@ -35,9 +35,7 @@ class Trees:
         rng: source of momenta and choices.
     """
 
-    def __init__(
-        self, value_and_score: ValueAndScore, point: Point, kernel: Kernel, max_depth: int, rng: Rng
-    ) -> None:
+    def __init__(self, value_and_score: ValueAndScore, point: Point, kernel: Kernel, max_depth: int, rng: Rng) -> None:
         self.value_and_score, self.kernel, self.max_depth, self.rng = value_and_score, kernel, max_depth, rng
         self.event = point.x.shape
         b, device = len(point.x), point.x.device
