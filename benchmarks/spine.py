@@ -16,13 +16,13 @@ import time
 from pathlib import Path
 
 import torch
+from absynth.recipes.latent_prior_mnist import LatentPriorMNIST
 from rich.console import Console
 from rich.table import Table
 
 import absynth
 from absynth import results
 from absynth.recipes import Recipe
-from absynth.recipes.latent_prior_mnist import LatentPriorMNIST
 from absynth.seeding import stream
 
 STEPS = 20

@@ -25,6 +25,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
+from absynth.recipes.latent_prior_mnist import LatentPriorMNIST
 from common import naive
 from rich.console import Console
 from rich.table import Table
@@ -36,7 +37,6 @@ from absynth import results
 from absynth.density import EBM
 from absynth.metrics.features import Features, classifier_features
 from absynth.metrics.frechet import frechet
-from absynth.recipes.latent_prior_mnist import LatentPriorMNIST
 from absynth.samplers import Adapted, Langevin, Preconditioned, engine
 from absynth.samplers.preconditioned import width_of
 from absynth.seeding import stream

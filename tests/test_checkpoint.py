@@ -170,7 +170,7 @@ def empty(folder: Path) -> None:
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(run, tmp_path, damage):
     damage(run / "step_000012")
     watcher = Interrupts(-1)
-    absynth.fit(TOY, run, watchers=[watcher])
+    absynth.fit(TOY, run, callbacks=[watcher])
     assert watcher.begun == 8
     events = [row for row in journal(run) if row["event"] == "damaged"]
     assert len(events) == 1
@@ -183,6 +183,10 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(run, tmp_path, damage
 def test_all_damaged_starts_afresh_and_says_so(run, tmp_path):
     for folder in checkpoint.checkpoints(run):
         flip(folder)
+    with pytest.raises(InputError, match="holds a model of 12 updates but no intact checkpoint") as error:
+        absynth.fit(TOY, run)  # a finished model is not overwritten
+    one_line(error)
+    (run / "model.safetensors").unlink()
     absynth.fit(TOY, run)
     said = [row["text"] for row in journal(run) if row["event"] == "damaged"]
     assert len(said) == 4
@@ -239,12 +243,12 @@ def refused(recipe, folder: Path) -> str:
 
 def test_another_recipes_run_is_refused(run):
     message = refused(RECIPES["digits"], run)
-    assert "is a run of latent_prior_toy, expected latent_prior_digits" in message
+    assert "is a run of small:ModesPrior, expected latent_prior" in message
 
 
 def test_other_numbers_are_refused_by_name(run):
-    message = refused(replace(TOY, prior_lr=0.5, seed=3, keep=9), run)
-    assert "(seed 0 there, 3 now, prior_lr 0.001 there, 0.5 now)" in message
+    message = refused(replace(TOY, energy_lr=0.5, seed=3, keep=9), run)
+    assert "(seed 0 there, 3 now, energy_lr 0.001 there, 0.5 now)" in message
     absynth.fit(replace(TOY, keep=2, log_every=1, checkpoint_every=6), run)  # these may change
     assert json.loads((run / "recipe.json").read_text())["fields"]["keep"] == 2
 
@@ -254,7 +258,7 @@ def test_somebody_elses_folder_is_refused(tmp_path):
     assert "is not empty and is no run" in refused(TOY, tmp_path)
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"recipe": "latent_prior_toy"}', '{"recipe": 1, "fields": {}}'])
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"recipe": "latent_prior"}', '{"recipe": 1, "fields": {}}'])
 def test_a_damaged_recipe_file_is_refused(run, text):
     (run / "recipe.json").write_text(text)
     assert "recipe.json is damaged" in refused(TOY, run)
@@ -332,7 +336,7 @@ DAMAGE = {
     "no recipe": without("recipe"),
     "no fields": without("fields"),
     "no remedies": without("remedies"),
-    "unknown recipe": other_config(recipe="latent_prior_toys"),
+    "unknown recipe": other_config(recipe="latent_priors"),
     "unknown field": other_config(fields={"colour": 1}),
     "field of another kind": other_config(fields={"nef": "many"}),
     "remedies of another kind": other_config(remedies={"pills": 3}),

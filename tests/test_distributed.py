@@ -21,7 +21,7 @@ from test_training import CPU, RECIPES, Interrupts, PersistentToy, assert_same_r
 from torch import nn
 
 import absynth
-from absynth import checkpoint, distributed, logs, training
+from absynth import checkpoint, distributed, logs, updates
 from absynth.algorithms import LatentPrior
 from absynth.errors import InputError
 from absynth.seeding import stream
@@ -72,7 +72,7 @@ def one_process(folder: Path) -> None:
         kept = [(owner, name, getattr(owner, name)) for owner, name in [*originals, (logs, "write_atomic")]]
         for owner, name, _ in kept:
             setattr(owner, name, lambda *_: pytest.fail("rank 1 wrote"))
-    outcome("toy", TOY, watchers=[watcher])  # joins the group that the environment describes, and leaves it
+    outcome("toy", TOY, callbacks=[watcher])  # joins the group that the environment describes, and leaves it
     said["watched"] = hasattr(watcher, "begun")
     said["left"] = not dist.is_initialized()
     dist.init_process_group("gloo", f"file://{folder}/rendezvous", rank=rank, world_size=2)
@@ -209,7 +209,7 @@ def test_slices_average_to_the_whole_batch():
     x = torch.randn(12, 10)
     seen, gradients = [], []
     for shards in (1, 4):
-        one = training.Training(Slices(batch=12, shards=shards), CPU)
+        one = updates.Training(Slices(batch=12, shards=shards).resolve(), CPU)
         seen.append(one.learn(Batch(x)))
         gradients.append(one.algorithm.generator.weight.grad)
     torch.testing.assert_close(*gradients)
@@ -218,7 +218,7 @@ def test_slices_average_to_the_whole_batch():
 
 
 def test_slices_draw_their_own_noise_and_all_are_looked_at():
-    one = training.Training(replace(RECIPES["toy"], shards=4), CPU)
+    one = updates.Training(replace(RECIPES["toy"], shards=4).resolve(), CPU)
     ends = []
     run_chain = one.algorithm.run_chain
 

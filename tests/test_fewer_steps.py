@@ -393,8 +393,8 @@ def test_unknown_examples_begin_at_the_reference_and_leave_the_memory_alone() ->
 @pytest.mark.parametrize("start", ["last", "inference"])
 def test_runs_with_a_memory_resume_bit_for_bit(start: str, tmp_path) -> None:
     def run(name: str, steps: int) -> dict[str, Tensor]:
-        recipe = altered(digits(), posterior_start=start, prior_start="persistent", shards=2)
-        recipe = altered(recipe, steps=steps, limit=16, threads=0)
+        recipe = altered(digits(limit=16), posterior_start=start, prior_start="persistent", shards=2)
+        recipe = altered(recipe, steps=steps, threads=0)
         fit(recipe, tmp_path / name, chains="eager")
         state = checkpoint.latest(tmp_path / name, torch.device("cpu"), print)
         assert state is not None
@@ -406,7 +406,7 @@ def test_runs_with_a_memory_resume_bit_for_bit(start: str, tmp_path) -> None:
     assert all(torch.equal(resumed[k], v) for k, v in whole.items())
     assert ("posterior_start.bank" in whole) == (start == "last")
     if start == "last":
-        begun = altered(digits(), posterior_start="last", limit=16).resolve().algorithm()
+        begun = altered(digits(limit=16), posterior_start="last").algorithm()
         moved = (whole["posterior_start.bank"] != begun.posterior_start.bank).any(1)
         assert moved.all()  # each of 16 examples was visited, in slices too
 

@@ -16,10 +16,9 @@ from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
 
 from absynth.algorithms import AlternatingBackprop, LatentPrior
-from absynth.algorithms.alternating_backprop import Flat
 from absynth.density import EBM, score
 from absynth.distributions import GaussianGenerator, StandardNormal, sum_event
-from absynth.networks.mlp import mlp, mlp_f
+from absynth.networks.mlp import Flat, mlp, mlp_f
 from absynth.samplers import MALA, Langevin
 from absynth.seeding import noise_like, stream
 from absynth.types import Batch, LogDensity, Rng
@@ -143,7 +142,7 @@ class Swapped(LatentPrior):
 class Overweighted(LatentPrior):
     """A posterior that weighs the likelihood by a tenth too much."""
 
-    def log_joint(self, x, c=None, mask=None, *, weight=1.0):
+    def posterior(self, x, c=None, mask=None, *, weight=1.0):
         joint, prior = super().posterior(x, c, mask, weight=weight), self.prior(c).log_density
         return lambda z: 1.1 * joint(z) - 0.1 * prior(z)
 

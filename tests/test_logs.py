@@ -75,7 +75,7 @@ def test_a_full_disk_is_one_line(tmp_path, monkeypatch, make):
 
 def test_plain_lines_where_there_is_no_terminal(tmp_path):
     out = io.StringIO()
-    absynth.fit(TOY, tmp_path, watchers=[ProgressBar(Console(file=out, width=120))])
+    absynth.fit(TOY, tmp_path, callbacks=[ProgressBar(Console(file=out, width=120))])
     lines = out.getvalue().splitlines()
     assert [line.split()[1] for line in lines] == [f"{n}/20" for n in (1, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20)]
     assert "prior " in lines[0]
@@ -101,7 +101,7 @@ def test_a_bar_on_a_terminal():
     bar.log(row(20))
     bar.end()
     shown = out.getvalue()
-    assert "latent_prior_toy" in shown
+    assert "small:ModesPrior" in shown
     assert "20/20" in shown
     assert "prior 0.125" in shown
     assert "guard spoke" in shown

@@ -18,7 +18,7 @@ from small import ModesPrior, digits
 from torch import nn
 
 import absynth
-from absynth import checkpoint, training
+from absynth import checkpoint, updates
 from absynth.algorithms import LatentPrior
 from absynth.recipes import Recipe
 from absynth.samplers.start import Persistent
@@ -61,9 +61,9 @@ class PersistentToy(ModesPrior):
 
 
 RECIPES = {
-    "toy": replace(ModesPrior().tiny(), steps=12, checkpoint_every=5, log_every=3, keep=100),
+    "toy": replace(ModesPrior().tiny().resolve(), steps=12, checkpoint_every=5, log_every=3, keep=100),
     "digits": replace(digits(), steps=9, checkpoint_every=4, log_every=3, keep=100),
-    "persistent": PersistentToy(),
+    "persistent": PersistentToy().resolve(),
 }
 
 
@@ -133,14 +133,14 @@ def test_interrupted_run_equals_an_uninterrupted_one(name, tmp_path):
     absynth.fit(recipe, tmp_path / "whole")
     ctrl_c = Interrupts(3)
     with pytest.raises(KeyboardInterrupt):
-        absynth.fit(recipe, tmp_path / "cut", watchers=[ctrl_c])
+        absynth.fit(recipe, tmp_path / "cut", callbacks=[ctrl_c])
     assert journal(tmp_path / "cut")[-1]["event"] == "interrupt"
     assert ctrl_c.ended == 1
     stopped = state(tmp_path / "cut")["step"]
     assert 3 <= stopped <= 4  # the step in hand is finished, and no more
     assert (tmp_path / "cut/model.safetensors").read_bytes() != (tmp_path / "whole/model.safetensors").read_bytes()
     again = Interrupts(-1)
-    absynth.fit(recipe, tmp_path / "cut", watchers=[again])
+    absynth.fit(recipe, tmp_path / "cut", callbacks=[again])
     assert again.begun == stopped
     assert again.said[0].startswith("resume")
     assert_same_run(tmp_path / "whole", tmp_path / "cut")
@@ -150,15 +150,15 @@ def test_interrupted_run_equals_an_uninterrupted_one(name, tmp_path):
 def test_the_comparison_sees_a_chain_that_was_forgotten(tmp_path, monkeypatch):
     recipe = RECIPES["persistent"]
     absynth.fit(recipe, tmp_path / "whole")
-    load = training.Training.load_state_dict
+    load = updates.Training.load_state_dict
 
     def forgets(self, state, remedies=None):
         load(self, state, remedies)
         self.algorithm.prior_start.bank.zero_()
 
-    monkeypatch.setattr(training.Training, "load_state_dict", forgets)
+    monkeypatch.setattr(updates.Training, "load_state_dict", forgets)
     with pytest.raises(KeyboardInterrupt):
-        absynth.fit(recipe, tmp_path / "cut", watchers=[Interrupts(3)])
+        absynth.fit(recipe, tmp_path / "cut", callbacks=[Interrupts(3)])
     absynth.fit(recipe, tmp_path / "cut")
     with pytest.raises(AssertionError):
         assert_same_run(tmp_path / "whole", tmp_path / "cut")
@@ -176,12 +176,11 @@ def test_a_measurement_before_the_interrupt_is_logged_after_it(tmp_path):
 def test_a_killed_process_goes_on_bit_for_bit(tmp_path):
     recipe = replace(RECIPES["toy"], steps=10**6, checkpoint_every=10, keep=2)
     code = (
-        "import sys, torch, absynth; from pathlib import Path; from absynth.checkpoint import recipe_of\n"
+        "import sys, torch, absynth; from dataclasses import replace; from pathlib import Path; from absynth.recipes import Recipe\n"
         "from absynth.files import read_json\n"
-        "torch.set_num_threads(1); absynth.fit(recipe_of(read_json(Path(sys.argv[2]))), sys.argv[1])\n"
+        "torch.set_num_threads(1); absynth.fit(replace(Recipe.from_entry(read_json(Path(sys.argv[2]))), dataset=None), sys.argv[1])\n"
     )
-    entry = {"recipe": recipe.name(), "fields": recipe.fields()}
-    (tmp_path / "entry.json").write_text(json.dumps(entry))
+    (tmp_path / "entry.json").write_text(json.dumps(recipe.entry()))
     killed, whole = tmp_path / "killed", tmp_path / "whole"
     process = subprocess.Popen([sys.executable, "-c", code, str(killed), str(tmp_path / "entry.json")])
     try:
@@ -206,7 +205,7 @@ def test_a_killed_process_goes_on_bit_for_bit(tmp_path):
 def test_a_second_ctrl_c_is_immediate(tmp_path):
     before = signal.getsignal(signal.SIGINT)  # a shell's background job starts with it ignored
     with pytest.raises(KeyboardInterrupt):
-        absynth.fit(RECIPES["toy"], tmp_path, watchers=[Interrupts(3, times=2)])
+        absynth.fit(RECIPES["toy"], tmp_path, callbacks=[Interrupts(3, times=2)])
     assert state(tmp_path)["step"] == 0  # nothing was written for the first one either
     assert [row["event"] for row in journal(tmp_path)] == ["start"]
     assert signal.getsignal(signal.SIGINT) is before
@@ -218,7 +217,7 @@ def test_a_polite_kill_is_an_interrupt(tmp_path):
             os.kill(os.getpid(), signal.SIGTERM)
 
     with pytest.raises(KeyboardInterrupt):
-        absynth.fit(RECIPES["toy"], tmp_path, watchers=[Terminated(0)])
+        absynth.fit(RECIPES["toy"], tmp_path, callbacks=[Terminated(0)])
     assert journal(tmp_path)[-1]["event"] == "interrupt"
 
 
@@ -280,7 +279,7 @@ def test_no_loss_leaks_into_another_player():
     two, x = Two(), torch.randn(5, 2, dtype=torch.float64)
     both = two.b(two.a(x).tanh())  # one graph through both players, two losses
     losses = {"a": both.square().mean(), "b": (both - 1).abs().mean()}
-    training.backward(losses, {"a": two.a, "b": two.b}, scale=0.25)
+    updates.backward(losses, {"a": two.a, "b": two.b}, scale=0.25)
     both = two.b(two.a(x).tanh())
     expected = torch.autograd.grad(both.square().mean(), list(two.a.parameters()), retain_graph=True)
     expected += torch.autograd.grad((both - 1).abs().mean(), list(two.b.parameters()))
@@ -294,7 +293,7 @@ def test_no_loss_leaks_into_another_player():
 def test_ema_equals_its_formula():
     torch.manual_seed(0)
     two = Two()
-    ema = training.EMA(two, 0.9)
+    ema = updates.EMA(two, 0.9)
     expected = {k: v.clone() for k, v in two.state_dict().items()}
     for _ in range(5):
         with torch.no_grad():
@@ -319,7 +318,7 @@ def test_the_average_is_what_is_saved_and_tied_weights_stay_tied(tmp_path):
     assert sum(differ) >= 4  # the bias of f has no gradient
     two = Two()
     two.c = two.b
-    ema = training.EMA(two, 0.5)
+    ema = updates.EMA(two, 0.5)
     ema.update(two)
     checkpoint.export(tmp_path, checkpoint.Weights({**two.state_dict(), **ema.average}, {}))
     weights = safetensors.torch.load_file(tmp_path / "model.safetensors")
@@ -327,7 +326,7 @@ def test_the_average_is_what_is_saved_and_tied_weights_stay_tied(tmp_path):
 
 
 def test_the_schedule_sets_every_rate():
-    one = training.Training(PersistentToy(energy_lr=0.5), CPU)
+    one = updates.Training(PersistentToy(energy_lr=0.5).resolve(), CPU)
     rates = []
     batches = one.recipe.batches()
     for _ in range(3):

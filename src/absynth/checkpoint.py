@@ -220,7 +220,8 @@ def export(run: Path, weights: Weights) -> None:
         raise Diverged(
             f"the weights {bad} are not finite: give a smaller step size or learning rate, or keep the guard on"
         )
-    metadata = {"digest": _tensor_digest(tensors), "recipe": _recipe_digest(weights.config)}
+    # One entry: safetensors writes several in any order, and equal runs must write equal files.
+    metadata = {"digests": f"{_tensor_digest(tensors)} {_recipe_digest(weights.config)}"}
     write_atomic(run / "model.safetensors", safetensors.torch.save(tensors, metadata))
     write_json(run / "config.json", weights.config)
 
@@ -259,15 +260,15 @@ def _weights(run: Path, config: dict) -> dict[str, torch.Tensor]:
     path = run / "model.safetensors"
     try:
         with safetensors.safe_open(path, "pt") as file:
-            metadata = file.metadata() or {}
+            digest, _, recipe = (file.metadata() or {}).get("digests", "").partition(" ")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, RuntimeError, ValueError, safetensors.SafetensorError) as error:
         raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]}): train again") from None
-    if metadata.get("digest") != _tensor_digest(tensors):
+    if digest != _tensor_digest(tensors):
         raise InputError(
             f"{path} is damaged (its digest does not match): resume the run to write it anew, or train again"
         )
-    if metadata.get("recipe") != _recipe_digest(config):
+    if recipe != _recipe_digest(config):
         raise InputError(f"{path} holds the weights of another run than {run / 'config.json'}: restore the run's own")
     return tensors
 

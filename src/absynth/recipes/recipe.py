@@ -117,8 +117,12 @@ class Recipe(ABC):
         return {k: v for k, v in cls.TINY.items() if k in known and (k in OPTIONS) == options}
 
     def tiny(self) -> Recipe:
-        """The same recipe with the values of ``--tiny``."""
-        return replace(self, **self.tiny_fields(options=True), **self.tiny_fields(options=False))
+        """The same recipe with the values of ``--tiny``; reader options are left alone once the data set is open."""
+        from absynth.data import sets
+
+        known = sets.options_of(self.data, self.kind) if self.data and self.dataset is None else ()
+        options = {k: v for k, v in self.tiny_fields(options=True).items() if k in known}
+        return replace(self, **options, **self.tiny_fields(options=False))
 
     def reader_options(self) -> dict[str, Any]:
         """Options of the reader of the data: those that were set, and defaults that are not empty."""
