@@ -190,12 +190,11 @@ FAULTS = {
 
 def test_the_law_and_planted_faults(monkeypatch):
     same_law(end(NUTS(5, 0.7)), stats.gumbel_r.cdf)
-    for name, (method, fault) in FAULTS.items():
+    for method, fault in FAULTS.values():
         with monkeypatch.context() as patch:
             patch.setattr(Trees, method, fault)
             with pytest.raises(AssertionError, match="law differs"):
                 same_law(end(NUTS(5, 0.7)), stats.gumbel_r.cdf)
-                pytest.fail(f"not seen: {name}")
 
 
 def test_subtrees_that_turn_must_not_be_joined(monkeypatch):

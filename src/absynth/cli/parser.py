@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import itertools
+import re
 import warnings
 from collections.abc import Sequence
 from typing import NoReturn
@@ -14,6 +16,9 @@ from absynth.errors import InputError
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 
+_WRONG_TYPE = re.compile(r'key "(\w+)": Expected an? (.+?)\. Got value: (.*)$')
+
+
 class Parser(ArgumentParser):
     """An argument parser whose mistakes are one line with the nearest name. Flags may be written with - or _."""
 
@@ -21,7 +26,12 @@ class Parser(ArgumentParser):
         super().__init__(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
-        raise InputError(" ".join(str(message).split()))
+        text = " ".join(str(message).split())
+        wrong = _WRONG_TYPE.search(text)
+        if wrong:
+            flag, kind, value = wrong.groups()
+            text = f"expected --{flag.replace('_', '-')} to be {_in_words(kind)}, got {value}"
+        raise InputError(text)
 
     def read(self, argv: Sequence[str], *, defaults: bool = True) -> dict:
         """Parse the flags.
@@ -53,11 +63,20 @@ class Parser(ArgumentParser):
         """The words, with "true" for a yes-or-no flag that stands without a value."""
         switched = [a for a in self._actions if isinstance(a.default, bool) and a.nargs is None]
         switches = {option for action in switched for option in action.option_strings}
-        following = [*argv[1:], ""]
         return [
             f"{word}=true" if word in switches and after.lower() not in ("true", "false", "yes", "no") else word
-            for word, after in zip(argv, following, strict=True)
+            for word, after in itertools.zip_longest(argv, argv[1:], fillvalue="")
         ]
+
+
+def _in_words(kind: str) -> str:
+    """A type as jsonargparse prints it, in words."""
+    plain = kind.removeprefix("<class '").removesuffix("'>")
+    choices = re.search(r"Literal\[(.*)\]", plain)
+    if choices:
+        return "one of " + choices[1].replace("'", "")
+    words = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
+    return words.get(plain, "values such as [1,2]" if "tuple" in plain else plain)
 
 
 def _underscored(word: str) -> str:

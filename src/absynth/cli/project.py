@@ -123,9 +123,8 @@ def cite(argv: list[str]) -> None:
         return
     modules: list[str] = []
     for cls in dict.fromkeys(recipes.classes(argv[0]).values()):
-        bases = [b.__module__ for b in cls.__mro__ if b.__module__.startswith("absynth.recipes.")]
-        own = [m for m in bases if m not in ("absynth.recipes.recipe", "absynth.recipes._fields")]
-        things = [thing for name in own for thing in vars(sys.modules[name]).values() if isinstance(thing, type)]
-        modules += [*own, *(t.__module__ for t in things if issubclass(t, Algorithm))]
+        own = cls.__module__
+        kinds = [t for t in vars(sys.modules[own]).values() if isinstance(t, type) and issubclass(t, Algorithm)]
+        modules += [t.__module__ for t in kinds if t is not Algorithm] or [own]
     for name in dict.fromkeys(modules):
         print((sys.modules[name].__doc__ or "").strip(), end="\n\n")

@@ -6,7 +6,7 @@ import dataclasses
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from rich.console import Console
 from rich.table import Table
@@ -70,7 +70,10 @@ def _parser(method: str, by_kind: dict) -> Parser:
     parser.add_argument("--config", action="config")
     seen: set[str] = {"dataset", "dataset_y"}
     for cls in dict.fromkeys(by_kind.values()):
-        parser.add_class_arguments(cls, skip=set(seen))
+        hints = get_type_hints(cls)  # of every field where it is declared, which the signature alone does not tell
+        for field in dataclasses.fields(cls):
+            if field.name not in seen:
+                parser.add_argument(f"--{field.name}", type=hints[field.name], default=field.default)
         seen |= {f.name for f in dataclasses.fields(cls)}
     return parser
 

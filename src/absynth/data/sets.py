@@ -214,5 +214,9 @@ def _check_options(reader: Callable, options: dict[str, Any], source: str, kind:
     known = _options(reader)
     for name in options:
         if name not in known:
-            takes = f"it takes {', '.join('--' + k for k in known)}" if known else "it takes no options"
-            raise InputError(f"--{name} is not an option of {kind} data, got it with {source}: {takes}")
+            takes = (
+                f"it takes {', '.join('--' + k.replace('_', '-') for k in known)}" if known else "it takes no options"
+            )
+            raise InputError(
+                f"--{name.replace('_', '-')} is not an option of {kind} data, got it with {source}: {takes}"
+            )

@@ -36,7 +36,8 @@ LENGTH = int.from_bytes(b"length", "big")
 READ, MOVED = "share read as the target", "distance moved over that of random pairs"
 FIELDS: dict[str, Any] = {
     "steps": 250, "energy_width": 16, "stem": 1, "energy_lr": 3e-4, "batch": 32, "chain_steps": 20, "final_share": 0.2,
-    "guard_retries": 8, "guard_step_size": 0.5, "guard_learning_rate": 0.5, "guard_difference": 1.0, "guard_stability": 4.0,
+    "guard_retries": 8, "guard_step_size": 0.5, "guard_learning_rate": 0.5, "guard_difference": 1.0,
+    "guard_stability": 4.0,
 }  # fmt: skip
 
 
