@@ -18,7 +18,6 @@ from test_presets import write_data
 from absynth import cli, files, recipes
 from absynth.algorithms import LatentPrior
 
-
 DIGITS = ("train", "latent_prior", "--data", "digits")
 
 

@@ -176,9 +176,10 @@ def test_a_measurement_before_the_interrupt_is_logged_after_it(tmp_path):
 def test_a_killed_process_goes_on_bit_for_bit(tmp_path):
     recipe = replace(RECIPES["toy"], steps=10**6, checkpoint_every=10, keep=2)
     code = (
-        "import sys, torch, absynth; from dataclasses import replace; from pathlib import Path; from absynth.recipes import Recipe\n"
-        "from absynth.files import read_json\n"
-        "torch.set_num_threads(1); absynth.fit(replace(Recipe.from_entry(read_json(Path(sys.argv[2]))), dataset=None), sys.argv[1])\n"
+        "import sys, torch, absynth; from dataclasses import replace; from pathlib import Path\n"
+        "from absynth.recipes import Recipe; from absynth.files import read_json\n"
+        "torch.set_num_threads(1); recipe = Recipe.from_entry(read_json(Path(sys.argv[2])))\n"
+        "absynth.fit(replace(recipe, dataset=None), sys.argv[1])\n"
     )
     (tmp_path / "entry.json").write_text(json.dumps(recipe.entry()))
     killed, whole = tmp_path / "killed", tmp_path / "whole"
