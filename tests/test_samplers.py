@@ -109,9 +109,9 @@ LAWS = {
     "HMC, log Gamma": Law(HMC(12, 0.5, leapfrog_steps=3), log_gamma, LOG_GAMMA, start=0.5),
     "HMC, adapted, Gumbel": Law(HMC(16, 0.3, leapfrog_steps=2, warmup=25), gumbel, GUMBEL, start=1.0),
     "HMC, adapted with a mass, Gumbel": Law(HMC(12, 0.3, leapfrog_steps=2, warmup=45), gumbel, GUMBEL, start=1.0),
-    "NUTS, Gaussian": Law(NUTS(4, 0.5), gaussian, is_normal(MEAN, VAR)),
-    "NUTS, Gumbel": Law(NUTS(5, 0.7), gumbel, GUMBEL, start=1.0),
-    "NUTS, log Gamma": Law(NUTS(5, 0.5), log_gamma, LOG_GAMMA, start=0.5),
+    "NUTS, Gaussian": Law(NUTS(30, 0.5), gaussian, is_normal(MEAN, VAR)),
+    "NUTS, Gumbel": Law(NUTS(20, 0.7), gumbel, GUMBEL, start=1.0),
+    "NUTS, log Gamma": Law(NUTS(20, 0.5), log_gamma, LOG_GAMMA, start=0.5),
     "NUTS, Gamma with an edge": Law(NUTS(20, 0.8), gamma, GAMMA, start=3.0),
 }
 
@@ -397,7 +397,7 @@ def test_a_log_density_of_another_shape_is_refused(sampler):
     for shape, log_density in WRONG_SHAPES.items():
         with pytest.raises(InputError, match=re.escape(f"must return shape [50], got {shape}: return one number")):
             sampler(log_density, x, rng=stream(0))
-    with pytest.raises(InputError, match="floating point, got int64"):
+    with pytest.raises((InputError, TypeError), match="i(nt)?64"):  # a TypeError where types are checked
         sampler(lambda x: -(x**2).sum(1), x.long(), rng=stream(0))
     with pytest.raises(InputError, match="must be differentiable"):
         sampler(lambda x: torch.zeros(len(x), dtype=F64), x, rng=stream(0))

@@ -19,6 +19,8 @@ Kind = Literal["auto", "unit", "diagonal", "dense"]
 """Which mass matrix a warm-up learns; "auto" is dense for events of up to ``DENSE`` entries and diagonal above."""
 
 DENSE = 128
+PASSES = 8
+"""Times a dense matrix is learned anew under the one before: shrinkage disturbs the less, the rounder the target is."""
 
 
 @dataclass(frozen=True)
@@ -89,13 +91,22 @@ def learn(kind: Kind, x: Float[Tensor, "draw b *event"], score: Float[Tensor, "d
         scale = torch.where(known, scale, usual)
     if kind == "diagonal":
         return Mass(scale=scale.view(event).to(x.dtype))
-    states, scores = states / scale, scores * scale
-    middle = (widths[0].sqrt() * widths[1].sqrt()).clamp(min=tiny).diag()  # both have these variances now
     shrink = min(1.0, 0.2 * d / max(n - chains, 1))
-    a, b = ((1 - shrink) * m.T @ m / n + shrink * middle for m in (states, scores))
-    covariance = _geometric_mean(a, b)
-    factor = torch.linalg.cholesky(0.5 * (covariance + covariance.T))
-    return Mass(factor=(scale[:, None] * factor).to(x.dtype))
+    factor = torch.where(known, scale, 1.0).diag()
+    for _ in range(PASSES):
+        y, s = torch.linalg.solve_triangular(factor, states.T, upper=False).T, scores @ factor
+        a, b = (_shrunk(m, shrink, known) for m in (y, s))
+        covariance = factor @ _geometric_mean(a, b) @ factor.T
+        factor = torch.linalg.cholesky(0.5 * (covariance + covariance.T))
+    usual = torch.where(known, 1.0, scale)
+    return Mass(factor=(usual[:, None] * factor).to(x.dtype))
+
+
+def _shrunk(rows: Tensor, shrink: float, known: Tensor) -> Tensor:
+    """The second moments of rows, shrunk towards their diagonal; 1 where nothing is known."""
+    moments = rows.T @ rows / len(rows)
+    middle = moments.diagonal().clamp(min=torch.finfo(moments.dtype).tiny)
+    return (1 - shrink) * moments + torch.where(known, shrink * middle, 1.0).diag()
 
 
 def _centred(x: Tensor) -> Tensor:

@@ -55,9 +55,9 @@ def windows(warmup: int) -> list[int]:
     >>> windows(1000), windows(100), windows(30)
     ([10, 20, 40, 80, 160, 320, 900], [10, 20, 50], [])
     """
-    end = warmup - max(warmup // 10, min(50, warmup // 2))
-    if end < 20:
+    if warmup < 40:
         return []
+    end = warmup - max(warmup // 10, min(50, warmup // 2))
     ends, size = [0], 10
     while ends[-1] < end:
         following = 2 * size if len(ends) > 1 else size
