@@ -397,7 +397,7 @@ def test_a_log_density_of_another_shape_is_refused(sampler):
     for shape, log_density in WRONG_SHAPES.items():
         with pytest.raises(InputError, match=re.escape(f"must return shape [50], got {shape}: return one number")):
             sampler(log_density, x, rng=stream(0))
-    with pytest.raises((InputError, TypeError), match="i(nt)?64"):  # a TypeError where types are checked
+    with pytest.raises((InputError, TypeError), match=r"i(nt)?64"):  # a TypeError where types are checked
         sampler(lambda x: -(x**2).sum(1), x.long(), rng=stream(0))
     with pytest.raises(InputError, match="must be differentiable"):
         sampler(lambda x: torch.zeros(len(x), dtype=F64), x, rng=stream(0))

@@ -77,8 +77,8 @@ def test_the_gradient_vanishes_at_the_truth(method):
 
 
 def test_denoising_has_the_right_sign():
-    """A step against the gradient moves the model's mean to the data's, and its precision up if the data are "
-    "narrower."""
+    """A step against the gradient moves the model's mean to the data's, and its precision up if the data are
+    narrower."""
     model = DenoisingScoreMatching(quadratic([1.0], [0.0]), noise=0.1, sampler=SHORT)
     loss = model.losses(Batch(data(5000, [0.04], [1.0])), rng=stream(2))["ebm"]
     loss.backward()

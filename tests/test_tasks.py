@@ -426,7 +426,7 @@ def test_data_that_moved_are_found_by_data_and_data_that_changed_are_refused(run
 def test_scores_name_their_files(runs):
     assert run("detect", runs["pictures"], "--input", runs["photos"]) == 0
     lines = (runs["pictures"] / "detect" / "scores.csv").read_text().splitlines()
-    assert lines[0] == "example,score"
+    assert lines[0] == "example,score,outlier"
     assert {line.split(",")[0] for line in lines[1:]} == {f"{i:02d}.png" for i in range(45)}
 
 

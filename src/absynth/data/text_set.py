@@ -64,6 +64,7 @@ class TextSet(Dataset):
         self._read, self.part, self.length, self.limit = read, part, length, limit
         self.token_unit, self.vocabulary_size = unit, vocabulary_size
         text = self._cased(read(part))
+        classes = 0 if text.labels is None or not len(text) else 1 + int(text.labels.max())  # of all lines
         if limit and part == "train":
             text = text.take(range(min(limit, len(text))))
         self.name = name or text.name
@@ -83,8 +84,7 @@ class TextSet(Dataset):
         self.kept = torch.tensor(fits, dtype=torch.int64)
         if self.labels is not None:
             self.labels = self.labels[self.kept]
-            count = 1 + int(self.labels.max()) if len(self.labels) else 0
-            self.class_names = tuple(map(str, range(count)))
+            self.class_names = tuple(map(str, range(classes)))
         self.examples = len(self.rows) if part == "train" else 0
 
     def _cased(self, text: Text) -> Text:

@@ -22,8 +22,8 @@ TABLES = {
 
 
 def few_labels(x: np.ndarray, y: np.ndarray, seed: int) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(training rows, their classes or −1, test rows, their classes): 50 labels, at least two a class; 30 % are "
-    "tested."""
+    """(training rows, their classes or −1, test rows, their classes): 50 labels, at least two a class; 30 % are
+    tested."""
     rng = np.random.default_rng(seed)
     order = rng.permutation(len(x))
     x, y, cut = x[order], y[order], len(x) * 7 // 10

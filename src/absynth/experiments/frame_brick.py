@@ -37,7 +37,7 @@ def random_phases(image: Float[Tensor, "1 h w"], rng: torch.Generator) -> Float[
     return torch.fft.irfft2(torch.fft.rfft2(image).abs() * noise / noise.abs(), s=image.shape[1:])
 
 
-def copied(x: Float[Tensor, "1 h w"], image: Float[Tensor, "1 h w"], tile: int = 32) -> float:
+def copied(x: Float[Tensor, "1 h w"], image: Float[Tensor, "1 H W"], tile: int = 32) -> float:
     """Distance of tiles to their nearest place in the image over that to a random one: 0 a copy, 1 unrelated."""
     places = F.unfold(image[None], tile, stride=2)[0].T
     tiles = F.unfold(x[None], tile, stride=tile)[0].T

@@ -30,7 +30,7 @@ def measure(seed: int, run: Run) -> Figures:
     x, y = make_moons(3000, noise=0.1, random_state=seed)
     data = str(run.folder / "moons.npz")
     np.savez(data, X=x.astype(np.float32), y=y)
-    shared = {"kind": "table", "labels": 6, "labelled_batch": 50, "energy_width": 64}
+    shared = {"kind": "table", "labels": 6, "labelled_batch": run.few(50, 4), "energy_width": 64}
     contrast = shared | {"batch": 300, "steps": 800, "hidden": 2, "input_scale": 2.0, "label_weight": 0.3}
     ours = run.fit("noise_contrastive", data, preset="ring/gaussian", label="contrastive", **contrast)
     alone = shared | {"steps": 500, "density_weight": 0.0, "data_noise": 0.0}

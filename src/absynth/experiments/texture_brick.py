@@ -84,7 +84,9 @@ def measure(seed: int, run: Run) -> Figures:
     }
     cut = slice(0, canvas)
     rows = {"image": crops, "synthesis": x, "random phases": phases}
-    pictures.rows_with_labels({k: v[..., cut, cut] for k, v in rows.items()}, run.images / "texture_brick.png", scale=2)
+    pictures.rows_with_labels(
+        {k: v[: len(x), ..., cut, cut] for k, v in rows.items()}, run.images / "texture_brick.png", scale=2
+    )
     return Figures(
         {FIRST: ours[0], SECOND: ours[1]},
         {f"{figure}/{name}": value[i] for i, figure in enumerate((FIRST, SECOND)) for name, value in others.items()},

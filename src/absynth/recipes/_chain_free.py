@@ -47,7 +47,7 @@ def noise_ladder(lowest: float, levels: int, highest_ratio: float = 5.0) -> tupl
     """s with noise over signal in geometric progression from that of ``lowest`` to ``highest_ratio``.
 
     >>> [round(s, 3) for s in noise_ladder(0.1, 4)]
-    [0.1, 0.348, 0.808, 0.981]
+    [0.1, 0.347, 0.806, 0.981]
     """
     first = lowest / sqrt(1 - lowest**2)
     ratios = (first * (highest_ratio / first) ** (i / max(levels - 1, 1)) for i in range(levels))

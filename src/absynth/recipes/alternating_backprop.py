@@ -144,6 +144,7 @@ class AlternatingBackpropVectors(TableOptions, AlternatingBackpropRecipe):
     """Alternating back-propagation of vectors, with a linear or a small generator (Han et al. 2017)."""
 
     kinds = ("toy", "table")
+    TINY: ClassVar[dict[str, Any]] = {k: v for k, v in Recipe.TINY.items() if k not in ("latent", "generator_width")}
 
     steps: Count = 3000
     threads: int = 1

@@ -32,7 +32,7 @@ PRESETS = {
 class DetectorRecipe(Recipe):
     """Outlier detection in tables by an energy of the bulk of the rows (energy discrepancy, Schröder et al. 2023)."""
 
-    kinds = ("table", "toy")
+    kinds = ("table",)
     TINY: ClassVar[dict] = {**Recipe.TINY, "energy_width": 8, "members": 2}
 
     target: str = ""

@@ -19,7 +19,7 @@ from absynth.samplers import Langevin
 from absynth.samplers.heated import HeatedLangevin
 
 PRESETS = {
-    "ring": Preset(minutes=1, recorded="chain_free_toy", threads=1),
+    "ring": Preset(minutes=1, threads=1),
     "moons": Preset(minutes=1, threads=1),
     "mnist": Preset(
         minutes=20, batch=64, steps=3000, flow_share=0.7, energy_width=24, temperature=0.01, step_time=0.05,

@@ -22,7 +22,7 @@ from absynth.recipes.recipe import Recipe
 from absynth.references import GaussianMixture
 
 PRESETS = {
-    "mnist": Preset(minutes=6, recorded="mixture_prior_mnist", threads=1),
+    "mnist": Preset(minutes=6, threads=1),
     "mnist5k": Preset(minutes=5, threads=1, components=50),
     "fashion_mnist": Preset(minutes=6, threads=1),
 }
@@ -50,8 +50,8 @@ class MixturePriorRecipe(ImageOptions, GaussianOutput, PriorChain, Recipe):
     memory: Count = 20_000
     """Posterior draws that the mixture is fitted to."""
     collect_from: Share = 0.6
-    """Share of the updates after which generator and inference network stand still and posterior draws are "
-    "collected."""
+    """Share of the updates after which generator and inference network stand still and posterior draws are
+    collected."""
     fit_from: Share = 0.7
     """Share of the updates after which the mixture is fitted and f learns."""
     beta1: Decay = 0.5

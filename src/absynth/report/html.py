@@ -125,11 +125,11 @@ def clock(value: object) -> str:
         return ""
 
 
-def duration(seconds: float) -> str:
+def duration(seconds: int | float) -> str:
     """A number of seconds as people say it.
 
     >>> duration(42), duration(130), duration(7300)
-    ('42 s', '2 min 10 s', '2 h 2 min')
+    ('42 s', '2 min 10 s', '2 h 1 min')
     """
     minutes, rest = divmod(round(seconds), 60)
     hours, minutes_left = divmod(minutes, 60)

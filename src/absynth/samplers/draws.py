@@ -13,13 +13,13 @@ tensor([1.5000, 1.5000])
 The chains themselves say that this is not the law:
 
 >>> print(local.warning)
-R-hat 3.24 > 1.01: chains disagree; effective sample size 9.69 < 400; run longer, or cross modes with Tempering
+R-hat 1.65 > 1.01: chains disagree; effective sample size 13 < 400; run longer, or cross modes with Tempering
 
 Chains at higher temperatures cross, and exchange their states with the one that counts:
 
 >>> tempered = ab.draw(
 ...     log_density, start, ab.Tempering(steps=1, sampler=ab.HMC(steps=2, step_size=0.2, leapfrog_steps=4)),
-...     draws=1000, chains=8, rng=ab.stream(seed=1),
+...     draws=2000, chains=8, rng=ab.stream(seed=1),
 ... )
 >>> tempered.warning
 ''

@@ -110,8 +110,8 @@ def _shrunk(rows: Tensor, shrink: float, known: Tensor) -> Tensor:
 
 
 def _centred(x: Tensor) -> Tensor:
-    """``[draw, b, *event] -> [draw·b, d]`` in float64, about each chain's mean; what is not finite counts as the "
-    "mean."""
+    """``[draw, b, *event] -> [draw·b, d]`` in float64, about each chain's mean; what is not finite counts as the
+    mean."""
     flat = x.detach().double().flatten(2)
     return (flat - flat.mean(0)).nan_to_num(0.0, 0.0, 0.0).flatten(0, 1)
 

@@ -93,7 +93,7 @@ def summarize_chains(x: Num[Tensor, "chain draw *event"] | Bool[Tensor, "chain d
     ''
     >>> x[0] += 1
     >>> summarize_chains(x).warning
-    'R-hat 1.16 > 1.01: chains disagree; effective sample size 19.4 < 400'
+    'R-hat 1.11 > 1.01: chains disagree; effective sample size 24 < 400'
     """
     if x.ndim < 2 or len(x) < 1 or x.shape[1] < 4:
         raise InputError(

@@ -112,7 +112,11 @@ class Trees:
     def _leapfrog(self) -> tuple[Tensor, Tensor, Tensor]:
         """Move the last leaves by a step; returns (log weight, log density, score) there. Resting chains stay."""
         x, p, force = self.leaf
-        step = torch.as_tensor(self.kernel.step_size, dtype=torch.float64, device=x.device) * (2 * self.side - 1) * self.busy
+        step = (
+            torch.as_tensor(self.kernel.step_size, dtype=torch.float64, device=x.device)
+            * (2 * self.side - 1)
+            * self.busy
+        )
         step = step.to(x.dtype)[:, None]
         p = p + 0.5 * step * force
         x = x + step * self._push(p)

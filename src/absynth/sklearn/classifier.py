@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, no_type_check
 
 import numpy as np
 import torch
@@ -172,6 +172,7 @@ class JEMClassifier(ClassifierMixin, TableEstimator):
         "random_state": ["random_state"],
     }
 
+    @no_type_check  # scikit-learn: parameters are checked in fit
     def __init__(
         self,
         *,
@@ -181,7 +182,7 @@ class JEMClassifier(ClassifierMixin, TableEstimator):
         width: int = 64,
         members: int = 3,
         steps: int = 600,
-        minutes: float | None = None,
+        minutes: int | float | None = None,
         random_state: Any = None,
     ) -> None:
         self.density = density
@@ -258,6 +259,7 @@ class JEMClassifier(ClassifierMixin, TableEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable class of each row."""
+        check_is_fitted(self)
         return self.classes_[self.predict_proba(X).argmax(1)]
 
     def score_samples(self, X: Any) -> np.ndarray:

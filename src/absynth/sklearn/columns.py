@@ -30,9 +30,9 @@ class Columns:
     >>> rows = np.array([[1.0, 0], [3.0, 1], [np.nan, 1]])
     >>> columns = Columns.of(rows, [None, ["no", "yes"]], np.ones(3))
     >>> columns.fill(columns.encode(rows)).round(2)
-    array([[-1.  ,  1.  ,  0.  ],
-           [ 1.  ,  0.  ,  1.  ],
-           [ 0.  ,  0.  ,  1.  ]])
+    array([[-1.,  1.,  0.],
+           [ 1.,  0.,  1.],
+           [ 0.,  0.,  1.]])
     """
 
     categories: list[list | None]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, no_type_check
 
 import numpy as np
 import torch
@@ -52,13 +52,14 @@ class EBMDensity(TiltedTable):
         "random_state": ["random_state"],
     }
 
+    @no_type_check  # scikit-learn: parameters are checked in fit
     def __init__(
         self,
         *,
         width: int = 64,
         members: int = 3,
         steps: int | None = None,
-        minutes: float | None = None,
+        minutes: int | float | None = None,
         random_state: Any = None,
     ) -> None:
         self.width = width

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, no_type_check
 
 import numpy as np
 import torch
@@ -97,17 +97,18 @@ class EBMDetector(ScoredDetector):
         "random_state": ["random_state"],
     }
 
+    @no_type_check  # scikit-learn: parameters are checked in fit
     def __init__(
         self,
         *,
-        contamination: float | str = "auto",
+        contamination: int | float | str = "auto",
         trim: float = 0.25,
         noise: float = 0.2,
         jump: float = 0.2,
         width: int = 96,
         members: int = 3,
         steps: int | None = None,
-        minutes: float | None = None,
+        minutes: int | float | None = None,
         random_state: Any = None,
     ) -> None:
         self.contamination = contamination

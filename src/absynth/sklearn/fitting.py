@@ -29,7 +29,7 @@ def train(
     batch: int = 256,
     lr: float = 3e-3,
     decay: float = 1e-3,
-    minutes: float | None = None,
+    minutes: int | float | None = None,
     y: Tensor | None = None,
     seed: int,
     cosine: bool = True,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, no_type_check
 
 import numpy as np
 import torch
@@ -117,15 +117,16 @@ class LatentEBMDetector(ScoredDetector):
         "random_state": ["random_state"],
     }
 
+    @no_type_check  # scikit-learn: parameters are checked in fit
     def __init__(
         self,
         *,
-        contamination: float | str = "auto",
+        contamination: int | float | str = "auto",
         latent: int | None = None,
         trim: float = 0.25,
         width: int = 64,
         steps: int | None = None,
-        minutes: float | None = None,
+        minutes: int | float | None = None,
         random_state: Any = None,
     ) -> None:
         self.contamination = contamination

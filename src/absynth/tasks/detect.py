@@ -27,7 +27,7 @@ from absynth.metrics.ranking import Detection, detection, pca_reconstruction_err
 from absynth.report import Picture, TaskResult
 from absynth.seeding import stream
 from absynth.tasks.attribution import contributions, gradient_maps
-from absynth.tasks.opened import Opened, check_positive, in_chunks, open_run
+from absynth.tasks.opened import UNLIMITED, Opened, check_positive, in_chunks, open_run
 
 TITLE = "Anomaly detection"
 NEEDS = "an energy or a posterior to score examples by"
@@ -75,12 +75,13 @@ def write_scores(
 
 
 def find_threshold(opened: Opened, scores: Tensor, contamination: float, seed: int, steps: int, batch: int) -> float:
-    """The score that this share of the training examples lies above; of the given ones if training's are not at "
-    "hand."""
+    """The score that this share of the training examples lies above; of the given ones if training's are not at
+    hand."""
     try:
         train = opened.examples("train")
         rows = torch.linspace(0, len(train) - 1, min(len(train), THRESHOLD_EXAMPLES)).long()
-        x = opened.recipe.model_inputs(train.batch(rows).x)
+        some = train.batch(rows).x if len(train) else train.head(UNLIMITED)
+        x = opened.recipe.model_inputs(some)
     except InputError:
         return float(scores.double().quantile(1 - contamination))
     found = anomaly_scores(opened.model, x, steps=steps, seed=seed, batch=batch, device=opened.device)

@@ -16,6 +16,7 @@ from absynth.files import write_atomic
 def original_columns(x: Float[Tensor, "n d"], columns: Sequence[str]) -> dict[str, list]:
     """Columns by name; those called ``name=value`` become one, with the value whose entry is largest.
 
+    >>> import torch
     >>> original_columns(torch.tensor([[1.5, 0.2, 0.9]]), ["a", "kind=old", "kind=new"])
     {'a': [1.5], 'kind': ['new']}
     """
