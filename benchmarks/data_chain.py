@@ -23,13 +23,13 @@ if __name__ == "__main__":
     sampler = Langevin(options.steps, 1.0, noise_scale=0.01)
 
     def ours(**drift: str) -> None:
-        with engine.use("planned", **drift):  # type: ignore[arg-type]
+        with engine.use("traced", **drift):  # type: ignore[arg-type]
             sampler(density.log_density, x, rng=rng)
 
     bench.run(
         {
             "naive": lambda: naive.data_chain(f, x, options.steps, 1.0, 0.01),
-            "planned": lambda: ours(),
+            "traced": lambda: ours(),
             "planned, bf16 drift": lambda: ours(drift="bf16"),
         },
         gflop=options.steps * models.gflop(f, *x.shape),

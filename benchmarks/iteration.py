@@ -53,8 +53,8 @@ if __name__ == "__main__":
     bench.run(
         {
             "naive": naive_iteration(),
-            "planned": ours("planned"),
-            "planned, bf16 drift": ours("planned", drift="bf16"),
+            "traced": ours("traced"),
+            "planned, bf16 drift": ours("traced", drift="bf16"),
         },
         gflop=work,
     )

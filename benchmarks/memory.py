@@ -32,7 +32,7 @@ def child(chain: str, way: str) -> None:
     torch.ones(64, 64) @ torch.ones(64, 64)
     if way != "naive":  # torch loads a library of shapes at the first record: tens of megabytes once a process
         at_start = megabytes()
-        with engine.use("planned"):
+        with engine.use("traced"):
             engine.score(lambda x: -(x * x).sum(1))(torch.zeros(2, 2))
         print(f"library of shapes {megabytes() - at_start:.1f} MB")
     before = megabytes()
@@ -41,7 +41,7 @@ def child(chain: str, way: str) -> None:
     elif way == "naive":
         naive.data_chain(f, x, 3, 1.0, 0.01)
     else:
-        with engine.use("planned", drift="bf16" if way == "bf16" else "same"):
+        with engine.use("traced", drift="bf16" if way == "bf16" else "same"):
             if chain == "posterior":
                 Langevin(3, 0.1)(models.posterior(prior, generator, x), z, rng=stream(0))
             else:
@@ -57,7 +57,7 @@ if __name__ == "__main__":
     bench = Bench("memory", "peak memory", options)
     for chain in ("posterior", "pictures"):
         taken = {}
-        for way in ("naive", "planned", "bf16"):
+        for way in ("naive", "traced", "bf16"):
             done = subprocess.run(
                 [sys.executable, __file__, chain, way], capture_output=True, text=True, check=True, env=os.environ
             )

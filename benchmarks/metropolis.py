@@ -23,7 +23,7 @@ if __name__ == "__main__":
             sampler(prior().log_density, z, rng=rng)
 
     langevin, mala = Langevin(options.steps, 0.4), MALA(options.steps, 0.4)
-    for name in ("eager", "planned"):
+    for name in ("eager", "traced"):
         bench.run(
             {
                 "MALA": lambda name=name: ours(mala, name),

@@ -24,7 +24,7 @@ from absynth.types import LogDensity
 STEP_SIZE = 0.1
 
 
-def ours(log_density: LogDensity, x: Tensor, steps: int, name: engine.Name = "planned") -> Callable[[], object]:
+def ours(log_density: LogDensity, x: Tensor, steps: int, name: engine.Name = "traced") -> Callable[[], object]:
     rng = stream(0)
 
     def run() -> None:

@@ -23,12 +23,12 @@ if __name__ == "__main__":
         bench, sampler = Bench(name, f"posterior chain, K = {steps}", options), Langevin(steps, 0.1)
 
         def ours(sampler: Langevin = sampler, **drift: str) -> None:
-            with engine.use("planned", **drift):  # type: ignore[arg-type]
+            with engine.use("traced", **drift):  # type: ignore[arg-type]
                 sampler(models.posterior(prior, generator, x), z, rng=rng)
 
         candidates = {
             "naive": lambda k=steps: naive.posterior_chain(prior.f, generator.net, x, z, k, 0.1, models.STD),
-            "planned": ours,
+            "traced": ours,
             "planned, bf16 drift": lambda ours=ours: ours(drift="bf16"),
         }
         bench.run(candidates, gflop=steps * work)

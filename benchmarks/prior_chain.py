@@ -27,8 +27,8 @@ if __name__ == "__main__":
         {
             "naive": lambda: naive.prior_chain(prior.f, z, options.steps, 0.4),
             "eager": lambda: ours("eager"),
-            "planned": lambda: ours("planned", fused=False),
-            "planned in C++": lambda: ours("planned"),
+            "traced": lambda: ours("traced", fused=False),
+            "planned in C++": lambda: ours("traced"),
         },
         gflop=options.steps * models.gflop(prior.f, options.batch, models.LATENT),  # type: ignore[arg-type]
         calls=5,

@@ -16,12 +16,11 @@ import time
 from pathlib import Path
 
 import torch
-from absynth.recipes.latent_prior_mnist import LatentPriorMNIST
 from rich.console import Console
 from rich.table import Table
 
 import absynth
-from absynth import results
+from absynth import recipes, results
 from absynth.recipes import Recipe
 from absynth.seeding import stream
 
@@ -29,7 +28,7 @@ STEPS = 20
 
 
 class Interleaved:
-    """A watcher of ``fit`` that runs a block of the bare loop after every block of fit's own, and times both."""
+    """A callback of ``fit`` that runs a block of the bare loop after every block of fit's own, and times both."""
 
     def __init__(self, recipe: Recipe) -> None:
         self.recipe = recipe
@@ -63,14 +62,14 @@ class Interleaved:
 def main() -> None:
     parser = argparse.ArgumentParser(description="Time fit beside the bare loop.")
     parser.add_argument("--blocks", type=int, default=15)
-    parser.add_argument("--data", default="", help="folder of MNIST; the ABSYNTH_DATA folder otherwise")
     parser.add_argument("--out", type=Path, default=Path("results/bench/spine.json"))
     arguments = parser.parse_args()
     torch.set_num_threads(1)
-    recipe = LatentPriorMNIST(data=arguments.data, steps=STEPS * (arguments.blocks + 1))  # its checkpoints too
-    watcher = Interleaved(recipe.resolve())
+    steps = STEPS * (arguments.blocks + 1)  # its checkpoints too
+    recipe = recipes.build("latent_prior", "mnist", steps=steps)
+    watcher = Interleaved(recipe)
     with tempfile.TemporaryDirectory() as folder:
-        absynth.fit(recipe, folder, watchers=[watcher])
+        absynth.fit(recipe, folder, callbacks=[watcher])
     spent = {way: times[1:] for way, times in watcher.spent.items()}  # the first block of each warms up
     table = Table("clock", "bare loop, ms a step", "fit, ms a step", "fit adds", "blocks' range")
     figures, baselines = {}, {}
@@ -89,7 +88,7 @@ def main() -> None:
     results.record(
         arguments.out,
         command="python benchmarks/spine.py",
-        data="MNIST, the recipe latent_prior_mnist",
+        data="MNIST, latent_prior with the preset mnist",
         protocol=f"{arguments.blocks} blocks of {STEPS} steps each way, interleaved, one thread, checkpoints included; "
         f"median of ratios; load of the machine {os.getloadavg()[0]:.1f}",
         seeds=[0],

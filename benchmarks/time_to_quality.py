@@ -25,7 +25,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import torch
-from absynth.recipes.latent_prior_mnist import LatentPriorMNIST
 from common import naive
 from rich.console import Console
 from rich.table import Table
@@ -33,10 +32,12 @@ from torch import Tensor, nn
 from torch.optim import Adam
 
 import absynth
-from absynth import results
+from absynth import recipes, results
+from absynth.data import sets
 from absynth.density import EBM
 from absynth.metrics.features import Features, classifier_features
 from absynth.metrics.frechet import frechet
+from absynth.recipes.latent_prior.images import LatentPriorImages
 from absynth.samplers import Adapted, Langevin, Preconditioned, engine
 from absynth.samplers.preconditioned import width_of
 from absynth.seeding import stream
@@ -77,13 +78,20 @@ class Way:
         return len(self.curve) > 2 and statistics.fmean(self.curve[-3:]) <= LEVEL
 
 
-def naive_way(recipe: LatentPriorMNIST) -> Way:
+def mnist(**fields: object) -> LatentPriorImages:
+    """The latent prior of MNIST."""
+    found = recipes.build("latent_prior", "mnist", **fields)
+    assert isinstance(found, LatentPriorImages)
+    return found
+
+
+def naive_way(recipe: LatentPriorImages) -> Way:
     """The loop of the paper's listing, corrected, with torch's own Adam."""
     torch.manual_seed(recipe.seed)
-    algorithm = recipe.resolve().algorithm()
+    algorithm = recipe.algorithm()
     f, g = algorithm.prior.f, algorithm.generator.net  # type: ignore[attr-defined]
     optimizers = (
-        Adam(f.parameters(), recipe.prior_lr, (recipe.beta1, 0.999)),
+        Adam(f.parameters(), recipe.energy_lr, (recipe.beta1, 0.999)),
         Adam(g.parameters(), recipe.generator_lr, (recipe.beta1, 0.999)),
     )
     steps = {"prior_steps": recipe.prior_steps, "posterior_steps": recipe.posterior_steps}
@@ -98,7 +106,7 @@ Refresh = Callable[[LogDensity, Tensor, torch.Generator], Sampler]
 """A posterior sampler made for the density and the states at hand."""
 
 
-def our_way(recipe: LatentPriorMNIST, *, adam: bool = False, refresh: Refresh | None = None, **options: object) -> Way:
+def our_way(recipe: LatentPriorImages, *, adam: bool = False, refresh: Refresh | None = None, **options: object) -> Way:
     """The algorithm on the planned engine.
 
     Args:
@@ -107,28 +115,26 @@ def our_way(recipe: LatentPriorMNIST, *, adam: bool = False, refresh: Refresh | 
         refresh: renews the posterior's sampler every 25 updates.
         options: of the engine.
     """
-    resolved = recipe.resolve()
-    assert isinstance(resolved, LatentPriorMNIST)
     torch.manual_seed(recipe.seed)
-    algorithm = resolved.algorithm().train()
-    optimizers = resolved.optimizers(algorithm)
+    algorithm = recipe.algorithm().train()
+    optimizers = recipe.optimizers(algorithm)
     if adam:
-        rates = {"prior": recipe.prior_lr, "generator": recipe.generator_lr}
+        rates = {"prior": recipe.energy_lr, "generator": recipe.generator_lr}
         betas = (recipe.beta1, 0.999)
         optimizers = {k: Adam(algorithm.get_submodule(k).parameters(), lr, betas) for k, lr in rates.items()}
 
     def step(batch: Batch, k: int) -> None:
         rng = stream(recipe.seed, 0, k)
-        with engine.use("planned", **options):  # type: ignore[arg-type]
+        with engine.use("traced", **options):  # type: ignore[arg-type]
             if refresh is not None and k and k % TURN == 0:
                 first, _ = algorithm.posterior_start.draw(batch.x, rng=rng, index=batch.index)
-                algorithm.posterior_sampler = refresh(algorithm.log_joint(batch.x), first, rng)
+                algorithm.posterior_sampler = refresh(algorithm.posterior(batch.x), first, rng)
             absynth.update(algorithm, optimizers, batch, rng=rng)
 
-    return Way(step, algorithm.prior, algorithm.generator, resolved.batches())  # type: ignore[arg-type]
+    return Way(step, algorithm.prior, algorithm.generator, recipe.batches())  # type: ignore[arg-type]
 
 
-def ways(recipe: LatentPriorMNIST) -> dict[str, Callable[[], Way]]:
+def ways(recipe: LatentPriorImages) -> dict[str, Callable[[], Way]]:
     """Every way by its name."""
     ten = replace(recipe, posterior_steps=10)
     last = replace(ten, posterior_start="last")
@@ -177,7 +183,7 @@ BASES = {
 
 def evaluate(way: Way, features: Features, real: Tensor) -> float:
     """The Fréchet distance of samples drawn in the same way from every model."""
-    with engine.use("planned"), torch.no_grad():
+    with engine.use("traced"), torch.no_grad():
         prior = way.prior()
         z = prior.reference.sample(SAMPLES, stream(5))
         z = Langevin(60, 0.4)(prior.log_density, z, rng=stream(6))
@@ -186,7 +192,7 @@ def evaluate(way: Way, features: Features, real: Tensor) -> float:
 
 def race(seed: int, names: list[str], features: Features, real: Tensor) -> dict[str, dict[str, float | list[float]]]:
     """All ways until each has arrived."""
-    made = ways(LatentPriorMNIST(seed=seed))
+    made = ways(mnist(seed=seed))
     running = {name: made[name]() for name in names}
     done: dict[str, dict[str, float | list[float]]] = {}
     while running:
@@ -213,10 +219,9 @@ def main() -> None:
     parser.add_argument("--parts", type=Path, default=Path("runs/time_to_quality"), help="folder of each seed's races")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    recipe = LatentPriorMNIST()
-    train = recipe.read("train")
-    features = classifier_features(train, cache=options.cache)
-    real = features(train.batch(torch.arange(len(train) - LAST, len(train))))
+    recipe, train = mnist(), sets.open("mnist")
+    features = classifier_features(train.images, cache=options.cache)
+    real = features(train.batch(torch.arange(len(train) - LAST, len(train))).x)
     names = list(ways(recipe)) if options.ways == ["all"] else options.ways
     for seed in options.seeds if names else []:
         file = options.parts / f"{seed}.json"
@@ -231,7 +236,7 @@ def main() -> None:
 def keep(options: argparse.Namespace, features: Features) -> None:
     """The table and the record, from all races so far."""
     found = {seed: json.loads((options.parts / f"{seed}.json").read_text()) for seed in options.seeds}
-    names = [name for name in ways(LatentPriorMNIST()) if all(name in race for race in found.values())]
+    names = [name for name in ways(mnist()) if all(name in race for race in found.values())]
     table = Table("way", "updates", "processor s", "× naive", "× the way that it builds on")
     figures: dict[str, list[float]] = {}
     for name in names:

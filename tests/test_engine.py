@@ -32,13 +32,13 @@ from absynth.seeding import Streams, noise_like, stream
 from absynth.types import LogDensity, Sampler
 
 F64 = torch.float64
-ENGINES = {"planned": {"fused": False}, "fused": {}, "graph": {}}
+ENGINES = {"traced": {"fused": False}, "fused": {}, "graph": {}}
 
 
 def use(name: str, said: list[str] | None = None, **more):
     """One of ENGINES, or an engine by its own name."""
     options = {**ENGINES.get(name, {}), **more}
-    return engine.use("planned" if name == "fused" else name, say=(said if said is not None else []).append, **options)
+    return engine.use("traced" if name == "fused" else name, say=(said if said is not None else []).append, **options)
 
 
 @pytest.fixture(autouse=True)
@@ -166,8 +166,8 @@ SAMPLERS: list[Sampler] = [
 ]
 
 
-# Graphs run planned scores, and only fully connected chains are fused: they need not see every target.
-CASES = [(target, "planned") for target in NAMES]
+# Graphs run traced scores, and only fully connected chains are fused: they need not see every target.
+CASES = [(target, "traced") for target in NAMES]
 CASES += [(target, "fused") for target in ("prior", "prior, tanh", "posterior, mlp", "posterior, deconv", "restricted")]
 CASES += [(target, "graph") for target in ("prior", "posterior, deconv", "image, in place", "mixture")]
 
@@ -190,7 +190,7 @@ def test_same_chain_as_eager_in_float64(target: str, kind: str) -> None:
 def test_single_gradients_in_float32_and_values(target: str) -> None:
     log_density, x = targets(torch.float32)[target]
     value, wanted = density.value_and_score(log_density, x)
-    with use("planned"):
+    with use("traced"):
         got_value, got = engine.value_and_score(log_density)(x)
         assert torch.equal(engine.score(log_density)(x), got)
     assert (got - wanted).norm() <= 3e-6 * wanted.norm()
@@ -203,7 +203,7 @@ def test_single_gradients_in_float32_and_values(target: str) -> None:
 def test_bf16_drift_is_near_and_is_bf16(target: str) -> None:
     log_density, x = targets(torch.float32)[target]
     wanted = density.score(log_density, x)
-    with use("planned", drift="bf16"):
+    with use("traced", drift="bf16"):
         got = engine.score(log_density)(x)
     error = (got - wanted).norm() / wanted.norm()
     assert got.dtype == torch.float32
@@ -231,7 +231,7 @@ def test_the_generator_ends_where_eager_leaves_it(kind: str) -> None:
 
 def test_path_and_call_agree_under_planned() -> None:
     log_density, x = targets(F64)["prior"]
-    with use("planned"):
+    with use("traced"):
         states = list(Langevin(5, 0.2).path(log_density, x, rng=stream(2)))
         end = Langevin(5, 0.2)(log_density, x, rng=stream(2))
     assert len(states) == 6
@@ -311,7 +311,7 @@ def test_guards_of_inference_mode_and_no_grad() -> None:
     log_density, x = targets(F64)["posterior, deconv"]
     wanted = Langevin(3, 0.1)(log_density, x, rng=stream(1))
     for mode in (torch.no_grad, torch.inference_mode):
-        with use("planned"), mode():
+        with use("traced"), mode():
             got = Langevin(3, 0.1)(log_density, x, rng=stream(1))
         assert (got - wanted).abs().max() < 1e-12
 
@@ -465,7 +465,7 @@ def test_what_cannot_be_planned_runs_on_autograd_and_one_line_says_so(name: str)
 def test_dropout_in_eval_mode_is_no_obstacle() -> None:
     net = nn.Sequential(nn.Linear(6, 6), nn.Dropout(0.5), nn.Tanh()).eval()
     x, said = noise_like(torch.empty(4, 6), stream(1)), []
-    with use("planned", said):
+    with use("traced", said):
         got = engine.score(lambda x: net(x).sum(1))(x)
     assert torch.allclose(got, density.score(lambda x: net(x).sum(1), x), atol=1e-6)
 
@@ -478,15 +478,15 @@ def test_a_wrong_rule_is_caught_before_it_is_used(monkeypatch: pytest.MonkeyPatc
             monkeypatch.setitem(ops.RULES, function, wrong)
     log_density, x = targets(F64)["prior, tanh"]
     said: list[str] = []
-    with use("planned", said):
+    with use("traced", said):
         got = engine.score(log_density)(x)
     assert torch.equal(got, density.score(log_density, x))
-    assert said == ["engine: a log density runs on plain autograd: its planned score differs from autograd's"]
+    assert said == ["engine: a log density runs on plain autograd: its traced score differs from autograd's"]
 
 
 def test_errors_of_the_users_own_come_through() -> None:
     f = EBM(mlp([6, 4, 1]), StandardNormal(6))()  # [b, 1] where [b] is due
-    with use("planned"), pytest.raises(InputError, match="squeeze"):
+    with use("traced"), pytest.raises(InputError, match="squeeze"):
         Langevin(2, 0.1)(f.log_density, torch.zeros(3, 6), rng=stream(0))
 
 
@@ -530,12 +530,12 @@ def _refuse() -> None:
 
 
 def test_engines_nest_and_end() -> None:
-    with use("planned"):
+    with use("traced"):
         with engine.use("eager"):
             assert engine._current.get().name == "eager"
-        assert engine._current.get().name == "planned"
+        assert engine._current.get().name == "traced"
     assert engine._current.get().name == "eager"
-    for wrong in ({"name": "fast"}, {"name": "planned", "drift": "fp8"}, {"name": "eager", "drift": "bf16"}):
+    for wrong in ({"name": "fast"}, {"name": "traced", "drift": "fp8"}, {"name": "eager", "drift": "bf16"}):
         with pytest.raises(Exception, match=r"must be|Type-check|drift bf16 is of"), engine.use(**wrong):
             pass
 
@@ -543,8 +543,8 @@ def test_engines_nest_and_end() -> None:
 @pytest.mark.skipif(not scores.has_bf16(), reason="no bfloat16 arithmetic")
 def test_a_run_says_in_its_journal_that_its_drift_is_bf16(tmp_path: Path) -> None:
     recipe = digits()
-    plain = absynth.fit(recipe, tmp_path / "plain", chains="planned")
-    rounded = absynth.fit(recipe, tmp_path / "rounded", chains="planned", drift="bf16")
+    plain = absynth.fit(recipe, tmp_path / "plain", chains="traced")
+    rounded = absynth.fit(recipe, tmp_path / "rounded", chains="traced", drift="bf16")
     said = [(tmp_path / name / "journal.jsonl").read_text() for name in ("plain", "rounded")]
     assert ["the drift of its chains in bf16" in text for text in said] == [False, True]
     ours, theirs = (torch.cat([p.flatten() for p in a.parameters()]) for a in (plain, rounded))

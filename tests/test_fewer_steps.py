@@ -1,4 +1,4 @@
-"""The options that need fewer steps: each against its exact law, with negative controls, under eager and planned."""
+"""The options that need fewer steps: each against its exact law, with negative controls, under eager and traced."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from absynth.types import Batch
 F64 = torch.float64
 MEAN, VAR, MEAN_0, VAR_0 = 1.5, 0.8, -2.0, 0.3
 CHAINS = 50_000
-ENGINES = ("eager", "planned", "graph", pytest.param("compiled", marks=pytest.mark.slow))
+ENGINES = ("eager", "traced", "graph", pytest.param("compiled", marks=pytest.mark.slow))
 
 
 def gaussian(x: Tensor) -> Tensor:
@@ -163,7 +163,7 @@ def test_both_run_on_planned_scores_to_rounding() -> None:
     for sampler in (Underdamped(9, 0.1), Preconditioned(Langevin(9, 0.8), SCALE), Preconditioned(MALA(4, 0.8), SCALE)):
         wanted = sampler(badly_scaled, x, rng=stream(5))
         said: list[str] = []
-        with engine.use("planned", say=said.append):
+        with engine.use("traced", say=said.append):
             got = sampler(badly_scaled, x, rng=stream(5))
         assert not said
         assert (got - wanted).abs().max() < 1e-12
@@ -299,11 +299,11 @@ def carried(steps: int, start: Tensor | float, var: float) -> tuple[Tensor, floa
     return mean, var  # type: ignore[return-value]
 
 
-KINDS = ("eager", "planned", "in C++", "graph", pytest.param("compiled", marks=pytest.mark.slow))
+KINDS = ("eager", "traced", "in C++", "graph", pytest.param("compiled", marks=pytest.mark.slow))
 
 
 def using(kind: str):
-    return engine.use("planned" if kind == "in C++" else kind, fused=kind == "in C++", say=lambda text: None)  # type: ignore[arg-type]
+    return engine.use("traced" if kind == "in C++" else kind, fused=kind == "in C++", say=lambda text: None)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("kind", KINDS)

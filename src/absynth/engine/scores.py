@@ -19,8 +19,8 @@ from absynth.engine.plan import Plan
 from absynth.engine.trace import Refused, Trace, trace
 from absynth.types import LogDensity, Rng
 
-Name = Literal["eager", "planned", "compiled", "graph", "auto"]
-NAMES = ("eager", "planned", "compiled", "graph", "auto")
+Name = Literal["eager", "traced", "compiled", "graph", "auto"]
+NAMES = ("eager", "traced", "compiled", "graph", "auto")
 FLOATS = (torch.float32, torch.float64)
 
 # Seconds of building that auto takes on itself where this many updates lie ahead.
@@ -93,12 +93,12 @@ class Scores:
                 return None
             try:
                 chain = StaticChain.of(engine.made, plan, x, drift, noise_scales, engine.tell)
-            except Exception as why:  # a capture can fail in ways of the driver's own; planned steps need none
+            except Exception as why:  # a capture can fail in ways of the driver's own; traced steps need none
                 engine.tell(f"no graph: {' '.join(str(why).split())[:120]}; chains run step by step")
                 engine.no_graph = True
                 return None
             return chain(plan, x, rng)
-        if self._name(x) != "planned":
+        if self._name(x) != "traced":
             return None
         plan = self._form(x)
         if not isinstance(plan, Plan):
@@ -118,7 +118,7 @@ class Scores:
         try:
             fused = Fused(plan)
         except Refused:
-            return None  # not fully connected: planned steps are its right form
+            return None  # not fully connected: traced steps are its right form
         try:
             build()
         except Refused as why:
@@ -130,7 +130,7 @@ class Scores:
     def _name(self, x: Tensor) -> Name:
         if self.engine.name != "auto":
             return self.engine.name
-        return "graph" if x.device.type == "cuda" else "planned"
+        return "graph" if x.device.type == "cuda" else "traced"
 
     def _form(self, x: Tensor) -> Form | None:
         key = (x.shape, x.dtype, x.device)
@@ -150,7 +150,7 @@ class Scores:
                 if engine.name == "auto" and self._repays_compiling(x):
                     return Compiled.of(engine.made, record, x, engine.tell)
                 raise
-            return plan if self._agrees("planned", record, x, plan.score) else None
+            return plan if self._agrees("traced", record, x, plan.score) else None
         except Refused as why:
             engine.tell(f"a log density runs on plain autograd: {why}")
             return None

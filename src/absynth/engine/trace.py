@@ -25,7 +25,7 @@ from absynth.types import LogDensity
 
 
 class Refused(Exception):
-    """Why a log density cannot be planned, in words that end up in the one line that the user sees."""
+    """Why a log density cannot be traced, in words that end up in the one line that the user sees."""
 
 
 class Ref(NamedTuple):

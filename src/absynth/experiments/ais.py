@@ -93,7 +93,7 @@ def learned(seed: int, updates: int) -> MaximumLikelihood:
         for group in optimizers["ebm"].param_groups:
             group["lr"] = RATE * min(1.0, 2 * (1 - step / updates))
         x = dequantize(images.batch(index).flatten(1), rng=stream(seed, 0, step, 7), levels=LEVELS)
-        with engine.use("planned"):
+        with engine.use("traced"):
             update(model, optimizers, Batch(x), rng=stream(seed, 0, step))
     return model
 

@@ -67,7 +67,7 @@ def measure(seed: int, run: Run) -> Figures:
         return sampler(density.log_density, start, rng=stream(3))
 
     eager = seconds(chain)
-    with engine.use("planned"):
+    with engine.use("traced"):
         traced = seconds(chain)
     with torch.no_grad():
         flow = seconds(lambda: model.flow.sample(draws, stream(1)))

@@ -45,7 +45,7 @@ def measure(seed: int, run: Run) -> Figures:
         opened = run.fit(fields.pop("method"), "cifar10", label=name, **fields)
         spent = time.process_time() - begun
         n, half = run.few(N, 20), run.few(250, 10)
-        with engine.use("planned"):
+        with engine.use("traced"):
             parts = [opened.model.sample(half, rng=stream(seed, 0, k, 3)) for k in range(n // half)]
         x = torch.cat(parts).clamp(-1, 1)
         pictures.grid(x[:100], run.images / f"cifar10_{name.replace(' ', '_')}_{seed}.png")

@@ -8,11 +8,11 @@ is behind it. ``fit`` and the tasks choose, around all that they do::
 
 ========  ==========================================================================================================
 eager     autograd, as written
-planned   the log density is recorded once a chain and its score computed by hand-written passes: packed weights,
+traced   the log density is recorded once a chain and its score computed by hand-written passes: packed weights,
           channels-last convolutions, nothing that only a loss would need; fully connected ones as whole chains in C++
 compiled  the recorded score through torch.compile, with parameters and data as inputs (seconds of warm-up)
 graph     the whole chain as one CUDA graph on static buffers; without a GPU, the same buffers and no graph
-auto      graph on a GPU, planned elsewhere; builds or compiles only what the updates ahead will repay
+auto      graph on a GPU, traced elsewhere; builds or compiles only what the updates ahead will repay
 ========  ==========================================================================================================
 
 All give the same chain from the same noise, to rounding. What an engine cannot take goes to autograd and one plain
@@ -50,10 +50,10 @@ def use(
     """Choose the engine of everything that runs inside the ``with`` block.
 
     Args:
-        name: eager, planned, compiled, graph or auto.
+        name: eager, traced, compiled, graph or auto.
         drift: "bf16" computes the layers in bfloat16 while the state keeps its type. That changes the drift by a
             percent or more, so it is a named option and nothing chooses it by itself.
-        fused: let planned run fully connected log densities as whole chains in C++ (built once a machine).
+        fused: let traced run fully connected log densities as whole chains in C++ (built once a machine).
         updates: parameter updates that lie ahead, where known: auto builds or compiles only what they will repay.
         say: where the one plain line goes when something falls back; standard error by default.
 
@@ -65,7 +65,7 @@ def use(
     if drift not in ("same", "bf16"):
         raise InputError(f"drift must be same or bf16, got {drift}")
     if drift == "bf16" and name in ("eager", "compiled"):
-        raise InputError(f"drift bf16 is of the engines planned, graph and auto, got {name}: choose one of them")
+        raise InputError(f"drift bf16 is of the engines traced, graph and auto, got {name}: choose one of them")
     engine = Engine(name, drift == "bf16", fused, updates, say)
     if engine.bf16 and not has_bf16():
         engine.tell("there is no fast bfloat16 arithmetic here: the drift keeps the type of the state")
