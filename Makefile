@@ -4,11 +4,11 @@ VENV   ?= .venv
 TORCH  ?= torch==2.13.0
 BIN    := $(VENV)/bin
 # The documents that quote recorded figures.
-QUOTING := README.md docs/latent_prior.md docs/images.md docs/teaching.md docs/applications.md
+QUOTING := README.md docs/latent_prior.md docs/images.md docs/teaching.md docs/applications.md $(wildcard docs/methods/*.md)
 # Small networks on a busy machine are fastest on one thread a process.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow lint bench figures clean
+.PHONY: demo test test-slow mutants lint bench figures clean
 
 demo: $(VENV)/installed
 	$(BIN)/absynth demo --out runs/demo
@@ -22,6 +22,10 @@ test: $(VENV)/installed-dev
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow
+
+# Plants faults in the code, one after another, and says which of them the tests miss.
+mutants: $(VENV)/installed-dev
+	$(BIN)/python tests/mutants.py
 
 lint: $(VENV)/installed-dev
 	$(BIN)/ruff check src tests benchmarks

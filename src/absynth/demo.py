@@ -175,12 +175,16 @@ def _page(every: list[Job], out: Path) -> Path:
 
 
 def _overview(every: list[Job], out: Path) -> None:
-    """One image: the first image of each model's first tasks, at one height."""
-    files = [out / job.name / name / image["file"] for job in every for name in job.tasks
-             for image in TaskResult.load(out / job.name / name).pictures[:1]]  # fmt: skip
-    images = [Image.open(file).convert("RGB") for file in files if file.suffix == ".png"][:5]
-    height = 320
-    resized = [image.resize((max(1, image.width * height // image.height), height)) for image in images]
+    """One image: what each model makes, at one height."""
+    height = 360
+    resized = []
+    for job in every:
+        name = "interpolate" if "interpolate" in job.tasks else "sample"
+        file = out / job.name / name / TaskResult.load(out / job.name / name).pictures[0]["file"]
+        image = Image.open(file).convert("RGB")
+        tall = min(image.height, 580)  # of a large sheet the first rows, so that something can be seen
+        image = image.crop((0, 0, min(image.width, round(1.4 * tall)), tall))
+        resized.append(image.resize((max(1, image.width * height // image.height), height), Image.Resampling.LANCZOS))
     sheet = Image.new("RGB", (sum(i.width for i in resized) + 16 * (len(resized) - 1), height), "white")
     left = 0
     for image in resized:
