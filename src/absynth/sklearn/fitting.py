@@ -95,7 +95,7 @@ def train(
     return step
 
 
-def chunks(function, x: Tensor, size: int = 8192) -> Tensor:
+def chunks(function, x: Tensor, size: int = 1024) -> Tensor:
     """The function of rows, evaluated in float64 without gradients, some rows at a time.
 
     In float64 a row's value does not depend on the rows evaluated with it, to twelve digits.
