@@ -24,7 +24,7 @@ import torch
 
 from absynth import lock
 from absynth.errors import Diverged, InputError
-from absynth.files import read_json, refused, sync, write_atomic, write_json
+from absynth.files import file_digest, read_json, refused, sync, write_atomic, write_json
 
 if TYPE_CHECKING:
     from absynth.algorithms import Algorithm
@@ -45,11 +45,6 @@ _OVERRIDABLE = (
 )
 """Endings of the fields that ``--override`` may change on resume: no network's shape depends on them."""
 _STEP = re.compile(r"step_(\d+)")
-
-
-def _digest(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 # Claiming a run directory --------------------------------------------------------------------------------------------
@@ -145,7 +140,7 @@ def save(run: Path, step: int, state: dict, keep: int) -> None:
     try:
         aside.mkdir()
         torch.save(state, aside / "state.pt")
-        (aside / "sha256").write_text(_digest(aside / "state.pt") + "\n")
+        (aside / "sha256").write_text(file_digest(aside / "state.pt") + "\n")
         for file in (aside / "state.pt", aside / "sha256", aside):
             sync(file)
         if folder.exists():  # a rolled-back run writes the same step again
@@ -181,7 +176,7 @@ def latest(run: Path, device: torch.device, say: Callable[[str], object]) -> dic
     folders = checkpoints(run)
     for folder in folders:
         try:
-            if (folder / "sha256").read_text().strip() != _digest(folder / "state.pt"):
+            if (folder / "sha256").read_text().strip() != file_digest(folder / "state.pt"):
                 raise ValueError("its digest does not match")
             return torch.load(folder / "state.pt", map_location=device, weights_only=True)
         except (OSError, ValueError, RuntimeError, EOFError, UnpicklingError) as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Callable
@@ -59,6 +60,12 @@ def read_json(path: Path, do: str = "absynth train makes run directories") -> di
     if not isinstance(value, dict):
         raise InputError(f"{path} is damaged, expected a JSON object, got {type(value).__name__}: {do}")
     return value
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 of a file's bytes."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def sync(path: Path) -> None:

@@ -31,6 +31,7 @@ from absynth.engine.plan import Plan, noises
 from absynth.engine.pointwise import Pointwise
 from absynth.engine.shapes import Reshape
 from absynth.engine.trace import Ref, Refused
+from absynth.files import file_digest, sync
 from absynth.types import Rng
 
 FLAGS = "-O3 -march=native -std=c++17 -ffp-contract=fast -fno-math-errno -fno-trapping-math -shared -fPIC -pthread"
@@ -197,7 +198,8 @@ class _Chain(ctypes.Structure):
 
 
 def _folder() -> Path:
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "absynth" / "engine"
+    cache = os.environ.get("XDG_CACHE_HOME")
+    return (Path(cache) if cache else Path.home() / ".cache") / "absynth" / "engine"
 
 
 @lru_cache(maxsize=1)
@@ -211,26 +213,49 @@ def build() -> ctypes.CDLL:
     if compiler is None:
         raise Refused("there is no C++ compiler")
     source = resources.files("absynth.engine").joinpath("fused.cpp").read_bytes()
-    version = subprocess.run([compiler, "--version"], capture_output=True, text=True).stdout
-    name = hashlib.sha256(repr((source, FLAGS, version, _processor())).encode()).hexdigest()[:16]
-    target = _folder() / f"fused-{name}.so"
-    if not target.exists():
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-                Path(folder, "fused.cpp").write_bytes(source)
-                made = Path(folder, target.name)
-                command = [compiler, *FLAGS.split(), "-o", str(made), str(Path(folder, "fused.cpp"))]
-                done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-                if done.returncode:
-                    raise Refused(f"{compiler} failed: {' '.join(done.stderr.split())[:120]}")
-                made.replace(target)
-        except (OSError, subprocess.TimeoutExpired) as error:
-            raise Refused(f"the C++ chain could not be built: {error}") from error
     try:
-        return ctypes.CDLL(str(target))
-    except OSError as error:
-        raise Refused(f"the C++ chain could not be loaded: {error}") from error
+        version = subprocess.run([compiler, "--version"], capture_output=True, text=True, timeout=60).stdout
+        name = hashlib.sha256(repr((source, FLAGS, version, _processor())).encode()).hexdigest()[:16]
+        try:
+            target = _folder() / f"fused-{name}.so"
+            if not _intact(target):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with tempfile.TemporaryDirectory(dir=target.parent) as folder:
+                    _keep(_compile(compiler, source, Path(folder)), target)
+            return ctypes.CDLL(str(target))
+        except (OSError, RuntimeError):  # a home that cannot be read or written, or none: for this process alone
+            with tempfile.TemporaryDirectory(prefix="absynth-") as folder:
+                return ctypes.CDLL(str(_compile(compiler, source, Path(folder))))
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise Refused(f"the C++ chain could not be built: {error}") from error
+
+
+def _compile(compiler: str, source: bytes, folder: Path) -> Path:
+    made = folder / "fused.so"
+    (folder / "fused.cpp").write_bytes(source)
+    command = [compiler, *FLAGS.split(), "-o", str(made), str(folder / "fused.cpp")]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
+    if done.returncode:
+        raise Refused(f"{compiler} failed: {' '.join(done.stderr.split())[:120]}")
+    return made
+
+
+def _keep(made: Path, target: Path) -> None:
+    """Move a library into the cache with its digest beside it, both synced before they are renamed."""
+    aside = made.with_suffix(".sha256")
+    aside.write_text(file_digest(made))
+    for file in (made, aside):
+        sync(file)
+    made.replace(target)
+    aside.replace(target.with_suffix(".sha256"))
+
+
+def _intact(target: Path) -> bool:
+    """Whether the cached library is what its digest says: to load one that was cut short kills the process."""
+    try:
+        return target.with_suffix(".sha256").read_text() == file_digest(target)
+    except (FileNotFoundError, UnicodeDecodeError):
+        return False
 
 
 def _processor() -> str:
