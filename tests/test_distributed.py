@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -24,6 +25,7 @@ import absynth
 from absynth import checkpoint, distributed, logs, updates
 from absynth.algorithms import LatentPrior
 from absynth.errors import InputError
+from absynth.samplers import FromLast
 from absynth.seeding import stream
 from absynth.types import Batch
 
@@ -43,6 +45,25 @@ class HalfCursedToy(CursedToy):
 
 
 HALF_CURSED = HalfCursedToy(**{**CURSED.fields(), "steps": 30, "shards": 2})
+
+
+@dataclass(frozen=True, kw_only=True)
+class LastToy(PersistentToy):
+    """Posterior chains that go on where those of the same example ended; the data are visited several times."""
+
+    limit: int = 24
+
+    def algorithm(self) -> LatentPrior:
+        a = super().algorithm()
+        last = FromLast(len(self.examples), a.prior.reference, rng=stream(self.seed, 0, 0, 78))
+        return LatentPrior(
+            a.prior,
+            a.generator,
+            prior_sampler=a.prior_sampler,
+            posterior_sampler=a.posterior_sampler,
+            prior_start=a.prior_start,
+            posterior_start=last,
+        )
 
 
 class InterruptedToy(ModesPrior):
@@ -81,6 +102,8 @@ def one_process(folder: Path) -> None:
     outcome("persistent", PersistentToy())
     outcome("cut", PersistentToy(steps=6))
     outcome("cut again", PersistentToy())
+    outcome("last", LastToy())
+    outcome("fewer", LastToy(steps=6))
     outcome("interrupted", InterruptedToy(**TOY.fields()))
     mean = [torch.full((2,), float(rank)), torch.full((3,), float(rank), dtype=torch.float64)]
     distributed.average(mean)
@@ -154,12 +177,31 @@ def test_trouble_in_one_process_rolls_back_both(two, tmp_path):
         assert_same_state({key: ours[key]}, {key: theirs[key]})
 
 
-def test_each_process_goes_on_with_its_own_chains(two):
+@pytest.mark.parametrize(("name", "recipe"), [("persistent", PersistentToy()), ("last", LastToy())])
+def test_stored_chains_are_those_of_one_process(two, name, recipe, tmp_path):
+    folder, *said = two
+    assert [one[name] for one in said] == ["done", "done"]
+    absynth.fit(recipe, tmp_path)
+    ours, theirs = state(tmp_path), state(folder / name)
+    for key in ("algorithm", "optimizers", "ema"):
+        assert_same_state({key: ours[key]}, {key: theirs[key]})
+    for buffers in theirs["buffers"]:
+        assert_same_state(buffers, ours["buffers"][0])
+    assert (tmp_path / "model.safetensors").read_bytes() == (folder / name / "model.safetensors").read_bytes()
+
+
+def test_resumed_processes_go_on_with_their_chains(two):
     folder, *_ = two
-    banks = [buffers["prior_start.bank"] for buffers in state(folder / "persistent")["buffers"]]
-    assert len(banks) == 2
-    assert not torch.equal(*banks)
     assert_same_run(folder / "persistent", folder / "cut")
+
+
+def test_one_process_resumes_what_two_began(two, tmp_path):
+    folder, *_ = two
+    shutil.copytree(folder / "fewer", tmp_path / "run")
+    absynth.fit(LastToy(), tmp_path / "run")
+    ours, theirs = state(tmp_path / "run"), state(folder / "last")
+    for key in ("algorithm", "optimizers", "ema"):
+        assert_same_state({key: ours[key]}, {key: theirs[key]})
 
 
 def test_processes_stop_together(two):

@@ -11,7 +11,7 @@ What is looked at, and why the limit is where it is:
   magnitude. Trouble is a typical size over ``gap`` and ``factor`` times the largest of at least 200 updates ago (and
   of the run's first half, so that exponential growth is found at any rate).
 * the norm of a gradient, likewise.
-* the reach of a chain: ``factor`` times as far as chains start is outside any data's range.
+* the reach of a chain: ``factor`` times as far as chains start, or as the data lie, is outside any data's range.
 * δ²λ of a chain that an EBM learns from, λ being the curvature of −log density that its steps meet. A Langevin step
   samples variance 1/(λ(1 − δ²λ/4)) in place of 1/λ: twice too much at 2, unbounded at 4. An EBM learned through such a
   chain sharpens to make up for it, so λ grows until the chain explodes. (A posterior's chain has no such feedback on
@@ -182,7 +182,7 @@ class Guard:
         if step < 100:  # persistent chains start where they ended: the range is that of the first starts
             self.ranges[name] = max(self.ranges.get(name, 0.0), reach[f"{name} start"])
         if far > self.factor * self.ranges.get(name, 0.0) > 0:
-            evidence = f"it reached {far:.3g}, its starts {self.ranges[name]:.3g}"
+            evidence = f"it reached {far:.3g}, its starts and the data {self.ranges[name]:.3g}"
             return Trouble(step, "chain", who, sampler, evidence, learner)
         if stability is not None and name in self.ebms and not stability <= self.stability:
             evidence = (

@@ -15,8 +15,10 @@ from torch.optim import Optimizer
 from absynth import checkpoint, distributed
 from absynth.algorithms import Algorithm
 from absynth.density import EBM
+from absynth.errors import InputError
 from absynth.guard import Guard, Remedies, Trouble, stability
 from absynth.recipes.recipe import Recipe
+from absynth.samplers import FromLast, Persistent
 from absynth.seeding import dropout_from, stream
 from absynth.types import Batch
 
@@ -96,15 +98,18 @@ class Training:
         self.rates = {name: [g["lr"] for g in o.param_groups] for name, o in self.optimizers.items()}
         self.players = {name: self.algorithm.get_submodule(name) for name in self.optimizers}
         self.ema = EMA(self.algorithm, self.recipe.ema) if self.recipe.ema else None
+        self.starts = [module for module in self.algorithm.modules() if isinstance(module, Persistent)]
         ebms = {name for name, module in self.algorithm.named_modules() if isinstance(module, EBM)}
         self.guard = Guard(ebms, gap=self.recipe.guard_difference, stability=self.recipe.guard_stability)
         self.measured: dict[str, float] = {}
-        """The latest δ²λ, until a line of metrics.jsonl has told it."""
+        """The latest δ²λ, until a line of metrics.jsonl holds it."""
         self.step = 0
         self.seconds = 0.0
 
     def state_dict(self) -> dict:
-        """The state of all processes, which differ in buffers alone (persistent chains); every one must call it."""
+        """The state of all processes, which may differ in buffers alone; every one must call it."""
+        for start in self.starts:
+            start.merge(distributed.gather)
         whole = self.algorithm.state_dict()
         names = [name for name, _ in self.algorithm.named_buffers() if name in whole]
         return {
@@ -154,6 +159,7 @@ class Training:
         """
         recipe, world, rank = self.recipe, distributed.world(), distributed.rank()
         batches = (batch,) if isinstance(batch, Batch) else batch
+        data = {tuple(each.x.shape[1:]): self._reach(each) for each in batches}
         self.algorithm.set_progress(self.step / recipe.steps)
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
@@ -164,6 +170,8 @@ class Training:
         for shard in range(rank, recipe.shards, world):
             rng = stream(recipe.seed, shard, self.step, *retry, device=self.device)
             parts = [each.slice(shard, recipe.shards, self.device) for each in batches]
+            for start in self.starts:
+                start.slice = (shard, recipe.shards)
             with dropout_from(rng):
                 losses = self.algorithm.losses(*parts, rng=rng)
             backward(losses, self.players, world / recipe.shards)
@@ -174,7 +182,13 @@ class Training:
             for name, chain in self.algorithm.chains.items():
                 for key, x in ((name, chain.end), (f"{name} start", chain.start)):
                     far = x.detach().abs().amax()
+                    if x is chain.start and tuple(x.shape[1:]) in data:  # a young generator starts near 0
+                        far = far.clamp(min=data[tuple(x.shape[1:])])
                     reach[key] = torch.maximum(reach[key], far) if key in reach else far  # keeps NaN
+        for start in self.starts:
+            start.slice = (0, 1)
+            if isinstance(start, FromLast):  # an example may be another process's next time
+                start.merge(distributed.gather)
         parameters = {name: [p for p in m.parameters() if p.grad is not None] for name, m in self.players.items()}
         distributed.average([p.grad for ps in parameters.values() for p in ps] + [*totals.values(), *energy.values()])  # type: ignore[misc]
         norms = {name: torch.nn.utils.get_total_norm([p.grad for p in ps]) for name, ps in parameters.items()}  # type: ignore[misc]
@@ -182,12 +196,41 @@ class Training:
         numbers = iter(torch.stack([v.float() for g in groups.values() for v in g.values()]).tolist())  # one transfer
         return {group: {name: next(numbers) for name in values} for group, values in groups.items()}
 
+    def _reach(self, batch: Batch) -> float:
+        """The largest coordinate of a batch.
+
+        Raises:
+            InputError: A value is not finite; the message names its example.
+        """
+        if not batch.x.is_floating_point():
+            return 0.0
+        for what, values in (("x", batch.x), ("its condition", batch.c)):
+            if values is None or not values.is_floating_point() or values.isfinite().all():
+                continue
+            observed = batch.mask if what == "x" else None
+            bad = ~values.isfinite() if observed is None else ~values.isfinite() & (observed != 0)
+            if bad.any():
+                row = int(bad.flatten(1).any(1).nonzero()[0, 0])
+                raise InputError(f"{self._name_of(batch, row)} holds a value that is not finite ({what}): correct it")
+        return float(batch.x.nan_to_num(0.0, 0.0, 0.0).abs().max())
+
+    def _name_of(self, batch: Batch, row: int) -> str:
+        """A row of a minibatch in words."""
+        if batch.index is None:
+            return f"row {row} of minibatch {self.step}"
+        number = int(batch.index[row])
+        data = self.recipe.dataset
+        if data is None or number >= max(len(data), 1):
+            return f"example {number}"
+        name = data.names(batch.index[row : row + 1].cpu())[0]
+        return f"example {number} of {data.name}" + ("" if name == str(number) else f" ({name})")
+
     def look(self, seen: dict[str, dict[str, float]]) -> Trouble | None:
         """What the guard finds in an update, with δ²λ measured now and then."""
         chains, fresh = self.algorithm.chains, {}
         if self.step % self.guard.every == 0:
             rng = stream(self.recipe.seed, distributed.rank(), self.step, STABILITY_STREAM, device=self.device)
-            # A chain that no EBM learns from is only reported, and its gradients can be dear: a posterior's go through
+            # A chain that no EBM learns from is only reported, and its gradients may cost much: a posterior's go through
             # the generator.
             rare = self.step % (4 * self.guard.every) == 0
             watched = {name: chain for name, chain in chains.items() if rare or name in self.guard.ebms}

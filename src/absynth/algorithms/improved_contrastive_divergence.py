@@ -128,9 +128,10 @@ class ImprovedContrastiveDivergence(MaximumLikelihood):
         noise = noise_tape(last, before, rng=rng)
         x_neg = unroll(last, log_density, before, noise, list(self.ebm.parameters()))
         self.chains["ebm"] = ChainRecord(self.sampler, log_density, first, x_neg.detach())
-        others = uniform_like(self.start.bank.new_empty(len(self.start.bank)), rng)
+        rows = self.start.rows(x.device)
+        others = uniform_like(self.start.bank.new_empty(len(rows)), rng)
         if ticket is not None:
-            others[ticket] = 2.0  # to the end of the order
-        buffer = self.start.bank[others.argsort()[: min(self.neighbours, len(others) - len(x))]]
+            others[torch.isin(rows, ticket)] = 2.0  # to the end of the order
+        buffer = self.start.bank[rows[others.argsort()[: min(self.neighbours, len(others) - len(x))]]]
         self.start.keep(ticket, x_neg)
         return x_neg, buffer

@@ -1,12 +1,14 @@
 """Where chains begin. A start is not the reference p_0: they coincide in latent space and differ in data space.
 
 ``draw`` gives the first states and a ticket; ``keep`` hands back where the chains ended. Only :class:`Persistent` and
-:class:`FromLast` have a memory, and it lives in buffers, so a resumed run goes on with its chains.
+:class:`FromLast` have a memory, and it lives in buffers, so a resumed run goes on with its chains. Each slice of a
+minibatch has rows of a bank to itself, so several processes move the chains that one process would.
 """
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
@@ -76,19 +78,33 @@ class Persistent(Start):
         self.reference = reference
         self.restart = restart
         self.register_buffer("bank", reference.sample(size, rng))
+        self.slice = (0, 1)
+        """Which slice of a minibatch comes next, and of how many; the training loop sets it."""
+
+    def rows(self, device: torch.device | None = None) -> Tensor:
+        """The rows of the bank that belong to the slice."""
+        first, every = self.slice
+        return torch.arange(first, len(self.bank), every, device=device)
+
+    def merge(self, gather: Callable[[Tensor], list[Tensor]]) -> None:
+        """Take every process's own rows, before a checkpoint; ``gather`` exchanges tensors on the CPU."""
+        banks = gather(self.bank.cpu())
+        for rank, bank in enumerate(banks):  # slice s is process (s modulo their number)'s
+            self.bank[rank :: len(banks)] = bank[rank :: len(banks)].to(self.bank.device)
 
     def extra_repr(self) -> str:
         return f"size={len(self.bank)}, restart={self.restart:g}"
 
     def draw(self, x: Tensor, *, rng: Rng, index: Tensor | None = None) -> tuple[Tensor, Ticket]:
-        if len(x) > len(self.bank):
+        rows = self.rows(x.device)
+        if len(x) > len(rows):
             raise InputError(
-                f"a persistent bank must hold at least {len(x)} chains, got {len(self.bank)}: "
+                f"a persistent bank must hold at least {len(x) * self.slice[1]} chains, got {len(self.bank)}: "
                 "make it as large as a batch"
             )
         # Rows are the first b of a random order, so that no chain is drawn twice in one batch.
-        order = uniform_like(torch.empty(len(self.bank), dtype=self.bank.dtype, device=x.device), rng).argsort()
-        ticket = order[: len(x)]
+        order = uniform_like(torch.empty(len(rows), dtype=self.bank.dtype, device=x.device), rng).argsort()
+        ticket = rows[order[: len(x)]]
         return self._chains(ticket, x, rng), ticket
 
     def _chains(self, ticket: Tensor, x: Tensor, rng: Rng) -> Tensor:
@@ -111,8 +127,25 @@ class FromLast(Persistent):
     Alternating back-propagation infers so (Han et al. 2017): the generator moves little between two visits of an
     example, so a few steps carry its z along. An example that is not of the data set begins at the reference.
 
-    A bank of one row an example: with several processes each remembers what itself has seen.
+    A bank of one row an example. Processes tell each other after every update which rows they moved.
     """
+
+    def __init__(self, size: int, reference: Reference, restart: float = 0.0, *, rng: Rng) -> None:
+        super().__init__(size, reference, restart, rng=rng)
+        self.moved: list[Tensor] = []
+
+    def keep(self, ticket: Ticket, x: Tensor) -> None:
+        super().keep(ticket, x)
+        if ticket is not None and self.slice[1] > 1:
+            self.moved.append(ticket)
+
+    def merge(self, gather: Callable[[Tensor], list[Tensor]]) -> None:
+        """Take the rows that other processes moved since the last exchange."""
+        if not self.moved:
+            return
+        rows, self.moved = torch.cat(self.moved), []
+        for index, states in zip(gather(rows.cpu()), gather(self.bank[rows].cpu())):
+            self.bank[index.to(self.bank.device)] = states.to(self.bank.device)
 
     def draw(self, x: Tensor, *, rng: Rng, index: Tensor | None = None) -> tuple[Tensor, Ticket]:
         if index is None:
