@@ -172,7 +172,7 @@ def drop_after(run: Path, step: int) -> None:
 
 
 def latest(run: Path, device: torch.device, say: Callable[[str], object]) -> dict | None:
-    """The newest complete checkpoint; a damaged one is renamed, so that it counts no more, and ``say`` is told."""
+    """The newest complete checkpoint; a damaged one is renamed, so that it counts no more, and ``say`` is called."""
     folders = checkpoints(run)
     for folder in folders:
         try:
@@ -232,10 +232,10 @@ def _tensor_digest(tensors: dict[str, torch.Tensor]) -> str:
 
 def _recipe_digest(config: dict) -> str:
     """A digest of what the shapes and the meaning of weights follow from."""
-    told = {"recipe": config.get("recipe"), "data": config.get("data"), "fields": config.get("fields")}
-    told["fields"] = {k: v for k, v in (told["fields"] or {}).items() if k not in ("data", "steps", "keep")}
-    told["fields"] = {k: v for k, v in told["fields"].items() if not k.endswith(("_every", *_OVERRIDABLE))}
-    return hashlib.blake2b(json.dumps(told, sort_keys=True).encode(), digest_size=16).hexdigest()
+    kept = {"recipe": config.get("recipe"), "data": config.get("data"), "fields": config.get("fields")}
+    kept["fields"] = {k: v for k, v in (kept["fields"] or {}).items() if k not in ("data", "steps", "keep")}
+    kept["fields"] = {k: v for k, v in kept["fields"].items() if not k.endswith(("_every", *_OVERRIDABLE))}
+    return hashlib.blake2b(json.dumps(kept, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def finished(run: Path) -> int:

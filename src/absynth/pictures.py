@@ -30,7 +30,7 @@ Values = Sequence | np.ndarray | Tensor
 """Numbers along one axis, in any form."""
 
 COLOURS = ("#2f6b9a", "#c8553d", "#4b8b5e", "#8a6bb0", "#b8862b", "#5b5b5b")
-"""Six hues of different lightness, told apart by readers with colour vision deficiencies too."""
+"""Six hues of different lightness, distinct for readers with colour vision deficiencies too."""
 
 TILE = 48
 """The least side of a tile, in pixels: smaller images are enlarged by a whole factor."""

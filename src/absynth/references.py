@@ -77,7 +77,7 @@ class FollowedNormal(nn.Module):
         return self.unwhiten(noise_like(like, rng))
 
 
-class GaussianMixture(nn.Module):
+class EMMixture(nn.Module):
     """A mixture of Gaussians with full covariances, fitted by expectation maximization: a reference with many modes.
 
     Before :meth:`fit` it is N(0, I). Everything is a buffer.

@@ -24,7 +24,7 @@ from absynth.algorithms.latent_prior import LatentPrior
 from absynth.density import EBM
 from absynth.distributions import observed_log_prob
 from absynth.errors import InputError
-from absynth.references import GaussianMixture
+from absynth.references import EMMixture
 from absynth.seeding import uniform_like
 from absynth.types import Batch, Conditional, Rng, Sampler
 
@@ -38,7 +38,7 @@ class MixturePrior(LatentPrior):
     """Players: ``prior``, ``generator`` and ``inference``.
 
     Args:
-        prior: p_α(z), its reference a :class:`GaussianMixture`; f should begin at 0.
+        prior: p_α(z), its reference a :class:`EMMixture`; f should begin at 0.
         generator: p_β(x|z).
         inference: q_φ(z|x), where posterior chains start.
         prior_sampler: K_0 steps on p_α from p_0, for samples.
@@ -71,8 +71,8 @@ class MixturePrior(LatentPrior):
         super().__init__(
             prior, generator, prior_sampler=prior_sampler, posterior_sampler=posterior_sampler, inference=inference
         )
-        if not isinstance(prior.reference, GaussianMixture):
-            raise InputError(f"expected a GaussianMixture as reference, got {type(prior.reference).__name__}")
+        if not isinstance(prior.reference, EMMixture):
+            raise InputError(f"expected an EMMixture as reference, got {type(prior.reference).__name__}")
         if not 0 <= phases[0] <= phases[1] <= 1:
             raise InputError(f"expected phases that rise within [0, 1], got {phases}")
         self.phases, self.contrasts, self.share = phases, contrasts, 0.0

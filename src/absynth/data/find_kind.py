@@ -31,7 +31,7 @@ def kind_of(source: Any) -> str:
         source: An existing path, an array, a pair ``(x, y)`` of arrays, or a DataFrame.
 
     Raises:
-        InputError: It cannot be told; the message says what was looked for and which ``--kind`` to give.
+        InputError: It cannot be found; the message says what was looked for and which ``--kind`` to give.
     """
     if isinstance(source, Path):
         return _of_folder(source) if source.is_dir() else _of_file(source)

@@ -1,7 +1,7 @@
 """Tracks of moving agents and the windows of them that a predictor learns from.
 
 A window is ``past + future`` positions of one agent at the file's own sampling interval, one window for every frame at
-which it can begin. :class:`Frames` are the coordinates in which its future is told: the agent stands at the origin,
+which it can begin. :class:`Frames` are the coordinates in which its future is given: the agent stands at the origin,
 goes along the first axis, and what is predicted is how it departs from constant velocity.
 """
 
@@ -88,8 +88,8 @@ class Windows:
 class Frames:
     """One frame of coordinates a window, which follows from its past alone.
 
-    The agent's last position is the origin, its last step points along the first axis, and lengths are told in units of
-    what it may depart by: ``reach + speed · future``, so that slow and fast agents are learned together.
+    The agent's last position is the origin, its last step points along the first axis, and lengths are given in units
+    of what it may depart by: ``reach + speed · future``, so that slow and fast agents are learned together.
     """
 
     origin: Float64[Tensor, "n 2"]
@@ -107,7 +107,7 @@ class Frames:
 
         Args:
             past: observed positions.
-            unit: an ordinary agent's step (:func:`ordinary_step`): what is slow and what is fast is told by it.
+            unit: an ordinary agent's step (:func:`ordinary_step`): what is slow and what is fast is given by it.
             future: steps that will be predicted.
         """
         step = past[:, -1] - past[:, -2]
@@ -119,7 +119,7 @@ class Frames:
         return Frames(past[:, -1], heading, step, 0.25 * future * (speed + 0.25 * unit), unit)
 
     def condition(self, past: Float64[Tensor, "n past 2"]) -> Float32[Tensor, "n c"]:
-        """What a predictor is told: the earlier positions in this frame, and the logarithm of the scale."""
+        """The condition of a predictor: the earlier positions in this frame, and the logarithm of the scale."""
         earlier = self._turned(past[:, :-1] - self.origin[:, None], -1) / self.scale[:, None, None]
         return torch.cat([4 * earlier.flatten(1), (self.scale / self.unit).log()[:, None]], 1).float()
 

@@ -1,4 +1,4 @@
-"""Precision, recall, density and coverage: what samples get wrong, told apart from what they miss.
+"""Precision, recall, density and coverage: what samples get wrong and what they miss, separately.
 
 Kynkäänniemi, Karras, Laine, Lehtinen, Aila, "Improved Precision and Recall Metric for Assessing Generative Models",
 NeurIPS 2019, arXiv:1904.06991; Naeem, Oh, Uh, Choi, Yoo, "Reliable Fidelity and Diversity Metrics for Generative

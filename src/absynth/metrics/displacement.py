@@ -3,7 +3,7 @@
 One selection rule, stated with every figure: *separate minima*. Of k predictions, ADE is that of the one with the least
 average displacement and FDE that of the one with the least final displacement, each for every agent by itself. (Some
 published code selects one prediction by its distance at the sub-goals and takes both from it; that gives larger
-numbers.) Both baselines are told here, so that they follow the same rule.
+numbers.) Both baselines are here, so that they follow the same rule.
 """
 
 from __future__ import annotations

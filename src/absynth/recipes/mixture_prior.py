@@ -19,7 +19,7 @@ from absynth.recipes._fields import GaussianOutput, ImageOptions, PriorChain, li
 from absynth.recipes.bounds import Count, Decay, Positive, Share
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
-from absynth.references import GaussianMixture
+from absynth.references import EMMixture
 
 PRESETS = {
     "mnist": Preset(minutes=6, threads=1),
@@ -64,7 +64,7 @@ class MixturePriorRecipe(ImageOptions, GaussianOutput, PriorChain, Recipe):
         for p in f[-2].parameters():
             nn.init.zeros_(p)  # the prior begins as N(0, I)
         return MixturePrior(
-            EBM(f, GaussianMixture(self.latent, self.components)),
+            EBM(f, EMMixture(self.latent, self.components)),
             GaussianGenerator(mlp_generator(self.latent, self.generator_width, self.shape), self.std),
             GaussianInference(mlp_encoder(self.shape, self.latent, self.inference_width, hidden=1)),
             prior_sampler=self.prior_sampler(),
