@@ -17,7 +17,7 @@ from absynth.distributions import StandardNormal
 from absynth.errors import InputError
 from absynth.networks.time_embedding import LevelConv, LevelEmbedding, LevelMLP
 from absynth.samplers import Langevin
-from absynth.samplers.ladders import ddpm_noise, log_snr_noise, log_spaced_noise
+from absynth.samplers.noise_levels import ddpm_noise, log_snr_noise, log_spaced_noise
 from absynth.seeding import noise_like, stream
 from absynth.types import Batch
 

@@ -13,7 +13,7 @@ from absynth.distributions import StandardNormal
 from absynth.errors import InputError
 from absynth.networks.mlp import mlp_f
 from absynth.samplers import Langevin
-from absynth.samplers.heated import HeatedLangevin
+from absynth.samplers.ramped import RampedLangevin
 from absynth.seeding import noise_like, stream
 from absynth.types import Batch
 
@@ -22,7 +22,7 @@ F64 = torch.float64
 
 def model(**settings):
     torch.manual_seed(0)
-    settings = {"temperature": 0.2, "sampler": HeatedLangevin(4, 0.1), "data_sampler": Langevin(2, 0.1)} | settings
+    settings = {"temperature": 0.2, "sampler": RampedLangevin(4, 0.1), "data_sampler": Langevin(2, 0.1)} | settings
     return EnergyMatching(EBM(mlp_f(2, 8, "silu"), StandardNormal(2)), **settings).double()
 
 
@@ -60,7 +60,7 @@ def test_the_contrast_has_the_sign_of_maximum_likelihood():
     """Data at 1, model at 0: the gradient pulls the model's mean up."""
     ebm = EBM(Quadratic([4.0], [0.0]), StandardNormal(1).double())
     m = EnergyMatching(
-        ebm, temperature=1.0, sampler=HeatedLangevin(20, 0.3), data_sampler=Langevin(20, 0.3), flow_share=0.0
+        ebm, temperature=1.0, sampler=RampedLangevin(20, 0.3), data_sampler=Langevin(20, 0.3), flow_share=0.0
     )
     x = 1 + 0.1 * noise_like(torch.empty(200, 1, dtype=F64), stream(4))
     x_neg = m.synthesize(x, rng=stream(5))
@@ -70,7 +70,7 @@ def test_the_contrast_has_the_sign_of_maximum_likelihood():
 
 def test_the_sweep_has_its_exact_law():
     """On N(0, v): v ← a² v + δ² T_k."""
-    v, step, sampler = 0.5, 0.4, HeatedLangevin(12, 0.4, cold=0.3, warm=0.7)
+    v, step, sampler = 0.5, 0.4, RampedLangevin(12, 0.4, zero_until=0.3, one_from=0.7)
     temperatures = sampler.temperatures()
     assert temperatures[0] == 0
     assert temperatures[-1] == 1

@@ -30,7 +30,7 @@ from absynth.density import EBM
 from absynth.distributions import sum_event
 from absynth.errors import InputError
 from absynth.samplers import Langevin
-from absynth.samplers.heated import HeatedLangevin
+from absynth.samplers.ramped import RampedLangevin
 from absynth.seeding import noise_like, uniform_like
 from absynth.types import Batch, Rng
 
@@ -64,7 +64,7 @@ class EnergyMatching(DataDensity):
         ebm: EBM,
         *,
         temperature: float,
-        sampler: HeatedLangevin,
+        sampler: RampedLangevin,
         data_sampler: Langevin,
         flow_share: float = 0.3,
         contrast_weight: float = 1.0,

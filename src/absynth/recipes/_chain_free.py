@@ -43,10 +43,10 @@ class ChainFree(ImageOptions, TableOptions, DataChain, Recipe):
         return LevelHeads(net)
 
 
-def noise_ladder(lowest: float, levels: int, highest_ratio: float = 5.0) -> tuple[float, ...]:
+def noise_levels(lowest: float, levels: int, highest_ratio: float = 5.0) -> tuple[float, ...]:
     """s with noise over signal in geometric progression from that of ``lowest`` to ``highest_ratio``.
 
-    >>> [round(s, 3) for s in noise_ladder(0.1, 4)]
+    >>> [round(s, 3) for s in noise_levels(0.1, 4)]
     [0.1, 0.347, 0.806, 0.981]
     """
     first = lowest / sqrt(1 - lowest**2)

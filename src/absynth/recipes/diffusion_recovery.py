@@ -31,7 +31,7 @@ from absynth.recipes.bounds import Count, Decay, Natural, Positive, Share
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin
-from absynth.samplers.ladders import ddpm_noise, log_snr_noise, log_spaced_noise
+from absynth.samplers.noise_levels import ddpm_noise, log_snr_noise, log_spaced_noise
 
 STEP_SIZES: dict[str, StepSchedule] = {"log_spaced": "level", "log_snr": "narrow", "ddpm": "growing"}
 """The step-size schedule of each noise schedule."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from absynth.algorithms.diffusive_classification import DiffusiveClassification
 from absynth.distributions import StandardNormal
-from absynth.recipes._chain_free import ChainFree, noise_ladder
+from absynth.recipes._chain_free import ChainFree, noise_levels
 from absynth.recipes.bounds import Count, NonNegative, Positive, Share
 from absynth.recipes.presets import Preset
 from absynth.samplers import Langevin
@@ -47,7 +47,7 @@ class DiffusiveClassificationRecipe(ChainFree):
         return DiffusiveClassification(
             self.level_network(self.levels),
             StandardNormal(*self.shape),
-            noise=(self.data_noise, *noise_ladder(max(self.lowest, 2 * self.data_noise), self.levels - 1)),
+            noise=(self.data_noise, *noise_levels(max(self.lowest, 2 * self.data_noise), self.levels - 1)),
             sampler=Langevin(self.chain_steps, self.chain_step_size),
             copies=self.copies,
             score_weight=self.score_weight,

@@ -16,7 +16,7 @@ from absynth.recipes._chain_free import ChainFree
 from absynth.recipes.bounds import Count, NonNegative, Positive, Share
 from absynth.recipes.presets import Preset
 from absynth.samplers import Langevin
-from absynth.samplers.heated import HeatedLangevin
+from absynth.samplers.ramped import RampedLangevin
 
 PRESETS = {
     "ring": Preset(minutes=1, threads=1),
@@ -68,7 +68,7 @@ class EnergyMatchingRecipe(ChainFree):
         return EnergyMatching(
             ebm,
             temperature=self.temperature,
-            sampler=HeatedLangevin(self.chain_steps, step),
+            sampler=RampedLangevin(self.chain_steps, step),
             data_sampler=Langevin(self.data_steps, step),
             flow_share=self.flow_share,
             contrast_weight=self.contrast_weight,

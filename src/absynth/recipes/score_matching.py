@@ -16,7 +16,7 @@ from absynth.distributions import StandardNormal
 from absynth.errors import InputError
 from absynth.networks import ready
 from absynth.networks.mlp import Scaled, mlp_f
-from absynth.recipes._chain_free import ChainFree, noise_ladder
+from absynth.recipes._chain_free import ChainFree, noise_levels
 from absynth.recipes.bounds import Count, Positive, Share
 from absynth.recipes.presets import Preset
 from absynth.samplers import Langevin
@@ -50,7 +50,7 @@ class ScoreMatchingRecipe(ChainFree):
         reference = StandardNormal(*self.shape)
         sampler = Langevin(self.chain_steps, self.chain_step_size)
         if self.learning == "levels":
-            noise = noise_ladder(self.data_noise, self.levels)
+            noise = noise_levels(self.data_noise, self.levels)
             return MultilevelScoreMatching(self.level_network(self.levels), reference, noise=noise, sampler=sampler)
         if self.examples.kind == "image":
             ebm = EBM(ready.energy("image", self.shape, self.energy_width, act=self.energy_activation), reference)

@@ -1,4 +1,4 @@
-"""Ladders of noise levels: the standard deviations s̄_0 < … < s̄_{T−1} of the noise that a diffusion adds."""
+"""Noise levels of a diffusion: the standard deviations s̄_0 < … < s̄_{T−1} of the noise that it adds."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from absynth.errors import InputError
 
 
 def ddpm_noise(levels: Sequence[int], last: int = 1000) -> tuple[float, ...]:
-    """s̄ at the given indices of the ladder with β linear from 1e-4 to 2e-2 over ``last`` levels.
+    """s̄ at the given indices of the schedule with β linear from 1e-4 to 2e-2 over ``last`` levels.
 
     (0, 100, 200, 300, 400, 500) is the paper's T6; range(1000) its thousand levels.
 

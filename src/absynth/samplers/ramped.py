@@ -1,7 +1,7 @@
-"""Langevin dynamics that moves by the score alone at first and ends at temperature 1.
+"""Langevin dynamics with a temperature that rises from 0 to 1.
 
-x ← x + (δ²/2) ∇log p(x) + δ √T_k ε, with T_k = 0 up to the share ``cold`` of the steps, rising linearly to 1 at the
-share ``warm``, and 1 from there on: gradient flow that carries noise to the data, then a chain that mixes among them.
+x ← x + (δ²/2) ∇log p(x) + δ √T_k ε, with T_k = 0 up to the share ``zero_until`` of the steps, rising linearly to 1 at
+the share ``one_from``, and 1 from there on: gradient flow from noise to the data, then a chain that mixes among them.
 """
 
 from __future__ import annotations
@@ -19,23 +19,23 @@ from absynth.types import LogDensity, Rng, State
 
 
 @dataclass(frozen=True)
-class HeatedLangevin:
+class RampedLangevin:
     """K Langevin steps from temperature 0 to temperature 1.
 
     Args:
         steps: K.
         step_size: δ.
-        cold: Share of the steps without noise.
-        warm: Share of the steps after which the temperature is 1.
+        zero_until: Share of the steps without noise.
+        one_from: Share of the steps after which the temperature is 1.
 
-    >>> HeatedLangevin(5, 0.1, cold=0.5, warm=0.75).temperatures()
+    >>> RampedLangevin(5, 0.1, zero_until=0.5, one_from=0.75).temperatures()
     [0.0, 0.0, 0.0, 1.0, 1.0]
     """
 
     steps: int
     step_size: float
-    cold: float = 0.4
-    warm: float = 0.5
+    zero_until: float = 0.4
+    one_from: float = 0.5
 
     @property
     def temperature(self) -> float:
@@ -45,8 +45,8 @@ class HeatedLangevin:
     def temperatures(self) -> list[float]:
         """T_1 … T_K."""
         shares = [k / max(self.steps - 1, 1) for k in range(self.steps)]
-        rise = max(self.warm - self.cold, 1e-12)
-        return [min(max((s - self.cold) / rise, 0.0), 1.0) for s in shares]
+        rise = max(self.one_from - self.zero_until, 1e-12)
+        return [min(max((s - self.zero_until) / rise, 0.0), 1.0) for s in shares]
 
     def path(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Iterator[State]:
         """The start and every step after it: ``steps + 1`` states."""

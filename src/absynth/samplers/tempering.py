@@ -2,9 +2,9 @@
 
 Rung k samples p(x)^β_k, 1 = β_0 > β_1 > … ; after each run of the inner sampler neighbours k, k + 1 exchange states
 with probability min(1, exp((β_k − β_{k+1}) (ℓ(x_{k+1}) − ℓ(x_k)))), which leaves the product of the rungs' laws as it
-is. Even and odd pairs take turns, so a state travels along the ladder rather than walks at random.
+is. Even and odd pairs take turns, which carries states from the hottest chain to the coldest sooner than random pairs.
 
-Reference: Geyer 1991; Syed, Bouchard-Côté, Deligiannidis and Doucet 2022 for the turns and the spacing of the ladder.
+Reference: Geyer 1991; Syed, Bouchard-Côté, Deligiannidis and Doucet 2022 for the turns and the temperatures.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class Tempering:
         betas: inverse temperatures from 1 downwards. The last one should be so hot that chains cross all barriers, and
             the law at it must still be normalizable.
         warmup: rounds that adapt. In the first half the inner sampler adapts without exchanges, where it can; in the
-            second half the ladder does, so that all exchanges become equally probable.
+            second half the temperatures do, so that all exchanges become equally probable.
     """
 
     steps: int
@@ -75,7 +75,7 @@ class Tempering:
         rungs, sampler = x.expand(len(betas), *x.shape), self.sampler
         tuning = self.warmup // 2
         if tuning and isinstance(sampler, Metropolis):
-            y, density = _cooled(rungs, betas), heated(log_density, betas, len(x))
+            y, density = _cooled(rungs, betas), at_temperatures(log_density, betas, len(x))
             sampler, y = replace(sampler, warmup=tuning).tuned(density, y, rng=rng)  # type: ignore[type-var]
             rungs = _warmed(y, betas)
         for _ in range(tuning):
@@ -85,7 +85,7 @@ class Tempering:
         seen: list[Tensor] = []
         for k in range(spacing + self.steps):
             before = rungs[0]
-            y = sampler(heated(log_density, betas, len(x)), _cooled(rungs, betas), rng=rng)
+            y = sampler(at_temperatures(log_density, betas, len(x)), _cooled(rungs, betas), rng=rng)
             rungs, rejection = exchange(value, _warmed(y, betas), betas, k % 2, rng=rng)
             if k < spacing:
                 seen.append(rejection)
@@ -99,7 +99,7 @@ class Tempering:
         return record_path(longer.path(log_density, x, rng=rng), self.warmup, thin)
 
 
-def heated(log_density: LogDensity, betas: Sequence[float], chains: int) -> LogDensity:
+def at_temperatures(log_density: LogDensity, betas: Sequence[float], chains: int) -> LogDensity:
     """y ↦ β log density(y / √β) for rows ``[rungs * chains]``, those of the first rung first."""
     each = torch.tensor(betas, dtype=torch.float64).repeat_interleave(chains)
 
@@ -140,9 +140,9 @@ def exchange(
 
 
 def respaced(betas: Sequence[float], rejection: Float[Tensor, "pairs"]) -> list[float]:
-    """A ladder from the same first to the same last β, in which all pairs would reject as often as each other.
+    """Inverse temperatures with the same first and last β, at which all pairs would reject equally often.
 
-    Rejections of neighbours add up along a ladder (Syed et al. 2022, section 4), so their running sum is cut evenly,
+    Rejections of neighbours add up (Syed et al. 2022, section 4), so their running sum is cut evenly,
     by linear interpolation in log β.
 
     >>> [round(b, 3) for b in respaced([1.0, 0.5, 0.25], torch.tensor([0.1, 0.3]).double())]
