@@ -8,7 +8,7 @@ QUOTING := README.md docs/images.md $(wildcard docs/methods/*.md)
 # Small networks on a busy machine are fastest on one thread a process.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow mutants lint bench figures clean
+.PHONY: demo test test-slow torture mutants lint bench figures clean
 
 demo: $(VENV)/installed
 	$(BIN)/absynth demo --out runs/demo
@@ -22,6 +22,10 @@ test: $(VENV)/installed-dev
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow
+
+# Kills runs, fills disks and feeds nonsense to every command: 15 minutes on two cores; MINUTES=1 for a short one.
+torture: $(VENV)/installed-dev
+	$(BIN)/python tests/torture.py --minutes $(or $(MINUTES),15)
 
 # Plants faults in the code, one after another, and says which of them the tests miss.
 mutants: $(VENV)/installed-dev
