@@ -13,7 +13,8 @@ from sklearn.utils.validation import check_is_fitted
 from absynth.errors import InputError
 from absynth.metrics.likelihood import LogZ, log_z
 from absynth.seeding import stream
-from absynth.sklearn.columns import Columns
+from absynth.sklearn.atoms import decode_atoms, encode_atoms, find_atoms, log_density_within
+from absynth.sklearn.columns import Columns, Rows, frame_of
 from absynth.sklearn.fitting import chunks
 from absynth.sklearn.tilted import TiltedTable, independence
 
@@ -26,6 +27,9 @@ class EBMDensity(TiltedTable):
     every numeric column and a log probability of categories; missing entries are marginalized out of the mixture and
     drawn for the tilt.
 
+    A numeric column of few values, repeated often, has a probability for each value, spread over a Gaussian of a
+    thousandth of the column's standard deviation: compare its log density with that of other tables with care.
+
     Args:
         width: Units of the two hidden layers of the tilt.
         members: Number of networks whose tilts are averaged.
@@ -36,6 +40,7 @@ class EBMDensity(TiltedTable):
     Attributes:
         ebm_: The energy-based model, on the matrix that ``columns_`` makes; its reference is the mixture.
         n_components_: Components of the mixture.
+        atoms_: For each column its values, if it is a number of few; None otherwise.
         log_z_, log_z_error_: log Z of the tilt and its standard error.
 
     >>> X = np.random.default_rng(0).normal(size=(300, 1))
@@ -72,19 +77,27 @@ class EBMDensity(TiltedTable):
         """Learn the density of rows ``[n, p]``; y is ignored."""
         self._validate_params()
         rows, weights, _ = self._merged(self._rows(X, reset=True), sample_weight)
-        self.columns_ = Columns.of(rows, self._categories, weights)
+        plain = Columns.of(rows, self._categories, weights)
+        self.mean_, self.std_ = plain.mean, plain.std
+        self.atoms_ = find_atoms(rows, weights, self._categories)
+        coded = encode_atoms(rows, self.atoms_, self.std_)
+        values = [c if a is None else [*a, "other"] for a, c in zip(self.atoms_, self._categories, strict=True)]
+        self.columns_ = Columns.of(coded, values, weights)
         self.seed_ = self._seed()
-        self._learn(self.columns_.encode(rows), weights, self.seed_)
+        self._learn(self.columns_.encode(coded), weights, self.seed_)
         return self
 
     def score_samples(self, X: Any) -> np.ndarray:
         """Log density of each row, normalized, in the units of the columns."""
         check_is_fitted(self)
         columns: Columns = self.columns_
-        x = torch.from_numpy(columns.encode(self._rows(X)))
+        rows = self._rows(X)
+        codes = encode_atoms(rows, self.atoms_, self.std_)
+        x = torch.from_numpy(columns.encode(codes))
         known = ~x.isnan()
         jacobian = torch.from_numpy(np.log(columns.std[columns.numeric]))
-        out = -(known[:, : columns.numbers] * jacobian).sum(1)
+        out = torch.from_numpy(log_density_within(rows, codes, self.atoms_, self.mean_, self.std_))
+        out -= (known[:, : columns.numbers] * jacobian).sum(1)
         whole = known.all(1)
         if whole.any():
             out[whole] += chunks(self.ebm_().log_density, x[whole]) - self.log_z_
@@ -112,7 +125,12 @@ class EBMDensity(TiltedTable):
             for begin in range(0, n_samples, 8192):
                 blank = torch.zeros(min(8192, n_samples - begin), self.columns_.width, dtype=torch.float64)
                 parts.append(independence(self.ebm_, blank, torch.zeros_like(blank, dtype=torch.bool), rng=rng))
-        return self._table(self.columns_.decode(torch.cat(parts).numpy()))
+        codes = self.columns_.decode(torch.cat(parts).numpy())
+        return self._table(decode_atoms(codes, self.atoms_, self.mean_, self.std_, np.random.default_rng([seed, 4])))
+
+    def _table(self, rows: Rows, like: Any = None) -> Any:
+        names = getattr(self, "feature_names_in_", None)
+        return rows if names is None else frame_of(rows, self._categories, list(names))
 
     def check_normalization(self, chains: int = 64, temperatures: int = 300) -> LogZ:
         """log Z by annealed importance sampling from below and from above, in ``log_z_``'s units; numbers only."""
