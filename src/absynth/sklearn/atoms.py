@@ -29,8 +29,9 @@ def find_atoms(rows: Rows, weights: np.ndarray, categories: list[list | None]) -
         known = ~np.isnan(column)
         values, at = np.unique(column[known], return_inverse=True)
         counts, total = np.bincount(at, weights[known], len(values)), weights[known].sum()
-        few = names is None and len(values) <= min(MOST, total / REPEATS) and counts[counts >= 2].sum() >= COVERED * total
-        found.append(values[counts >= 2].tolist() if few else None)
+        repeated = counts >= 2
+        few = len(values) <= min(MOST, total / REPEATS) and counts[repeated].sum() >= COVERED * total
+        found.append(values[repeated].tolist() if names is None and few else None)
     return found
 
 
