@@ -230,8 +230,8 @@ class Training:
         chains, fresh = self.algorithm.chains, {}
         if self.step % self.guard.every == 0:
             rng = stream(self.recipe.seed, distributed.rank(), self.step, STABILITY_STREAM, device=self.device)
-            # A chain that no EBM learns from is only reported, and its gradients may cost much: a posterior's go through
-            # the generator.
+            # A chain that no EBM learns from is only reported, and its gradients may cost much: a posterior's pass
+            # through the generator.
             rare = self.step % (4 * self.guard.every) == 0
             watched = {name: chain for name, chain in chains.items() if rare or name in self.guard.ebms}
             fresh = stability(watched, rng=rng)

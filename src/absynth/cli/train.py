@@ -6,7 +6,7 @@ import dataclasses
 import sys
 import time
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 from rich.console import Console
 from rich.table import Table
@@ -33,7 +33,7 @@ def train(argv: list[str]) -> None:
     if "-h" in rest or "--help" in rest:
         method_help(console, method, by_kind)
         return
-    given = _parser(method, by_kind).read(rest, defaults=False)
+    given = _read(method, by_kind, rest)
     own: dict[str, Any] = {key: given.pop(key, None) for key in _OWN}
     data = given.pop("data", "")
     if not data:
@@ -55,6 +55,17 @@ def _say(console: Console, text: str) -> None:
     console.print(text, markup=False, soft_wrap=True)
 
 
+def _read(method: str, by_kind: dict, argv: list[str]) -> dict[str, Any]:
+    """The flags that were given, by the types of the kind of data at hand."""
+    from absynth.data import sets
+
+    given = _parser(method, by_kind).read(argv, defaults=False)
+    kind = given.get("kind") or (sets.kind_before_reading(given["data"]) if given.get("data") else "")
+    if kind in by_kind and set(given) <= {*_OWN, *(f.name for f in dataclasses.fields(by_kind[kind]))}:
+        return _parser(method, {kind: by_kind[kind]}).read(argv, defaults=False)
+    return given
+
+
 def _parser(method: str, by_kind: dict) -> Parser:
     """Flags of every kind of data that the method takes; ``build`` refuses those of another kind by name."""
     parser = Parser(f"absynth train {method}")
@@ -68,14 +79,24 @@ def _parser(method: str, by_kind: dict) -> Parser:
     parser.add_argument("--score_precision", choices=("same", "bf16"), default="same")
     parser.add_argument("--tensorboard", action="store_true")
     parser.add_argument("--config", action="config")
-    seen: set[str] = {"dataset", "dataset_y"}
+    types: dict[str, list[Any]] = {}
+    defaults: dict[str, Any] = {}
     for cls in dict.fromkeys(by_kind.values()):
-        hints = get_type_hints(cls)  # of every field where it is declared, which the signature alone does not tell
+        hints = get_type_hints(cls)  # of every field where it is declared, which a signature does not hold
         for field in dataclasses.fields(cls):
-            if field.name not in seen:
-                parser.add_argument(f"--{field.name}", type=hints[field.name], default=field.default)
-        seen |= {f.name for f in dataclasses.fields(cls)}
+            if not field.name.startswith("dataset"):
+                types.setdefault(field.name, []).append(hints[field.name])
+                defaults.setdefault(field.name, field.default)
+    for name, found in types.items():
+        parser.add_argument(f"--{name}", type=_union(found), default=defaults[name])
     return parser
+
+
+def _union(types: list[Any]) -> Any:
+    """What the kinds of data of a method take as a field; choices are joined, so that a message lists them all."""
+    if all(get_origin(found) is Literal for found in types):
+        return Literal[tuple(dict.fromkeys(choice for found in types for choice in get_args(found)))]
+    return Union[tuple(dict.fromkeys(types))]  # noqa: UP007
 
 
 def _train(recipe, own: dict[str, Any], console: Console, steps_given: bool) -> None:
