@@ -17,6 +17,8 @@ from test_presets import write_data
 
 from absynth import cli, files, recipes
 from absynth.algorithms import LatentPrior
+from absynth.errors import InputError
+from absynth.metrics import molecules
 
 DIGITS = ("train", "latent_prior", "--data", "digits")
 
@@ -286,3 +288,31 @@ def test_cite_names_the_papers_of_the_recipe_and_of_its_algorithm(capsys):
     said = capsys.readouterr().out
     assert said.count("arXiv:2312.02469") == 1
     assert "an energy-based model, a generator and an inference model, learned together" in said
+
+
+def test_what_the_machine_cannot_give_is_one_line(tmp_path, capsys, monkeypatch):
+    assert run("sample", "~nobody-of-this-name/run") == 2
+    assert "a user without a home" in one_line(capsys)
+    tiny = (*DIGITS, "--tiny", "--device", "cpu", "--out", tmp_path / "run")
+    assert run(*tiny, "--latent", "99999999999") == 2
+    assert "out of memory (3199999999968 bytes at once): make the networks" in one_line(capsys)
+    assert run(*tiny[:-1], "~nobody-of-this-name/run") == 2
+    assert "a user without a home" in one_line(capsys)
+    monkeypatch.setattr(cli, "_run", lambda argv: (_ for _ in ()).throw(RuntimeError("a fault of the program")))
+    with pytest.raises(RuntimeError):
+        run("data")
+
+
+def test_tiny_takes_the_numbers_given(tmp_path):
+    out = tmp_path / "run"
+    assert run(*DIGITS, "--tiny", "--steps", 6, "--batch", 5, "--device", "cpu", "--out", out) == 0
+    config = json.loads((out / "config.json").read_text())
+    assert (config["step"], config["fields"]["steps"], config["fields"]["batch"]) == (6, 6, 5)
+
+
+def test_rdkit_is_asked_for_before_molecules_are_trained_on(tmp_path, capsys, monkeypatch):
+    data = write_data("smiles", tmp_path)
+    monkeypatch.setattr(molecules, "rdkit", lambda: (_ for _ in ()).throw(InputError("molecules need rdkit")))
+    assert run("train", "latent_prior", "--data", data, "--tiny", "--device", "cpu", "--out", tmp_path / "run") == 2
+    assert one_line(capsys) == "absynth: molecules need rdkit"
+    assert not (tmp_path / "run").exists()

@@ -13,10 +13,10 @@ from test_training import CPU, PersistentToy, assert_same_state, journal, metric
 from torch import nn
 
 import absynth
-from absynth import checkpoint, training, updates
+from absynth import checkpoint, recipes, training, updates
 from absynth.algorithms import ChainRecord, LatentPrior
 from absynth.data.toy import FourModes
-from absynth.errors import Diverged
+from absynth.errors import Diverged, InputError
 from absynth.guard import Guard, Remedies, Trouble, curvature, stability
 from absynth.metrics.grid import Grid
 from absynth.networks.mlp import mlp_f
@@ -365,6 +365,55 @@ def test_every_module_of_an_ebm_is_watched():
     one = updates.Training(TINY, CPU)
     assert one.guard.ebms == {"prior"}
     assert isinstance(one.players["prior"], nn.Module)
+
+
+class SpoiledToy(ModesPrior):
+    """Example 3 of the data holds a value that is not finite; readers refuse such files, data in memory may change."""
+
+    def batches(self, start: int = 0):
+        for batch in super().batches(start):
+            x = batch.x.clone()
+            x[batch.index == 3, 0] = math.inf
+            yield batch._replace(x=x)
+
+
+def test_a_value_that_is_not_finite_is_found_in_the_data_and_named(tmp_path):
+    recipe = SpoiledToy(**(TINY.fields() | {"batch": 64, "steps": 5}))
+    with pytest.raises(InputError, match=r"^example 3 of linear_modes holds a value that is not finite \(x\)"):
+        absynth.fit(recipe, tmp_path)
+    assert [row["event"] for row in journal(tmp_path)] == ["start"]  # no roll-backs
+
+
+def test_a_missing_entry_may_be_anything(tmp_path):
+    one = updates.Training(TINY, CPU)
+    batch = next(TINY.batches())
+    x, mask = batch.x.clone(), torch.ones_like(batch.x)
+    x[2, 1], mask[2, 1] = math.nan, 0
+    assert one._reach(batch._replace(x=x, mask=mask)) > 0
+    with pytest.raises(InputError, match="holds a value that is not finite"):
+        one._reach(batch._replace(x=x, mask=1 - mask))
+    with pytest.raises(InputError, match=r"row 2 of minibatch 0 holds .* \(its condition\)"):
+        one._reach(batch._replace(c=x, index=None))
+
+
+def test_the_range_of_a_chain_on_the_data_is_at_least_theirs():
+    recipe = recipes.build("dual_teaching", "wide_ring", tiny=True)
+    one = updates.Training(recipe, CPU)
+    with torch.no_grad():
+        for p in one.algorithm.generator.parameters():
+            p.zero_()  # a young generator, whose samples lie near 0
+    batch = next(recipe.batches())
+    reach = one.learn(batch)["reach"]
+    assert reach["ebm start"] >= batch.x.abs().max().item() > 2
+    assert reach["posterior start"] != batch.x.abs().max().item() or recipe.latent == 2
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+def test_long_chains_from_a_young_generator_are_no_alarm(seed, tmp_path):
+    recipe = recipes.build("dual_teaching", "wide_ring", chain_steps=100, steps=400, seed=seed)
+    absynth.fit(recipe, tmp_path)
+    assert [row["event"] for row in journal(tmp_path)] == ["start", "finish"]
 
 
 @pytest.mark.slow

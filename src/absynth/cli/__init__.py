@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import io
+import re
 import sys
 from collections.abc import Sequence
 
@@ -70,9 +71,27 @@ def main(argv: Sequence[str] | None = None) -> None:
         _stop("absynth: stopped; what was saved is complete, and the same command resumes", 130)
     except BrokenPipeError:
         sys.exit(141)
+    except (MemoryError, RuntimeError) as error:
+        _stop(f"absynth: {_refused_by_machine(error)}", 2)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         _stop(f"absynth: {where}{error.strerror or error}: check the path and its permissions", 2)
+
+
+def _refused_by_machine(error: Exception) -> str:
+    """What the machine could not give, in words; any other error goes on.
+
+    Raises:
+        RuntimeError: It is a fault of the program.
+    """
+    text = " ".join(str(error).split())
+    if "home directory" in text:  # of a user who is not known here, or none at all
+        return "expected a path, got ~ of a user without a home: write the path out"
+    if isinstance(error, MemoryError) or "allocate memory" in text or "out of memory" in text:
+        size = re.search(r"allocate (\d+) bytes|allocate ([\d.]+ \w+)", text)
+        wanted = f" ({size[1] + ' bytes' if size[1] else size[2]} at once)" if size else ""
+        return f"out of memory{wanted}: make the networks, the batch or --n smaller"
+    raise error
 
 
 def _stop(text: str, status: int) -> None:

@@ -141,13 +141,17 @@ class Recipe(ABC):
         Raises:
             InputError: There is no data, or the data do not fit the recipe.
         """
-        if self.dataset is not None:
-            return self
         from absynth.data import sets
+        from absynth.metrics import molecules
 
-        if not self.data:
-            raise InputError("expected --data NAME, FOLDER or FILE, got none")
-        return replace(self, dataset=sets.open(self.data, kind=self.kind, **self.reader_options()))
+        found = self
+        if self.dataset is None:
+            if not self.data:
+                raise InputError("expected --data NAME, FOLDER or FILE, got none")
+            found = replace(self, dataset=sets.open(self.data, kind=self.kind, **self.reader_options()))
+        if found.examples.kind == "smiles":
+            molecules.rdkit()  # every task on molecules needs it: say so before they are trained on
+        return found
 
     @property
     def examples(self) -> Dataset:
