@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import safetensors.torch
 import torch
-from test_training import CPU, RECIPES, Interrupts, assert_same_run, journal, metrics, state
+from test_training import CPU, RECIPES, Interrupts, assert_same_run, assert_same_state, journal, metrics, state
 
 import absynth
 from absynth import checkpoint, files
@@ -381,3 +381,35 @@ def test_json_files_are_read_as_objects(tmp_path):
     files.write_json(tmp_path / "a.json", {"δ": 1})
     assert files.read_json(tmp_path / "a.json") == {"δ": 1}
     assert "δ" in (tmp_path / "a.json").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", ["config.json", "recipe.json", "model.safetensors", "metrics.jsonl", "journal.jsonl"])
+def test_a_pipe_where_a_file_should_be_is_one_line(name, tmp_path):
+    absynth.fit(RECIPES["toy"], tmp_path / "run")
+    path = tmp_path / "run" / name
+    path.unlink()
+    os.mkfifo(path)
+    resume = lambda run: absynth.fit(replace(RECIPES["toy"], steps=14), run)  # noqa: E731
+    use = absynth.load if name in ("config.json", "model.safetensors") else resume
+    with pytest.raises(InputError, match="a pipe or a device"):
+        use(tmp_path / "run")
+
+
+def test_a_pipe_where_a_checkpoint_should_be_is_set_aside(tmp_path):
+    absynth.fit(RECIPES["toy"], tmp_path / "run")
+    whole = state(tmp_path / "run")
+    for name in ("state.pt", "sha256"):
+        path = checkpoint.checkpoints(tmp_path / "run")[0] / name
+        path.unlink()
+        os.mkfifo(path)
+        absynth.fit(RECIPES["toy"], tmp_path / "run")
+        assert_same_state(state(tmp_path / "run"), whole)
+
+
+def test_a_log_of_other_bytes_is_read_as_far_as_it_goes(tmp_path):
+    absynth.fit(RECIPES["toy"], tmp_path / "run")
+    for name in ("metrics.jsonl", "journal.jsonl"):
+        with (tmp_path / "run" / name).open("ab") as file:
+            file.write(b"\xff\xfe\x00\n")
+    absynth.fit(replace(RECIPES["toy"], steps=14), tmp_path / "run")
+    assert [row["event"] for row in journal(tmp_path / "run")] == ["start", "finish", "resume", "finish"]

@@ -24,7 +24,7 @@ import torch
 
 from absynth import lock
 from absynth.errors import Diverged, InputError
-from absynth.files import file_digest, read_json, refused, sync, write_atomic, write_json
+from absynth.files import check_file, file_digest, read_json, refused, sync, write_atomic, write_json
 
 if TYPE_CHECKING:
     from absynth.algorithms import Algorithm
@@ -176,6 +176,7 @@ def latest(run: Path, device: torch.device, say: Callable[[str], object]) -> dic
     folders = checkpoints(run)
     for folder in folders:
         try:
+            check_file(folder / "sha256")
             if (folder / "sha256").read_text().strip() != file_digest(folder / "state.pt"):
                 raise ValueError("its digest does not match")
             return torch.load(folder / "state.pt", map_location=device, weights_only=True)
@@ -253,6 +254,7 @@ def _weights(run: Path, config: dict) -> dict[str, torch.Tensor]:
         InputError: They are damaged or another run's.
     """
     path = run / "model.safetensors"
+    check_file(path)
     try:
         with safetensors.safe_open(path, "pt") as file:
             digest, _, recipe = (file.metadata() or {}).get("digests", "").partition(" ")

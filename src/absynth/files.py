@@ -50,6 +50,7 @@ def read_json(path: Path, do: str = "absynth train makes run directories") -> di
     Raises:
         InputError: the file is missing or damaged; the message names it and ends with ``do``.
     """
+    check_file(path, do)
     try:
         value = json.loads(path.read_text(encoding="utf-8"))
     except (FileNotFoundError, NotADirectoryError):
@@ -62,8 +63,15 @@ def read_json(path: Path, do: str = "absynth train makes run directories") -> di
     return value
 
 
+def check_file(path: Path, do: str = "move it away") -> None:
+    """Raise an InputError where a pipe or a device stands for a file: to read it would wait for ever."""
+    if path.exists() and not path.is_file() and not path.is_dir():
+        raise InputError(f"expected a file, got a pipe or a device at {path}: {do}")
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a file's bytes."""
+    check_file(path)
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -160,8 +160,10 @@ def _keep_lines(path: Path, step: int | float) -> None:
     """Keep the lines of a JSON-lines file up to ``step``, and none that a kill cut short."""
     if not path.exists():
         return
+    if not path.is_file():
+        raise InputError(f"expected a file of lines at {path}, got a folder, a pipe or a device: move it away")
     kept = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             if json.loads(line)["step"] <= step:
                 kept.append(line)
