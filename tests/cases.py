@@ -105,7 +105,7 @@ def data_ebm() -> EBM:
     return EBM(mlp_f(5, 8, "silu"), StandardNormal(5)).double()
 
 
-def bank() -> Persistent:
+def stored_chains() -> Persistent:
     return Persistent(12, StandardNormal(5).double(), 0.3, rng=stream(5))
 
 
@@ -114,7 +114,7 @@ def short_run() -> MaximumLikelihood:
 
 
 def persistent() -> MaximumLikelihood:
-    return MaximumLikelihood(data_ebm(), start=bank(), sampler=SHORT, sample_rounds=2)
+    return MaximumLikelihood(data_ebm(), start=stored_chains(), sampler=SHORT, sample_rounds=2)
 
 
 def energy_discrepancy() -> EnergyDiscrepancy:
@@ -126,7 +126,7 @@ def contrastive_divergence() -> MaximumLikelihood:
 
 
 def improved_contrastive_divergence() -> ImprovedContrastiveDivergence:
-    return ImprovedContrastiveDivergence(data_ebm(), start=bank(), sampler=SHORT, neighbours=4)
+    return ImprovedContrastiveDivergence(data_ebm(), start=stored_chains(), sampler=SHORT, neighbours=4)
 
 
 def diffusion_recovery() -> DiffusionRecovery:
@@ -238,7 +238,9 @@ def texture_pyramid() -> TexturePyramid:
 
 
 def joint_energy() -> JointEnergy:
-    return JointEnergy(EBM(SymbolF(mlp([5, 8, 3], "silu")), StandardNormal(5)), start=bank(), sampler=SHORT).double()
+    return JointEnergy(
+        EBM(SymbolF(mlp([5, 8, 3], "silu")), StandardNormal(5)), start=stored_chains(), sampler=SHORT
+    ).double()
 
 
 def introspective() -> Introspective:

@@ -119,7 +119,7 @@ def samples_are_examples(case: Case) -> None:
         assert x.isfinite().all()
         assert x.dtype == case.batch(n).x.dtype
         assert not x.requires_grad
-    twin = case.build()  # a bank of chains remembers that it was drawn from, so a twin goes through the same calls
+    twin = case.build()  # stored chains change when they are used, so a twin goes through the same calls
     for n in (1, 4):
         with torch.inference_mode():
             y = sample(twin, case, n)

@@ -175,7 +175,7 @@ def test_a_layered_generator_wants_a_stage_for_each_layer():
 def test_the_start_of_a_recipe_is_its_own():
     remembers = recipes.build("alternating_backprop", "linear_factors", posterior_start="last").algorithm()
     assert isinstance(remembers.posterior_start, FromLast)
-    assert remembers.posterior_start.bank.shape == (2000, 2)
+    assert remembers.posterior_start.chains.shape == (2000, 2)
     fresh = recipes.build("alternating_backprop", "linear_factors", posterior_start="noise").algorithm()
     assert not isinstance(fresh.posterior_start, FromLast)
 

@@ -382,9 +382,9 @@ def test_persistent_prior_chains_go_on_and_samples_begin_afresh(kind: str) -> No
 
 def test_unknown_examples_begin_at_the_reference_and_leave_the_memory_alone() -> None:
     model = linear_model(posterior_start=last)
-    before = model.posterior_start.bank.clone()  # type: ignore[union-attr]
+    before = model.posterior_start.chains.clone()  # type: ignore[union-attr]
     first = model.sample_posterior(X, rng=stream(30))
-    assert torch.equal(model.posterior_start.bank, before)  # type: ignore[union-attr]
+    assert torch.equal(model.posterior_start.chains, before)  # type: ignore[union-attr]
     assert torch.equal(first, linear_model().sample_posterior(X, rng=stream(30)))
     with pytest.raises(InputError, match="as large as the data set"):
         model.sample_posterior(X[:2], index=torch.tensor([0, N]), rng=stream(30))
@@ -404,10 +404,10 @@ def test_runs_with_a_memory_resume_bit_for_bit(start: str, tmp_path) -> None:
     run("stopped", 3)
     resumed = run("stopped", 6)
     assert all(torch.equal(resumed[k], v) for k, v in whole.items())
-    assert ("posterior_start.bank" in whole) == (start == "last")
+    assert ("posterior_start.chains" in whole) == (start == "last")
     if start == "last":
         begun = altered(digits(limit=16), posterior_start="last").algorithm()
-        moved = (whole["posterior_start.bank"] != begun.posterior_start.bank).any(1)
+        moved = (whole["posterior_start.chains"] != begun.posterior_start.chains).any(1)
         assert moved.all()  # each of 16 examples was visited, in slices too
 
 

@@ -67,11 +67,11 @@ def test_it_is_a_start_of_maximum_likelihood():
     loss = model.losses(Batch(torch.ones(32, 2, dtype=F64)), rng=stream(0))["ebm"]
     loss.backward()
     assert (ebm.f.theta.grad < 0).all()
-    assert {"start.bank", "start.last", "start.log_z"} <= set(model.state_dict())
+    assert {"start.chains", "start.last", "start.log_z"} <= set(model.state_dict())
     assert not [name for name, _ in model.named_parameters() if name.startswith("start")]
 
 
-@pytest.mark.parametrize("field", ["last", "log_z", "bank"])
+@pytest.mark.parametrize("field", ["last", "log_z", "chains"])
 def test_its_memory_is_saved(field):
     ebm = EBM(Linear(), StandardNormal(2).double())
     assert field in Reweighted(ebm, 4, StandardNormal(2).double(), rng=stream(0)).state_dict()

@@ -192,8 +192,8 @@ def test_contrastive_divergence_starts_at_the_data(rng):
 
 def test_persistent_chains_go_on_where_they_ended(rng):
     ebm = small_ebm()
-    bank = Persistent(6, ebm.reference, rng=rng)
-    algorithm = MaximumLikelihood(ebm, start=bank, sampler=Langevin(2, 0.3))
+    start = Persistent(6, ebm.reference, rng=rng)
+    algorithm = MaximumLikelihood(ebm, start=start, sampler=Langevin(2, 0.3))
     x = torch.zeros(6, 2, dtype=torch.float64)
     algorithm.losses(Batch(x), rng=rng)
     ended = algorithm.chains["ebm"].end
@@ -368,12 +368,12 @@ def test_each_term_of_improved_contrastive_divergence_has_its_sign(rng):
     # E_stop(x⁻(θ)) = −θ_stop x⁻(θ), and x⁻ moves by δ²/2 with θ through the last step: it is lowered by a larger θ.
     through, _ = slope_gradient(x, through=1.0)
     assert through - plain == pytest.approx(-THETA * DELTA**2 / 2)
-    # −log of the distance to the nearest state of the bank: descending it widens the distances.
+    # −log of the distance to the nearest stored chain: descending it widens the distances.
     entropy, algorithm = slope_gradient(x, entropy=1.0)
-    bank = Persistent(40, Uniform(1).double(), rng=stream(7)).bank  # as it was
-    difference = x_neg - bank.T
+    stored = Persistent(40, Uniform(1).double(), rng=stream(7)).chains  # as it was
+    difference = x_neg - stored.T
     taken = {float(v) for v in algorithm.chains["ebm"].start[:, 0]}
-    others = torch.tensor([float(v) not in taken for v in bank[:, 0]])
+    others = torch.tensor([float(v) not in taken for v in stored[:, 0]])
     difference = difference[:, others]
     nearest = difference.gather(1, difference.abs().argmin(1, keepdim=True))
     assert entropy - plain == pytest.approx(float((-(DELTA**2 / 2) / nearest).mean()))

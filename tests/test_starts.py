@@ -1,4 +1,4 @@
-"""Where chains begin: laws of first states, and a bank of chains that forgets nothing and repeats nothing."""
+"""Where chains begin: laws of first states, and stored chains, none of them lost and none taken twice."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from absynth.seeding import Streams, stream
 F64 = torch.float64
 
 
-def bank(size: int, restart: float = 0.0, *shape: int) -> Persistent:
+def persistent(size: int, restart: float = 0.0, *shape: int) -> Persistent:
     return Persistent(size, StandardNormal(*shape or (1,)).double(), restart, rng=stream(0))
 
 
@@ -52,12 +52,12 @@ def test_generator_start_is_the_draft_and_its_ticket_the_latent(rng):
     start.keep(z, x)
 
 
-def test_a_bank_begins_at_its_reference():
-    normal_law(bank(50_000).bank.flatten(), 0.0, 1.0)
+def test_stored_chains_begin_at_their_reference():
+    normal_law(persistent(50_000).chains.flatten(), 0.0, 1.0)
 
 
 def test_no_chain_is_drawn_twice_in_a_batch_and_all_equally_often(rng):
-    start = bank(20)
+    start = persistent(20)
     tickets = [start.draw(torch.zeros(7, 1), rng=rng)[1] for _ in range(500)]
     assert all(len(t.unique()) == 7 for t in tickets)
     uniform_ranks(torch.stack(tickets)[:, 0], 20)
@@ -65,22 +65,22 @@ def test_no_chain_is_drawn_twice_in_a_batch_and_all_equally_often(rng):
 
 
 def test_chains_come_back_to_their_own_rows(rng):
-    start = bank(10, 0.0, 2, 3)
-    before = start.bank.clone()
+    start = persistent(10, 0.0, 2, 3)
+    before = start.chains.clone()
     chains, ticket = start.draw(torch.zeros(4, 2, 3), rng=rng)
     assert torch.equal(chains, before[ticket])
-    chains += 100  # what is drawn is a copy: a chain that was never kept leaves the bank as it was
-    assert torch.equal(start.bank, before)
+    chains += 100  # what is drawn is a copy: a chain that was never kept leaves the stored ones as they were
+    assert torch.equal(start.chains, before)
     start.keep(ticket, chains.clone().requires_grad_())
-    assert not start.bank.requires_grad
-    assert torch.equal(start.bank[ticket], before[ticket] + 100)
+    assert not start.chains.requires_grad
+    assert torch.equal(start.chains[ticket], before[ticket] + 100)
     others = [i for i in range(10) if i not in ticket]
-    assert torch.equal(start.bank[others], before[others])
+    assert torch.equal(start.chains[others], before[others])
 
 
 @pytest.mark.parametrize("restart", [0.05, 0.5])
 def test_chains_restart_at_the_stated_rate(restart, rng):
-    start = bank(4000, restart)
+    start = persistent(4000, restart)
     start.keep(torch.arange(4000), torch.full((4000, 1), 1000.0, dtype=F64))
     chains, _ = start.draw(torch.zeros(4000, 1, dtype=F64), rng=rng)
     fresh = chains[chains < 500]
@@ -90,19 +90,19 @@ def test_chains_restart_at_the_stated_rate(restart, rng):
 
 
 def test_without_restarts_no_chain_is_lost(rng):
-    start = bank(300)
+    start = persistent(300)
     start.keep(torch.arange(300), torch.full((300, 1), 1000.0, dtype=F64))
     assert (start.draw(torch.zeros(300, 1), rng=rng)[0] == 1000).all()
 
 
-def test_short_runs_from_a_bank_are_one_long_run(rng):
+def test_short_runs_of_stored_chains_are_one_long_run(rng):
     """Four visits of three Langevin steps are twelve steps: mean a¹²m_0, variance by twelve recursions."""
-    start, sampler, m = bank(50_000), Langevin(3, 0.5), 2.0
+    start, sampler, m = persistent(50_000), Langevin(3, 0.5), 2.0
 
     def visit(move: Langevin) -> Tensor:
         chains, ticket = start.draw(torch.zeros(50_000, 1), rng=rng)
         start.keep(ticket, move(lambda x: sum_event(-0.5 * (x - m) ** 2), chains, rng=rng))
-        return start.bank.flatten()
+        return start.chains.flatten()
 
     a, mean, var = 1 - 0.5**2 / 2, 0.0, 1.0
     for _ in range(12):
@@ -114,19 +114,19 @@ def test_short_runs_from_a_bank_are_one_long_run(rng):
         normal_law(visit(sampler), mean, var)  # a fifth visit is another law
 
 
-def test_the_bank_is_saved_with_the_run(rng):
-    start, other = bank(6, 0.1), Persistent(6, StandardNormal(1).double(), 0.1, rng=stream(9))
-    assert list(start.state_dict()) == ["bank"]
-    assert not torch.equal(start.bank, other.bank)
+def test_stored_chains_are_saved_with_the_run(rng):
+    start, other = persistent(6, 0.1), Persistent(6, StandardNormal(1).double(), 0.1, rng=stream(9))
+    assert list(start.state_dict()) == ["chains"]
+    assert not torch.equal(start.chains, other.chains)
     other.load_state_dict(start.state_dict())
     assert torch.equal(start.draw(torch.zeros(3, 1), rng=stream(4))[0], other.draw(torch.zeros(3, 1), rng=stream(4))[0])
     assert "size=6" in repr(start)
     assert "restart=0.1" in repr(start)
 
 
-def test_a_batch_larger_than_the_bank_is_refused(rng):
-    with pytest.raises(InputError, match="at least 11 chains, got 10"):
-        bank(10).draw(torch.zeros(11, 1), rng=rng)
+def test_a_batch_larger_than_the_stored_chains_is_refused(rng):
+    with pytest.raises(InputError, match="at least 11, got 10"):
+        persistent(10).draw(torch.zeros(11, 1), rng=rng)
 
 
 @pytest.mark.parametrize(

@@ -212,12 +212,12 @@ def test_a_plain_f_is_refused():
 
 
 def test_persistent_chains_of_the_prior_go_on():
-    bank = Persistent(20, StandardNormal(2).double(), rng=stream(9))
-    bank.bank = bank.bank.double()
-    model = made(prior_start=bank)
-    before = model.prior_start.bank.clone()
+    start = Persistent(20, StandardNormal(2).double(), rng=stream(9))
+    start.chains = start.chains.double()
+    model = made(prior_start=start)
+    before = model.prior_start.chains.clone()
     model.losses(Batch(X), rng=stream(1))
-    assert (model.prior_start.bank != before).any(1).sum() == 12
+    assert (model.prior_start.chains != before).any(1).sum() == 12
 
 
 # --- free nats ------------------------------------------------------------------------------------------------------

@@ -154,7 +154,7 @@ def test_the_comparison_sees_a_chain_that_was_forgotten(tmp_path, monkeypatch):
 
     def forgets(self, state, remedies=None):
         load(self, state, remedies)
-        self.algorithm.prior_start.bank.zero_()
+        self.algorithm.prior_start.chains.zero_()
 
     monkeypatch.setattr(updates.Training, "load_state_dict", forgets)
     with pytest.raises(KeyboardInterrupt):

@@ -62,7 +62,7 @@ class Frame(MaximumLikelihood):
     @property
     def chains_now(self) -> Tensor:
         """The persistent chains."""
-        return self.get_buffer("start.bank")
+        return self.get_buffer("start.chains")
 
     def statistics(self, x: Tensor) -> Float[Tensor, "m"]:
         """The mean of h over examples."""

@@ -129,9 +129,9 @@ class ImprovedContrastiveDivergence(MaximumLikelihood):
         x_neg = unroll(last, log_density, before, noise, list(self.ebm.parameters()))
         self.chains["ebm"] = ChainRecord(self.sampler, log_density, first, x_neg.detach())
         rows = self.start.rows(x.device)
-        others = uniform_like(self.start.bank.new_empty(len(rows)), rng)
+        others = uniform_like(self.start.chains.new_empty(len(rows)), rng)
         if ticket is not None:
             others[torch.isin(rows, ticket)] = 2.0  # to the end of the order
-        buffer = self.start.bank[rows[others.argsort()[: min(self.neighbours, len(others) - len(x))]]]
+        buffer = self.start.chains[rows[others.argsort()[: min(self.neighbours, len(others) - len(x))]]]
         self.start.keep(ticket, x_neg)
         return x_neg, buffer

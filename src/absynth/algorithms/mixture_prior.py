@@ -51,7 +51,7 @@ class MixturePrior(LatentPrior):
         InputError: The reference is no mixture, or the phases do not rise within [0, 1].
     """
 
-    bank: Tensor
+    latents: Tensor
     """The latest z⁺."""
     stored: Tensor
     """Number of z⁺ stored so far."""
@@ -76,7 +76,7 @@ class MixturePrior(LatentPrior):
         if not 0 <= phases[0] <= phases[1] <= 1:
             raise InputError(f"expected phases that rise within [0, 1], got {phases}")
         self.phases, self.contrasts, self.share = phases, contrasts, 0.0
-        self.register_buffer("bank", torch.zeros(memory, *prior.reference.shape))
+        self.register_buffer("latents", torch.zeros(memory, *prior.reference.shape))
         self.register_buffer("stored", torch.zeros((), dtype=torch.long))
 
     def set_progress(self, share: float) -> None:
@@ -84,13 +84,13 @@ class MixturePrior(LatentPrior):
 
     def store(self, z: Tensor) -> None:
         """Put z⁺ in the place of the oldest ones."""
-        rows = (int(self.stored) + torch.arange(len(z), device=z.device)) % len(self.bank)
-        self.bank[rows] = z
+        rows = (int(self.stored) + torch.arange(len(z), device=z.device)) % len(self.latents)
+        self.latents[rows] = z
         self.stored += len(z)
 
     def collected(self) -> Tensor:
         """The z⁺ that are stored ``[n, d]``."""
-        return self.bank[: min(int(self.stored), len(self.bank))]
+        return self.latents[: min(int(self.stored), len(self.latents))]
 
     def contrast(self, *, rng: Rng) -> Float[Tensor, ""]:
         """(2), on draws of the stored z⁺ and of p_0."""

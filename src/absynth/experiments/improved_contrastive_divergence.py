@@ -72,7 +72,7 @@ def measure(seed: int, run: Run) -> Figures:
             opened = run.train(made, f"{kind} {way}")
             features = run.features_of(opened)
             real = features(opened.examples("test").head(run.few(10_000, 200)))
-            x = opened.model.get_buffer("start.bank").nan_to_num().clamp(-1, 1)
+            x = opened.model.get_buffer("start.chains").nan_to_num().clamp(-1, 1)
             rows = [json.loads(line) for line in (opened.path / "metrics.jsonl").read_text().splitlines()]
             largest = [row["reach"]["ebm"] for row in rows]
             found[f"{kind}: Fréchet distance, {way}"] = frechet(features(x), real)

@@ -70,7 +70,7 @@ def measure(seed: int, run: Run) -> Figures:
         missed = (kurtosis(other(x)) - known_kurtosis).abs().mean()
         return float((statistics(x) - known).abs().mean()), float(missed)
 
-    x = opened.model.get_buffer("start.bank")
+    x = opened.model.get_buffer("start.chains")
     fresh = opened.model.sample(N, rng=stream(seed, 0, 0, 1))
     rng = stream(seed, 0, 0, 2)
     phases = torch.stack([random_phases(image, rng) for _ in range(N)])

@@ -58,7 +58,7 @@ class Reweighted(Persistent):
     def __init__(self, ebm: EBM, size: int, reference: Reference, *, rng: Rng) -> None:
         super().__init__(size, reference, rng=rng)
         self._ebm = [ebm]
-        self.register_buffer("last", reference.log_prob(self.bank).detach().clone())
+        self.register_buffer("last", reference.log_prob(self.chains).detach().clone())
         self.register_buffer("log_z", torch.zeros((), dtype=torch.float64))
 
     def log_density(self, x: Tensor) -> Float[Tensor, "n"]:
@@ -67,11 +67,11 @@ class Reweighted(Persistent):
             return self._ebm[0]().log_density(x)
 
     def draw(self, x: Tensor, *, rng: Rng, index: Tensor | None = None) -> tuple[Tensor, Ticket]:
-        now = self.log_density(self.bank)
+        now = self.log_density(self.chains)
         log_w = (now - self.last).double()
         self.log_z += log_w.logsumexp(0) - math.log(len(log_w))  # (2)
         rows = systematic((log_w - log_w.max()).exp(), rng)
-        self.bank.copy_(self.bank[rows])
+        self.chains.copy_(self.chains[rows])
         self.last.copy_(now[rows])
         return super().draw(x, rng=rng)
 

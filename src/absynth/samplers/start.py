@@ -2,7 +2,7 @@
 
 ``draw`` gives the first states and a ticket; ``keep`` hands back where the chains ended. Only :class:`Persistent` and
 :class:`FromLast` have a memory, and it lives in buffers, so a resumed run goes on with its chains. Each slice of a
-minibatch has rows of a bank to itself, so several processes move the chains that one process would.
+minibatch has stored chains to itself, so several processes move the chains that one process would.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from absynth.seeding import noise_like, uniform_like
 from absynth.types import Conditional, Reference, Rng
 
 Ticket = Tensor | None
-"""What tells ``keep`` whose chains came back: the rows of a bank, or nothing."""
+"""What tells ``keep`` which stored chains came back: their rows, or nothing."""
 
 
 class Start(nn.Module, ABC):
@@ -65,51 +65,52 @@ class Persistent(Start):
     """Chains that survive between updates, some of them restarted (Tieleman 2008; Du and Mordatch 2019).
 
     Args:
-        size: chains in the bank.
+        size: stored chains (a replay buffer).
         reference: where a chain begins, and begins again.
         restart: probability that a drawn chain starts afresh.
-        rng: draws the first bank.
+        rng: draws the first states.
     """
 
-    bank: Tensor
+    chains: Tensor
+    """Stored chains, ``[size, *event]``."""
 
     def __init__(self, size: int, reference: Reference, restart: float = 0.0, *, rng: Rng) -> None:
         super().__init__()
         self.reference = reference
         self.restart = restart
-        self.register_buffer("bank", reference.sample(size, rng))
+        self.register_buffer("chains", reference.sample(size, rng))
         self.slice = (0, 1)
         """Which slice of a minibatch comes next, and of how many; the training loop sets it."""
 
     def rows(self, device: torch.device | None = None) -> Tensor:
-        """The rows of the bank that belong to the slice."""
+        """The rows of the stored chains that belong to the slice."""
         first, every = self.slice
-        return torch.arange(first, len(self.bank), every, device=device)
+        return torch.arange(first, len(self.chains), every, device=device)
 
     def merge(self, gather: Callable[[Tensor], list[Tensor]]) -> None:
         """Take every process's own rows, before a checkpoint; ``gather`` exchanges tensors on the CPU."""
-        banks = gather(self.bank.cpu())
-        for rank, bank in enumerate(banks):  # slice s is process (s modulo their number)'s
-            self.bank[rank :: len(banks)] = bank[rank :: len(banks)].to(self.bank.device)
+        parts = gather(self.chains.cpu())
+        for rank, part in enumerate(parts):  # slice s is process (s modulo their number)'s
+            self.chains[rank :: len(parts)] = part[rank :: len(parts)].to(self.chains.device)
 
     def extra_repr(self) -> str:
-        return f"size={len(self.bank)}, restart={self.restart:g}"
+        return f"size={len(self.chains)}, restart={self.restart:g}"
 
     def draw(self, x: Tensor, *, rng: Rng, index: Tensor | None = None) -> tuple[Tensor, Ticket]:
         rows = self.rows(x.device)
         if len(x) > len(rows):
             raise InputError(
-                f"a persistent bank must hold at least {len(x) * self.slice[1]} chains, got {len(self.bank)}: "
-                "make it as large as a batch"
+                f"persistent chains must be at least {len(x) * self.slice[1]}, got {len(self.chains)}: "
+                "store as many as a batch has examples"
             )
         # Rows are the first b of a random order, so that no chain is drawn twice in one batch.
-        order = uniform_like(torch.empty(len(rows), dtype=self.bank.dtype, device=x.device), rng).argsort()
+        order = uniform_like(torch.empty(len(rows), dtype=self.chains.dtype, device=x.device), rng).argsort()
         ticket = rows[order[: len(x)]]
-        return self._chains(ticket, x, rng), ticket
+        return self._taken(ticket, x, rng), ticket
 
-    def _chains(self, ticket: Tensor, x: Tensor, rng: Rng) -> Tensor:
-        """The bank's rows ``ticket``, some of them restarted."""
-        chains = self.bank[ticket]
+    def _taken(self, ticket: Tensor, x: Tensor, rng: Rng) -> Tensor:
+        """The stored chains ``ticket``, some of them restarted."""
+        chains = self.chains[ticket]
         if self.restart:
             again = uniform_like(torch.empty(len(chains), dtype=chains.dtype, device=x.device), rng) < self.restart
             fresh = self.reference.sample(len(chains), rng)
@@ -118,7 +119,7 @@ class Persistent(Start):
 
     def keep(self, ticket: Ticket, x: Tensor) -> None:
         if ticket is not None:
-            self.bank[ticket] = x.detach()
+            self.chains[ticket] = x.detach()
 
 
 class FromLast(Persistent):
@@ -127,7 +128,7 @@ class FromLast(Persistent):
     Alternating back-propagation infers so (Han et al. 2017): the generator moves little between two visits of an
     example, so a few steps carry its z along. An example that is not of the data set begins at the reference.
 
-    A bank of one row an example. Processes tell each other after every update which rows they moved.
+    One stored chain an example. Processes tell each other after every update which rows they moved.
     """
 
     def __init__(self, size: int, reference: Reference, restart: float = 0.0, *, rng: Rng) -> None:
@@ -144,18 +145,18 @@ class FromLast(Persistent):
         if not self.moved:
             return
         rows, self.moved = torch.cat(self.moved), []
-        for index, states in zip(gather(rows.cpu()), gather(self.bank[rows].cpu())):
-            self.bank[index.to(self.bank.device)] = states.to(self.bank.device)
+        for index, states in zip(gather(rows.cpu()), gather(self.chains[rows].cpu())):
+            self.chains[index.to(self.chains.device)] = states.to(self.chains.device)
 
     def draw(self, x: Tensor, *, rng: Rng, index: Tensor | None = None) -> tuple[Tensor, Ticket]:
         if index is None:
             return self.reference.sample(len(x), rng), None
-        if int(index.max()) >= len(self.bank):
+        if int(index.max()) >= len(self.chains):
             raise InputError(
-                f"a bank of one row an example must have more than {int(index.max())} rows, got {len(self.bank)}: "
-                "make it as large as the data set"
+                f"chains stored for each example must be more than {int(index.max())}, got {len(self.chains)}: "
+                "store as many as the data set has examples"
             )
-        return self._chains(index, x, rng), index
+        return self._taken(index, x, rng), index
 
 
 class FromInference(Start):

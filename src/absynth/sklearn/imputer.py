@@ -15,6 +15,7 @@ from torch import Tensor
 from absynth.errors import InputError
 from absynth.seeding import stream, uniform_like
 from absynth.sklearn.columns import Columns
+from absynth.sklearn.fitting import chunks
 from absynth.sklearn.mixture import Mixture
 from absynth.sklearn.tilted import TiltedTable
 from absynth.types import Rng
@@ -114,7 +115,8 @@ class EBMImputer(OneToOneFeatureMixin, TransformerMixin, TiltedTable):
         """Lower and upper end of the central interval of each number, ``[rows, p]``; NaN for categories."""
         check_is_fitted(self)
         drawn = self._draws(self._rows(X), min(n, self.proposals), self._stream(None))
-        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0)
+        # Of n draws, another lies below the k-th smallest with probability k/(n + 1): Weibull's quantile.
+        low, high = np.quantile(drawn, [(1 - level) / 2, (1 + level) / 2], axis=0, method="weibull")
         words = [j for j, c in enumerate(self.columns_.categories) if c is not None]
         low[:, words], high[:, words] = np.nan, np.nan
         return low, high
@@ -127,10 +129,9 @@ class EBMImputer(OneToOneFeatureMixin, TransformerMixin, TiltedTable):
         """(proposals ``[s, n, d]``, their normalized weights ``[s, n]``, the mixture's conditional mean ``[n, d]``)."""
         mixture = self.ebm_.reference
         given = mixture.condition(x, known)
-        s = self.proposals
-        with torch.no_grad():
-            drawn = torch.stack([mixture.draw(given, x, known, rng=rng) for _ in range(s)])
-            f = self.ebm_.f(drawn.flatten(0, 1)).unflatten(0, (s, len(x)))
+        s, roots = self.proposals, mixture.roots(given, known)
+        drawn = torch.stack([mixture.draw(given, x, known, roots=roots, rng=rng) for _ in range(s)])
+        f = chunks(self.ebm_.f, drawn.flatten(0, 1)).unflatten(0, (s, len(x)))
         share = given.log_share.exp()
         number = (share[..., None] * given.mean).sum(1)
         words = torch.cat([number, share @ mixture.log_category.exp()], 1)

@@ -111,18 +111,31 @@ class Mixture(nn.Module):
         log_joint = log_joint - 0.5 * o.sum(-1) * math.log(2 * math.pi)
         return Conditional(log_joint.log_softmax(1), mean, covariance, log_joint.logsumexp(1))
 
+    def roots(self, given: Conditional, known: Bool[Tensor, "n d"]) -> Float[Tensor, "n k m m"]:
+        """√ of each component's covariance, with ones where numbers are known so that it exists."""
+        return _root(given.covariance, ~known[:, None, : self.numbers])
+
     def draw(
-        self, given: Conditional, x: Float[Tensor, "n d"], known: Bool[Tensor, "n d"], *, rng: Rng
+        self,
+        given: Conditional,
+        x: Float[Tensor, "n d"],
+        known: Bool[Tensor, "n d"],
+        *,
+        roots: Float[Tensor, "n k m m"] | None = None,
+        rng: Rng,
     ) -> Float[Tensor, "n d"]:
-        """One exact draw of what is missing from each row, in place in x."""
+        """One exact draw of what is missing from each row, in place in x; ``roots`` serve many draws."""
         component = _choose(given.log_share, uniform_like(x[:, :1].contiguous(), rng)[:, 0])
         row = torch.arange(len(x), device=x.device)
-        free = (~known[:, : self.numbers]).to(x.dtype)
-        # √ of the covariance, with ones where numbers are known so that it exists.
-        root = torch.linalg.cholesky(given.covariance[row, component] + torch.diag_embed(1 - free + 1e-12 * free))
-        noise = noise_like(free, rng) * free
+        free = ~known[:, : self.numbers]
+        root = _root(given.covariance[row, component], free) if roots is None else roots[row, component]
+        noise = noise_like(x.new_empty(len(x), self.numbers), rng) * free
         number = given.mean[row, component] + torch.einsum("nij,nj->ni", root, noise)
         return torch.where(known, x, torch.cat([number, self._categories(component, rng)], 1))
+
+
+def _root(covariance: Float[Tensor, "*n m m"], free: Bool[Tensor, "*n m"]) -> Float[Tensor, "*n m m"]:
+    return torch.linalg.cholesky(covariance + torch.diag_embed(torch.where(free, 1e-12, 1.0).to(covariance)))
 
 
 def _choose(log_p: Float[Tensor, "n k"], u: Float[Tensor, "n"]) -> Tensor:

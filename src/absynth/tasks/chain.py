@@ -1,11 +1,13 @@
 """The chain that draws samples: at its trained length, and far beyond.
 
 A short-run model can hide a wrong density: its samples are good at K_0 steps and decay after. So the page shows the
-chain at both lengths and its energy, which should fall and then stay level (Pang et al. 2020, section 4.3).
+chain at both lengths and its energy, which should fall and then stay level (Pang et al. 2020, section 4.3). Effective
+sample size and R-hat of the last half of the long run say whether the chains agree on what they sample.
 """
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from absynth.algorithms import Chain
 from absynth.algorithms.chain import with_steps
 from absynth.errors import InputError
 from absynth.report import TaskResult
+from absynth.samplers.summary import ChainSummary, summarize_chains
 from absynth.seeding import Streams
 from absynth.tasks.opened import Opened, check_positive, open_run
 from absynth.types import Rng
@@ -27,18 +30,33 @@ NEEDS = "a model that samples by one chain"
 REPORT: dict | None = {}
 
 
+VALUES = 20_000_000
+"""Numbers kept to judge chains with, which bounds memory and time."""
+
+
 def path(
     chain: Chain, n: int, steps: int, keep: list[int], *, rng: Rng
-) -> tuple[Float[Tensor, "t n *event"], Float[Tensor, "steps1 n"]]:
-    """Run n chains from their start; their states at the steps in ``keep`` and their energies at every step."""
+) -> tuple[Float[Tensor, "t n *event"], Float[Tensor, "steps1 n"], Float[Tensor, "n draws *event"]]:
+    """Run n chains from their start.
+
+    Returns:
+        Their states at the steps in ``keep``, their energies at every step, and draws: states of the last half, evenly
+        spaced, as many as :data:`VALUES` allows.
+    """
     sampler: Any = with_steps(chain.sampler, steps)
-    states, energies = [], []
+    states, energies, draws = [], [], []
+    every = 1
     for k, state in enumerate(sampler.path(chain.density.log_density, chain.start.sample(n, rng), rng=rng)):
         with torch.no_grad():
             energies.append(chain.density.energy(state.x))
+        if k == 0:
+            every = max(1, (steps - steps // 2) // max(50, VALUES // state.x.numel()))
         if k in keep:
             states.append(state.x)
-    return torch.stack(states), torch.stack(energies)
+        if k > steps // 2 and (steps - k) % every == 0:
+            draws.append(state.x.cpu())
+    kept = torch.stack(draws, 1) if draws else states[0][:, None][:, :0]
+    return torch.stack(states), torch.stack(energies), kept
 
 
 def steps_to_show(trained: int, long: int, at: list[int]) -> list[int]:
@@ -67,6 +85,12 @@ def draw_profiles(opened: Opened, found: TaskResult, energies: Tensor, trained: 
         found.figures[f"energy at step {k}"] = float(energies[k].mean())
 
 
+def judge(draws: Float[Tensor, "n draws *event"], energies: Float[Tensor, "steps1 n"]) -> list[ChainSummary]:
+    """Verdicts on the states and on the energy in the last half of the run; none of fewer than 4 draws."""
+    last = energies[len(energies) // 2 :].T
+    return [summarize_chains(part) for part in (draws, last)] if min(draws.shape[1], last.shape[1]) >= 4 else []
+
+
 def command(
     run: Path,
     n: int = 100,
@@ -77,7 +101,7 @@ def command(
     out: Path | None = None,
     device: str = "auto",
 ) -> TaskResult:
-    """Show the chain that draws, short and long: examples along it, and its energy.
+    """Show the chain that draws, short and long: examples along it, its energy, effective sample size and R-hat.
 
     Args:
         run: Run directory.
@@ -96,14 +120,26 @@ def command(
     trained = chain.rounds * chain.steps
     steps = steps_to_show(trained, long, at or [])
     rng = Streams(seed, range(n), device=opened.device)
-    states, energies = path(chain, n, max(long, trained), steps, rng=rng)
+    states, energies, draws = path(chain, n, max(long, trained), steps, rng=rng)
     shown = {f"step {k}": chain.generate(state[:10]).cpu() for k, state in zip(steps, states)}
     text = (
         f"Chains from their start, {trained} steps for a sample, shown up to {max(long, trained)}, at temperature "
         f"{chain.temperature:g}. The energy −f − log p_0 should fall and then stay level; where it keeps falling while "
         "the samples decay, the short run hides a density that is wrong elsewhere."
     )
+    verdicts = judge(draws, energies.cpu())
+    if verdicts:
+        text += (
+            f"\n\nThe last half of the long run, {n} chains of {draws.shape[1]} draws: "
+            f"{verdicts[0].warning or 'no trouble found'}. R-hat near 1 and a large effective sample size mean that "
+            "the chains agree and forget where they began; those of a short-run model need not, and its samples then "
+            "depend on their start."
+        )
     found = opened.result(TITLE, text, seed)
+    for name, verdict in zip(("states", "energy"), verdicts):
+        for figure, value in verdict.figures.items():
+            if math.isfinite(value):
+                found.figures[f"{figure}, {name}"] = value
     kind = opened.data.kind
     if kind == "image":
         shown = {step: x.clamp(-1, 1) for step, x in shown.items()}
