@@ -20,7 +20,8 @@ from absynth.errors import InputError
 from absynth.metrics.grid import Grid
 from absynth.networks.convnet import conv_f
 from absynth.networks.mlp import mlp_f
-from absynth.recipes.maximum_likelihood import MaximumLikelihoodImages, MaximumLikelihoodVectors
+from absynth.recipes.maximum_likelihood.images import MaximumLikelihoodImages
+from absynth.recipes.maximum_likelihood.vectors import MaximumLikelihoodVectors
 from absynth.samplers import HMC, FromData, FromNoise, Langevin, Persistent
 from absynth.seeding import noise_like, stream
 from absynth.types import Batch

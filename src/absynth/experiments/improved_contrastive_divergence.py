@@ -18,7 +18,7 @@ from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.experiments._small_digits import HEALTHY, WILD, mnist16
 from absynth.experiments.harness import Figures, Run, at_most, experiment
 from absynth.metrics.frechet import frechet
-from absynth.recipes.maximum_likelihood import MaximumLikelihoodImages
+from absynth.recipes.maximum_likelihood.images import MaximumLikelihoodImages
 
 LOST = 1e9
 """Stands for any larger pixel, or none at all."""

@@ -21,7 +21,7 @@ from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.data import sets
 from absynth.experiments._classifier import read_as
 from absynth.experiments.harness import Figures, Run, at_least, at_most, experiment
-from absynth.recipes.maximum_likelihood import MaximumLikelihoodImages
+from absynth.recipes.maximum_likelihood.images import MaximumLikelihoodImages
 from absynth.samplers.start import Start, Ticket
 from absynth.seeding import stream, uniform_like
 from absynth.tasks.opened import row_streams
