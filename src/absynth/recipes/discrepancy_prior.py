@@ -1,0 +1,91 @@
+"""A generator with an energy-based prior that learns by energy discrepancy: no prior chain in training.
+
+Prior: Pang et al. 2020; its loss: Schröder et al., NeurIPS 2023. Posterior chains of images start at an inference
+network. On the set ``linear_modes`` the truth is known (see :mod:`absynth.recipes.latent_prior.vectors`).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from absynth.algorithms.discrepancy_prior import DiscrepancyPrior
+from absynth.algorithms.perturbations import GaussianNoise
+from absynth.density import EBM
+from absynth.distributions import GaussianGenerator, GaussianInference, StandardNormal
+from absynth.networks.encoder import mlp_encoder
+from absynth.networks.mlp import mlp_f, mlp_generator
+from absynth.recipes._fields import GaussianOutput, ImageOptions, PriorChain
+from absynth.recipes.bounds import Count, Decay, Positive
+from absynth.recipes.latent_prior.vectors import PRESETS as VECTORS
+from absynth.recipes.latent_prior.vectors import LatentPriorVectors
+from absynth.recipes.presets import Preset
+from absynth.recipes.recipe import Recipe
+
+PRESETS = {
+    "mnist": Preset(minutes=1, threads=1, limit=20_000),
+    "mnist5k": Preset(minutes=1, threads=1),
+    "fashion_mnist": Preset(minutes=1, threads=1, limit=20_000),
+    "linear_modes": Preset(minutes=0.5, **VECTORS["linear_modes"].fields | {"variance": 0.25}),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Discrepancy:
+    """The loss of the prior."""
+
+    variance: Positive = 0.25
+    """Variance t of the noise on z: of the order of the narrowest mode's variance, up to a few times that."""
+    contrasts: Count = 16
+    """Perturbed latents M that each posterior draw is compared with."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscrepancyPriorImages(ImageOptions, GaussianOutput, PriorChain, Discrepancy, Recipe):
+    """Latent-space EBM prior learned by energy discrepancy, without prior chains."""
+
+    kinds = ("image",)
+    fused = True
+    steps: Count = 900
+    checkpoint_every: Count = 300
+    latent: Count = 16
+    generator_width: Count = 400
+    """Hidden units of the generator's two layers."""
+    inference_width: Count = 200
+    """Hidden units of the inference network."""
+    posterior_steps: Count = 5
+    prior_steps: Count = 500
+    """Number of Langevin steps of a sample (none run in training)."""
+    prior_step_size: Positive = 0.2
+    energy_width: Count = 100
+    beta1: Decay = 0.5
+    """Adam's β1, for every player."""
+    energy_lr: Positive = 1e-3
+    generator_lr: Positive = 1e-3
+
+    def algorithm(self) -> DiscrepancyPrior:
+        return DiscrepancyPrior(
+            EBM(mlp_f(self.latent, self.energy_width, self.energy_activation), StandardNormal(self.latent)),
+            GaussianGenerator(mlp_generator(self.latent, self.generator_width, self.shape), self.std),
+            inference=GaussianInference(mlp_encoder(self.shape, self.latent, self.inference_width, hidden=1)),
+            prior_sampler=self.prior_sampler(),
+            posterior_sampler=self.posterior_sampler(),
+            perturb=GaussianNoise(self.variance),
+            contrasts=self.contrasts,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DiscrepancyPriorVectors(Discrepancy, LatentPriorVectors):
+    """Latent-space EBM prior of vectors learned by energy discrepancy, without prior chains."""
+
+    kinds = ("toy", "table")
+
+    def algorithm(self) -> DiscrepancyPrior:  # type: ignore[override]
+        return DiscrepancyPrior(
+            EBM(mlp_f(self.latent, self.energy_width, self.energy_activation), StandardNormal(self.latent)),
+            GaussianGenerator(self._net(), self.std),
+            prior_sampler=self.prior_sampler(),
+            posterior_sampler=self.posterior_sampler(),
+            perturb=GaussianNoise(self.variance),
+            contrasts=self.contrasts,
+        )

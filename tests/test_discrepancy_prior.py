@@ -1,0 +1,88 @@
+"""The prior that learns by energy discrepancy: the law it learns, and that it runs no chain on the prior."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import pytest
+import torch
+from torch import nn
+
+from absynth.algorithms.discrepancy_prior import DiscrepancyPrior
+from absynth.algorithms.perturbations import GaussianNoise
+from absynth.density import EBM
+from absynth.distributions import GaussianGenerator, GaussianInference, StandardNormal
+from absynth.errors import InputError
+from absynth.networks.mlp import mlp
+from absynth.seeding import noise_like, stream
+from absynth.types import Batch
+from absynth.updates import update
+
+MEAN, STD = 1.5, 0.6
+
+
+@dataclass(frozen=True)
+class Draws:
+    """A posterior whose draws are N(MEAN, STD²) whatever x is."""
+
+    def __call__(self, log_density, x, *, rng):
+        return MEAN + STD * noise_like(x, rng)
+
+
+@dataclass(frozen=True)
+class Never:
+    """A sampler that must not run."""
+
+    def __call__(self, log_density, x, *, rng):
+        raise AssertionError("the prior's chain ran")
+
+
+class QuadraticF(nn.Module):
+    """a z − b z²/2."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a, self.b = nn.Parameter(torch.zeros(())), nn.Parameter(torch.zeros(()))
+
+    def forward(self, z):
+        return (self.a * z - 0.5 * self.b * z**2).sum(1)
+
+
+def model(inference: bool = False, contrasts: int = 8) -> DiscrepancyPrior:
+    return DiscrepancyPrior(
+        EBM(QuadraticF(), StandardNormal(1)),
+        GaussianGenerator(nn.Linear(1, 3), 0.3),
+        prior_sampler=Never(),
+        posterior_sampler=Draws(),
+        perturb=GaussianNoise(0.3),
+        contrasts=contrasts,
+        inference=GaussianInference(mlp([3, 4, 2], "silu")) if inference else None,
+    )
+
+
+def test_the_prior_becomes_the_law_of_the_posterior_draws():
+    """f + log N(0, 1) is log N(MEAN, STD²) at a = MEAN / STD², b = 1/STD² − 1; a chain's loss is not needed for it."""
+    torch.manual_seed(0)
+    found, rng = model(), stream(3)
+    optimizer = torch.optim.Adam(found.prior.parameters(), 0.05)
+    for step in range(400):
+        for group in optimizer.param_groups:
+            group["lr"] = 0.05 * (1 - step / 400)
+        update(found, {"prior": optimizer}, Batch(torch.zeros(500, 3)), rng=rng)
+    a, b = (p.item() for p in found.prior.f.parameters())
+    assert abs(a - MEAN / STD**2) < 0.25  # of 4.17
+    assert abs(b - (1 / STD**2 - 1)) < 0.15  # of 1.78
+
+
+@pytest.mark.parametrize("inference", [False, True])
+def test_each_player_has_its_loss(inference):
+    found = model(inference)
+    losses = found.losses(Batch(torch.zeros(6, 3)), rng=stream(0))
+    assert set(losses) == {"prior", "generator"} | ({"inference"} if inference else set())
+    (gradient,) = torch.autograd.grad(losses["prior"], found.generator.net.weight, allow_unused=True)
+    assert gradient is None
+
+
+def test_contrasts_are_needed():
+    with pytest.raises(InputError, match="contrasts"):
+        model(contrasts=0)
