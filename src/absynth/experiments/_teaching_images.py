@@ -46,7 +46,7 @@ METHODS: dict[str, tuple[str, dict[str, Any]]] = {
 TAUGHT = ("cooperative, fast", "cooperative, full", "variational", "triangle")
 WHY = "published order: dual before cooperative, variational and triangle"
 OVER = "dual over the best of the other teaching methods"
-ENERGY = "energy of revised less that of drafts"
+ENERGY = "energy of refined samples less that of initial samples"
 PROTOCOL = (
     f"{SECONDS:g} s of processor time on one thread a method, batch 100, guarded; squared Fréchet distance of "
     f"{SAMPLES} initial samples (modes of the generator), and of the same refined, to the test split in a "
@@ -54,8 +54,8 @@ PROTOCOL = (
     f"best of their ways to infer z"
 )
 BARS = {
-    f"Fréchet of drafts, {OVER}": at_most(1, WHY),
-    f"Fréchet of revised, {OVER}": at_most(1, WHY),
+    f"Fréchet of initial samples, {OVER}": at_most(1, WHY),
+    f"Fréchet of refined samples, {OVER}": at_most(1, WHY),
     f"test MSE, {OVER}": at_most(1, "the order that Cui and Han 2023 publish"),
     f"test MSE, {WAYS[2]} over {WAYS[0]}, dual": at_most(1, "the order that Cui and Han 2023 publish"),
     "test MSE, 10 steps over none, dual": at_most(1, "the order that Cui and Han 2023 publish"),
@@ -83,10 +83,10 @@ def figures_of(run: Run, model: Any, features: Features, real: Tensor, test: Ten
     try:
         model.refinement()
     except Unsupported:
-        shown = {"drafts": model.sample(n, rng=Streams(run.seed, range(n)))}
+        shown = {"initial samples": model.sample(n, rng=Streams(run.seed, range(n)))}
     else:
         energies, states = refine_x(lambda rows: model.refinement(), n, seed=run.seed, batch=CHUNK, device=cpu)
-        shown = {"drafts": states[0], "revised": states[len(energies) - 1]}
+        shown = {"initial samples": states[0], "refined samples": states[len(energies) - 1]}
         found[ENERGY] = float(energies[-1].mean() - energies[0].mean())
     for name, x in shown.items():
         found[f"Fréchet of {name}"] = frechet(features(x.clamp(-1, 1)), real)
@@ -103,7 +103,7 @@ def figures_of(run: Run, model: Any, features: Features, real: Tensor, test: Ten
 def ratios(values: Mapping[str, float]) -> dict[str, float]:
     """Dual teaching over the best of the others, and its ways to infer z over one another."""
     found = {}
-    for kind in ("Fréchet of drafts", "Fréchet of revised"):
+    for kind in ("Fréchet of initial samples", "Fréchet of refined samples"):
         best = min(values[f"{kind}, {method}"] for method in TAUGHT)
         found[f"{kind}, {OVER}"] = values[f"{kind}, dual"] / best
     noise, inferred, both = (f"test MSE, {way}" for way in WAYS)

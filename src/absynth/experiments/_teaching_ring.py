@@ -62,20 +62,20 @@ def measured(run: Run, label: str, method: str, fields: dict[str, Any]) -> dict[
         print(f"{label}: {error}", flush=True)
         where, gave_up = run.folder / label.replace(" ", "_").replace("/", "_"), True
         if not (where / "model.safetensors").exists():  # not even the first weights were finite
-            return {"CPU seconds": time.process_time() - begun, "MMD of revised": 1e3, "modes": 0, "KL": 1e3}
+            return {"CPU seconds": time.process_time() - begun, "MMD of refined samples": 1e3, "modes": 0, "KL": 1e3}
         model = open_run(where, "cpu").model
     found = {"CPU seconds": time.process_time() - begun}
     data, centres = truth(run.seed), LAW.means.float()
     try:
         start: Any = model.refinement().start
         initial = start.sample(SAMPLES, stream(run.seed, 0, 0, 2))
-        found |= {"MMD of drafts": mmd(initial, data), "modes of drafts": modes_hit(initial, centres)}
+        found |= {"MMD of initial samples": mmd(initial, data), "modes of initial samples": modes_hit(initial, centres)}
     except Unsupported:
         pass
     refined = model.sample(SAMPLES, rng=stream(run.seed, 0, 0, 3))
     if not refined.isfinite().all():
         refined = torch.full_like(data, 1e3)  # far from everything
-    found |= {"MMD of revised": mmd(refined, data), "modes": 0 if gave_up else modes_hit(refined, centres)}
+    found |= {"MMD of refined samples": mmd(refined, data), "modes": 0 if gave_up else modes_hit(refined, centres)}
     if isinstance(getattr(model, "ebm", None), EBM):  # not an energy of x and z
         kl = GRID.kl(LAW.log_prob, model.ebm().log_density)
         found["KL"] = min(kl, 1e3) if math.isfinite(kl) else 1e3
@@ -87,7 +87,7 @@ def compare(run: Run, trained: dict[str, tuple[str, dict[str, Any]]]) -> Figures
     values: dict[str, float] = {}
     for label, (method, fields) in trained.items():
         values |= {f"{label}: {name}": value for name, value in measured(run, label, method, fields).items()}
-    first = next(name for name in values if name.endswith("MMD of drafts"))
+    first = next(name for name in values if name.endswith("MMD of initial samples"))
     # Where the chains of the EBM that starts at noise begin.
     start = StandardNormal(2, std=2.0).sample(SAMPLES, stream(run.seed, 0, 0, 4))
     untrained = mmd(start, truth(run.seed))

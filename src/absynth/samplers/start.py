@@ -175,7 +175,7 @@ class FromInference(Start):
 
 
 class FromGenerator(Start):
-    """Every chain from a generator's draft: cooperative learning (Xie et al. 2018).
+    """Every chain from a generator's sample: cooperative learning (Xie et al. 2018).
 
     The generator is a player of the algorithm, so it is held without being registered as a child of the start.
     """
