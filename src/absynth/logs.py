@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Callback(Protocol):
-    """Something that is told how training goes: a progress bar, TensorBoard."""
+    """An observer of training: a progress bar, TensorBoard."""
 
     def begin(self, recipe: Recipe, step: int) -> None: ...
     def log(self, row: dict) -> None: ...
@@ -39,7 +39,7 @@ class Callback(Protocol):
 
 
 class MetricsFile:
-    """metrics.jsonl: one line a log step. Lines after the step that a run goes on from are dropped first."""
+    """metrics.jsonl: one line a log step. Lines after the step that a run resumes from are dropped first."""
 
     def __init__(self, run: Path, step: int) -> None:
         self.path = run / "metrics.jsonl"

@@ -72,5 +72,5 @@ class Algorithm(Capabilities, nn.Module, ABC):
 
 
 def distinct(sampler: Sampler) -> Sampler:
-    """A copy of a sampler, so that two equal samplers of one model are told apart by identity."""
+    """A copy of a sampler, so that two equal samplers of one model differ by identity."""
     return copy(sampler)

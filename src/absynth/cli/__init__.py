@@ -79,7 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
 
 
 def _refused_by_machine(error: Exception) -> str:
-    """What the machine could not give, in words; any other error goes on.
+    """What the machine could not give, in words; any other error is raised again.
 
     Raises:
         RuntimeError: It is a fault of the program.

@@ -88,7 +88,7 @@ class Dataset(ABC):
 
         Args:
             x: Examples as a model returns them, ``[n, *shape]``.
-            file: Where an image goes, with suffix .png; files of other kinds are written beside it.
+            file: Where an image goes, with suffix .png; files of other kinds go to the same folder.
             columns: Examples per row of a sheet.
 
         Returns:

@@ -37,7 +37,7 @@ Stored = Tensor | ArrayRows | DecodedImages
 class Images:
     """Images as they were stored, handed out in [-1, 1].
 
-    Bytes stay bytes until a batch is asked for, so a set takes a quarter of the memory.
+    Bytes stay bytes until a batch is read, so a set takes a quarter of the memory.
     """
 
     x: Stored

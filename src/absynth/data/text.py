@@ -1,4 +1,4 @@
-"""Text, one example a line: published sets and a user's own file. ``reader(root, split) -> Text``.
+"""Text, one example a line: published sets and files. ``reader(root, split) -> Text``.
 
 Readers look for the files in the set's own folder of ``root`` (see :func:`absynth.data.images.find_root`), gzipped or
 not, and never download.
@@ -22,7 +22,7 @@ from absynth.errors import InputError
 Part = Literal["train", "valid", "test"]
 
 HELD_OUT = 10
-"""Of a user's own lines, every tenth is held out."""
+"""Of a file without a split, every tenth line is held out."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

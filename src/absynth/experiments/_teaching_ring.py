@@ -49,7 +49,7 @@ def truth(seed: int, purpose: int = 1) -> torch.Tensor:
 
 
 def measured(run: Run, label: str, method: str, fields: dict[str, Any]) -> dict[str, float]:
-    """Train one method, and all that is asked of it.
+    """Train one method and measure it.
 
     Samples that are not finite, and the modes of a run that the guard gave up, fail their questions.
     """

@@ -16,7 +16,7 @@ from absynth.tasks.guide import guided, learn_head, write
 
 N = 2000
 VALUE = 5.0
-"""logP that is asked for; the training molecules' mean is about 2.5."""
+"""The requested logP; the training molecules' mean is about 2.5."""
 PLAIN = "/same generator, z from N(0, I)"
 
 

@@ -30,7 +30,7 @@ _PCA_EXAMPLES = 10_000
 
 @runtime_checkable
 class LabelledImages(Protocol):
-    """What is asked of a training split; ``labels`` are integers, or None where there are none."""
+    """A training split; ``labels`` are integers, or None where there are none."""
 
     @property
     def x(self) -> Tensor: ...

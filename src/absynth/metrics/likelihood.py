@@ -176,7 +176,7 @@ def log_prob_latent(
 
 
 def dequantize(x: Float[Tensor, "b *event"], *, rng: Rng, levels: int = 256) -> Float[Tensor, "b *event"]:
-    """Spread each of ``levels`` values on [−1, 1] evenly over its cell, so that a density can be asked about it.
+    """Spread each of ``levels`` values on [−1, 1] evenly over its cell, so that it has a density.
 
     Values are 2/(levels − 1) apart (a byte v is v/127.5 − 1), so the result lies half a cell beyond [−1, 1] at most.
     """

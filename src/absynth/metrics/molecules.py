@@ -38,7 +38,7 @@ def parsed(smiles: str) -> Any:
 
 @dataclass(frozen=True)
 class Quality:
-    """Counts of what was generated; each fraction has its denominator beside it."""
+    """Counts of what was generated; each fraction states its denominator."""
 
     generated: int
     valid: int

@@ -46,7 +46,7 @@ def choose(
 
     Args:
         presets: The method's presets, by ``SET`` or ``SET/VARIANT``.
-        name: What the user asked for, or "": a key, or the VARIANT of the data set's own presets.
+        name: What the user gave, or "": a key, or the VARIANT of the data set's own presets.
         source: Name of the data set, or a path.
         kind: Kind of data.
         shape: Shape of one example.

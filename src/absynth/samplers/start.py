@@ -1,7 +1,7 @@
 """Where chains begin. A start is not the reference p_0: they coincide in latent space and differ in data space.
 
 ``draw`` gives the first states and a ticket; ``keep`` hands back where the chains ended. Only :class:`Persistent` and
-:class:`FromLast` have a memory, and it lives in buffers, so a resumed run goes on with its chains. Each slice of a
+:class:`FromLast` have a memory, and it lives in buffers, so a resumed run continues its chains. Each slice of a
 minibatch has stored chains to itself, so several processes move the chains that one process would.
 """
 

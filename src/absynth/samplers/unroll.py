@@ -30,7 +30,7 @@ from absynth.types import LogDensity, Rng
 
 
 class _Score(torch.autograd.Function):
-    """x ↦ ∇_x log p(x), whose own derivative is the Hessian times a vector, computed when it is asked for."""
+    """x ↦ ∇_x log p(x), whose own derivative is the Hessian times a vector, computed on demand."""
 
     @staticmethod
     def forward(ctx, x: Tensor, log_density: LogDensity, *parameters: Tensor) -> Tensor:  # type: ignore[override]

@@ -12,7 +12,7 @@ from absynth.types import LogDensity, Sampler
 
 @dataclass(frozen=True)
 class Wrapped:
-    """A sampler that runs another one; what is asked of its steps is asked of that one.
+    """A sampler that runs another one; questions about its steps go to that one.
 
     Args:
         sampler: what runs inside.

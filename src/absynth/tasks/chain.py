@@ -60,7 +60,7 @@ def path(
 
 
 def steps_to_show(trained: int, long: int, at: list[int]) -> list[int]:
-    """Steps at which states are shown: those asked for, or some up to the trained length and some beyond."""
+    """Steps at which states are shown: those given, or some up to the trained length and some beyond."""
     if at:
         if min(at) < 0 or max(at) > max(long, trained):
             raise InputError(f"--at must hold steps from 0 to {max(long, trained)}, got {at}: make --long larger")
