@@ -32,6 +32,10 @@ from absynth.samplers import Langevin
 from absynth.seeding import noise_like, uniform_like
 from absynth.types import Batch, LogDensity, Rng, Sampler
 
+DENOISING = (
+    "is half the squared error of the noise that the score predicts, summed over an example: it should fall"
+)
+
 
 def differentiable_score(log_density: LogDensity, x: Float[Tensor, "b *event"]) -> tuple[Tensor, Tensor]:
     """``(x, ∇ℓ(x))`` with the graph of both, so that the score can be learned."""
@@ -70,6 +74,9 @@ class DenoisingScoreMatching(DataDensity):
         residual = score_residual(self.ebm(batch.c).log_density, batch.x + self.noise * noise, noise, self.noise)
         return {"ebm": residual.mean()}  # (1)
 
+    def explain_metrics(self) -> dict[str, str]:
+        return {"ebm": DENOISING}
+
 
 class SlicedScoreMatching(DataDensity):
     """Player: ``ebm``.
@@ -98,6 +105,9 @@ class SlicedScoreMatching(DataDensity):
             loss = loss + sum_event(curvature * v) / self.slices
         return {"ebm": loss.mean()}  # (3)
 
+    def explain_metrics(self) -> dict[str, str]:
+        return {"ebm": "is half the squared score plus its divergence: it falls below 0 as the score is learned"}
+
 
 class MultilevelScoreMatching(DiffusedDensity):
     """Player: ``ebm``, with f conditioned on the noise level.
@@ -123,3 +133,6 @@ class MultilevelScoreMatching(DiffusedDensity):
         x_t, noise = self.diffuse(x, t, rng=rng)
         residual = score_residual(self.ebm(t).log_density, x_t, noise, rows(self.noise[t], x))
         return {"ebm": residual.mean()}  # (2)
+
+    def explain_metrics(self) -> dict[str, str]:
+        return {"ebm": DENOISING}
