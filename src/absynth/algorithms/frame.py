@@ -83,7 +83,7 @@ class Frame(MaximumLikelihood):
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         self.tracked.copy_(self.log_z())  # (3), of the last update
         self.previous.copy_(self.f.weights.detach())
-        x_neg = self.run_chain("ebm", self.sampler, self.ebm().log_density, self.chains_now, rng=rng)
+        x_neg = self.run_chain("ebm", self.sampler, self.ebm().log_density, self.chains_now.clone(), rng=rng)
         self.chains_now.copy_(x_neg)
         observed, synthesized = self.f.statistics(batch.x).mean(0), self.f.statistics(x_neg).mean(0)
         return {"ebm": self.f.weights @ (synthesized - observed)}  # −(2)
