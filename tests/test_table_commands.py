@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
 
 from absynth.cli import main
 from absynth.tasks.attribution import contributions, gradient_maps
@@ -46,9 +47,43 @@ def test_detect_scores_rows_and_says_why(table, tmp_path):
     assert max(rows, key=lambda r: float(r["score"])) is rows[3]
     assert rows[3]["outlier"] == "1"
     assert sum(int(r["outlier"]) for r in rows) < 10
+    assert [r["example"] for r in rows[:2]] == ["0", "1"]
     shares = {k: float(v) for k, v in rows[3].items() if k.startswith("energy of")}
     assert max(shares, key=lambda k: shares[k]) == "energy of loss"
+    assert {k.removeprefix("energy of ") for k in shares} == {"size", "loss", "kind"}
     assert run("detect", trained, "--contamination", 2) == 2
+
+
+def test_detect_writes_the_file_that_is_named_and_keeps_the_names_of_rows(table, tmp_path, capsys):
+    trained, out = tmp_path / "run", tmp_path / "results" / "scores.csv"
+    assert run("train", "detector", "--data", tmp_path / "table.csv", "--out", trained, "--steps", 20) == 0
+    assert "absynth detect" in capsys.readouterr().out
+    named = table.head(7).drop(columns="class").set_index(pd.Index([f"probe {i}" for i in range(7)], name="id"))
+    named.to_csv(tmp_path / "named.csv")
+    named.to_parquet(tmp_path / "named.parquet")
+    for suffix in ("csv", "parquet"):
+        assert run("detect", trained, "--data", tmp_path / f"named.{suffix}", "--out", out) == 0
+        assert pd.read_csv(out)["example"].tolist() == named.index.tolist()
+        assert (trained / "detect" / "scores.csv").read_bytes() == out.read_bytes()
+    capsys.readouterr()
+    assert run("detect", trained, "--data", tmp_path / "named.csv", "--input", tmp_path / "named.csv") == 2
+    assert "leave one out" in capsys.readouterr().err
+    named.assign(size=np.nan).to_csv(tmp_path / "holes.csv")
+    assert run("detect", trained, "--data", tmp_path / "holes.csv") == 2
+    assert "absynth impute" in capsys.readouterr().err
+
+
+def test_detect_draws_a_map_for_each_image(tmp_path):
+    rng = np.random.default_rng(0)
+    for i in range(12):
+        where = tmp_path / "photos" / ("a" if i % 2 else "b")
+        where.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)).save(where / f"{i}.jpg")
+    trained, out = tmp_path / "run", tmp_path / "scores.csv"
+    assert run("train", "maximum_likelihood", "--data", tmp_path / "photos", "--out", trained, "--tiny") == 0
+    assert run("detect", trained, "--data", tmp_path / "photos", "--out", out) == 0
+    assert pd.read_csv(out)["example"].tolist() == sorted(f"{'a' if i % 2 else 'b'}/{i}.jpg" for i in range(12))
+    assert len(list((trained / "detect" / "maps").rglob("*.png"))) == 12
 
 
 def test_impute_fills_and_keeps_what_is_known(table, tmp_path, capsys):
@@ -79,6 +114,8 @@ def test_sampled_rows_are_in_original_columns_and_units(table, tmp_path):
     assert list(rows.columns) == ["size", "loss", "kind"]
     assert len(rows) == 5
     assert set(rows.kind) <= {"big", "small"}
+    assert run("sample", trained, "--n", 5, "--out", tmp_path / "rows.csv") == 0
+    pd.testing.assert_frame_equal(pd.read_csv(tmp_path / "rows.csv"), rows)
 
 
 def test_a_detector_does_not_sample(table, tmp_path, capsys):

@@ -33,7 +33,7 @@ def task(name: str, argv: list[str]) -> None:
         print(json.dumps(found.as_dict(), indent=2))
     else:
         _print(found, Console(highlight=False))
-    if given.get("out") is None:
+    if found.folder.resolve().is_relative_to(run.resolve()):
         report.write(run)
 
 

@@ -128,7 +128,7 @@ def _train(recipe, own: dict[str, Any], console: Console, steps_given: bool) -> 
         drift=precision,
         callbacks=callbacks,
     )
-    _say(console, f"trained; the run is {run}. Next: absynth sample {run}   absynth report {run}")
+    _say(console, f"trained; the run is {run}. Next: absynth {recipe.first_task} {run}   absynth report {run}")
 
 
 def _dry_run(recipe, device, console: Console, minutes: float | None) -> None:

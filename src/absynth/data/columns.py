@@ -64,8 +64,16 @@ def values_of(sheet: Sheet, name: str, cells: np.ndarray, decimal: bool | None) 
         raise InputError(f"{sheet.source}, column {name!r}: {error}") from None
 
 
-def leave_out(sheet: Sheet, values: dict[str, Values], marks: set[str]) -> tuple[Sheet, dict[str, Values]]:
+def leave_out(
+    sheet: Sheet, values: dict[str, Values], marks: set[str], *, like: bool = False
+) -> tuple[Sheet, dict[str, Values]]:
     """Leave out rows with a missing value where the user gave marks.
+
+    Args:
+        sheet: The cells.
+        values: Columns of it, read.
+        marks: Of missing values.
+        like: Whether the rows are for a trained model, which needs each of them.
 
     Raises:
         InputError: Another value is missing or no number, or is huge; the message names its place.
@@ -82,9 +90,12 @@ def leave_out(sheet: Sheet, values: dict[str, Values], marks: set[str]) -> tuple
             first = int(np.argmax(bad))
             cell = "nan" if cells.dtype.kind == "f" else str(cells[first])
             what = "missing" if found.missing[first] else "no numbers"
+            way = (
+                "fill them in by absynth impute" if like else f"--missing_value {cell or 'empty'} leaves such rows out"
+            )
             raise InputError(
                 f"{sheet.source}, {sheet.places[first]}, column {name!r}: {int(bad.sum())} of {len(cells)} values are "
-                f'{what} ("{cell}"): correct them, or --missing_value {cell or "empty"} leaves such rows out'
+                f'{what} ("{cell}"): correct them, or {way}'
             )
         beyond = np.abs(found.numbers) > LARGEST
         if beyond.any():

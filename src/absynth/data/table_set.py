@@ -102,6 +102,11 @@ class TableSet(Dataset):
         """Rows of another file with the same columns, standardized by this table's training rows."""
         return self.standardize(table_of_file(path, like=self.table).x)
 
+    def parse_names(self, path: Path, n: int) -> list[str]:
+        """The first column of a file if this table has none of that name and its values all differ, else numbers."""
+        found = tables.row_names(path, self.table)
+        return found if len(found) == n else super().parse_names(path, n)
+
     def show(self, x: Tensor, file: Path, *, columns: int = 10) -> list[Picture | ResultTable]:
         """The first rows in original units, and two columns as a scatter."""
         rows = self.to_original(x)

@@ -175,16 +175,38 @@ def parquet_table(path: Path, target: str = "", *, like: Table | None = None, mi
     Raises:
         InputError: pandas and pyarrow are not installed, or the file cannot be read.
     """
+    frame = _parquet_frame(path)
+    return of_sheet(sheet_of_frame(frame, str(path)), target, path.name, like=like, missing=missing)
+
+
+def _parquet_frame(path: Path) -> Any:
     try:
         import pandas
         import pyarrow  # noqa: F401
     except ImportError:
         raise InputError("Parquet needs pandas and pyarrow: pip install 'absynth[tables]', or save as CSV") from None
     try:
-        frame = pandas.read_parquet(path)
+        return pandas.read_parquet(path)
     except Exception as error:  # pyarrow raises all kinds on damaged files
         raise InputError(f"{path}: expected a Parquet file, got {' '.join(str(error).split())}") from None
-    return of_sheet(sheet_of_frame(frame, str(path)), target, path.name, like=like, missing=missing)
+
+
+def row_names(path: Path, like: Table) -> list[str]:
+    """The index of a DataFrame's file, or a first column that ``like`` does not have and whose values all differ."""
+    if path.suffix.lower() in (".npz", ".npy"):
+        return []
+    if path.suffix.lower() in (".parquet", ".pq"):
+        frame = _parquet_frame(path)
+        if type(frame.index).__name__ != "RangeIndex":
+            return [str(name) for name in frame.index]
+        sheet = sheet_of_frame(frame, str(path))
+    else:
+        sheet = read_sheet(path)
+    known = {like.target, *like.columns, *(c.rpartition("=")[0] for c in like.columns)}
+    if sheet.names[0] in known:
+        return []
+    names = [f"{v:g}" if isinstance(v, float) else v for v in sheet.columns[0].tolist()]
+    return names if len(set(names)) == len(names) and all(names) else []
 
 
 def from_memory(source: object, target: str = "", name: str = "table", *, missing: str = "") -> Table:
@@ -283,7 +305,7 @@ def _read_like(sheet: Sheet, target: str, like: Table, marks: set[str], decimal:
         for name, words in wanted.items()
         if not words
     }
-    sheet, values = leave_out(sheet, values, marks)
+    sheet, values = leave_out(sheet, values, marks, like=True)
     x = torch.zeros(len(sheet), len(like.columns), dtype=torch.float64)
     for j, column in enumerate(like.columns):
         if column in values:

@@ -33,6 +33,7 @@ class DetectorRecipe(Recipe):
     """Outlier detection in tables by an energy of the bulk of the rows (energy discrepancy, Schröder et al. 2023)."""
 
     kinds = ("table",)
+    first_task = "detect"
     TINY: ClassVar[dict] = {**Recipe.TINY, "energy_width": 8, "members": 2}
 
     target: str = ""

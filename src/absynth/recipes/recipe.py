@@ -95,6 +95,8 @@ class Recipe(ABC):
     }  # fmt: skip
     """Field values of ``--tiny``, for the fields that a recipe has: a few updates of small networks, in seconds."""
 
+    first_task: ClassVar[str] = "sample"
+    """The command that a trained run suggests."""
     fused: ClassVar[bool | None] = None
     """Whether Adam is the fused implementation; None is torch's choice."""
 

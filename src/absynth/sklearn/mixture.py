@@ -134,7 +134,7 @@ class Mixture(nn.Module):
         return torch.where(known, x, torch.cat([number, self._categories(component, rng)], 1))
 
 
-def _root(covariance: Float[Tensor, "*n m m"], free: Bool[Tensor, "*n m"]) -> Float[Tensor, "*n m m"]:
+def _root(covariance: Float[Tensor, "*n m m"], free: Bool[Tensor, "*#n m"]) -> Float[Tensor, "*n m m"]:
     return torch.linalg.cholesky(covariance + torch.diag_embed(torch.where(free, 1e-12, 1.0).to(covariance)))
 
 

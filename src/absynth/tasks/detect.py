@@ -13,6 +13,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,17 +23,19 @@ from torch import Tensor
 from absynth import pictures
 from absynth.algorithms import Algorithm, AnomalyScores
 from absynth.errors import InputError, Unsupported
-from absynth.files import write_atomic
 from absynth.metrics.ranking import Detection, detection, pca_reconstruction_error, precision_recall
 from absynth.report import Picture, TaskResult
 from absynth.seeding import stream
 from absynth.tasks.attribution import contributions, gradient_maps
 from absynth.tasks.opened import UNLIMITED, Opened, check_positive, in_chunks, open_run
+from absynth.tasks.rows import folder_and_file, write_beside
 
 TITLE = "Anomaly detection"
 NEEDS = "an energy or a posterior to score examples by"
 REPORT: dict | None = {"n": 2000}
 THRESHOLD_EXAMPLES = 5000
+SHOWN = 20  # examples in a picture
+MAPS = 500  # files with an image and its map
 
 
 def anomaly_scores(
@@ -63,6 +66,7 @@ def write_scores(
     threshold: float,
     parts: Float[Tensor, "n d"] | None = None,
     columns: Sequence[str] = (),
+    copy: Path | None = None,
 ) -> None:
     """A line per example in their order: name, score, 1 for an outlier, and what each column adds to the energy."""
     text = io.StringIO()
@@ -71,7 +75,7 @@ def write_scores(
     rows = [[]] * len(names) if parts is None else [[f"{v:.4g}" for v in row] for row in parts.tolist()]
     for name, score, row in zip(names, scores.tolist(), rows, strict=True):
         writer.writerow([name, f"{score:.6g}", int(score > threshold), *row])
-    write_atomic(file, text.getvalue())
+    write_beside(file, text.getvalue(), copy)
 
 
 def find_threshold(opened: Opened, scores: Tensor, contamination: float, seed: int, steps: int, batch: int) -> float:
@@ -88,8 +92,22 @@ def find_threshold(opened: Opened, scores: Tensor, contamination: float, seed: i
     return float(found.score.double().quantile(1 - contamination))
 
 
-def explain(opened: Opened, x: Tensor, scores: Tensor) -> tuple[Tensor | None, list[str], list[Picture]]:
-    """(what each column adds to each row's energy, the columns' names, images of where the gradient is large)."""
+def explain(
+    opened: Opened, x: Tensor, names: Sequence[str], scores: Tensor, *, each: bool
+) -> tuple[Tensor | None, list[str], list[Picture]]:
+    """What makes examples anomalous, as far as the model has a density of the data.
+
+    Args:
+        opened: The run.
+        x: Examples.
+        names: Their names.
+        scores: Their scores.
+        each: Whether to write an image with its map of the gradient for each of them, into ``maps``.
+
+    Returns:
+        What each column of a table adds to each row's energy, the columns' names, and images of where the gradient is
+        large.
+    """
     try:
         log_density = opened.model.data_chain().density.log_density
     except Unsupported:
@@ -97,14 +115,26 @@ def explain(opened: Opened, x: Tensor, scores: Tensor) -> tuple[Tensor | None, l
     if opened.data.kind == "table":
         typical = torch.zeros(x.shape[1:])  # columns are standardized
         parts = [contributions(log_density, part.to(opened.device), typical).cpu() for _, part in in_chunks(x, 500)]
-        return torch.cat(parts), list(opened.data.columns), []  # type: ignore[attr-defined]
-    if opened.data.kind == "image":
-        few = scores.argsort(descending=True)[:20]
-        maps = gradient_maps(log_density, x[few].to(opened.device)).cpu().expand(-1, x.shape[1], -1, -1)
-        pictures.grid(torch.cat([x[few], maps]), opened.folder / "gradients.png", columns=len(few))
-        caption = "The most anomalous above, where the gradient of their energy is large below"
-        return None, [], [{"file": "gradients.png", "caption": caption}]
-    return None, [], []
+        owners = [c.rpartition("=")[0] or c for c in opened.data.columns]  # type: ignore[attr-defined]
+        columns = list(dict.fromkeys(owners))
+        total = torch.zeros(len(x), len(columns))
+        total.index_add_(1, torch.tensor([columns.index(c) for c in owners]), torch.cat(parts))
+        return total, columns, []
+    if opened.data.kind != "image":
+        return None, [], []
+    order = scores.argsort(descending=True)[: MAPS if each else SHOWN]
+    maps = torch.cat([gradient_maps(log_density, part.to(opened.device)).cpu() for _, part in in_chunks(x[order], 100)])
+    maps = maps.expand(-1, x.shape[1], -1, -1)
+    caption = "The most anomalous above, where the gradient of their energy is large below"
+    if each:
+        for i, row in enumerate(order.tolist()):
+            file = opened.folder / "maps" / f"{names[row].removesuffix('.png')}.png"
+            file.parent.mkdir(parents=True, exist_ok=True)
+            pictures.grid(torch.stack([x[row], maps[i]]), file, columns=2)
+        caption += f"; {'each' if len(order) == len(x) else f'the first {len(order)}'} by its name in maps/"
+    few = order[:SHOWN]
+    pictures.grid(torch.cat([x[few], maps[: len(few)]]), opened.folder / "gradients.png", columns=len(few))
+    return None, [], [{"file": "gradients.png", "caption": caption}]
 
 
 def compute_baselines(
@@ -117,7 +147,7 @@ def compute_baselines(
 def show_extremes(opened: Opened, found: TaskResult, x: Tensor, names: Sequence[str], scores: Tensor) -> None:
     """The most usual and the most anomalous examples: as images, or as a table of names."""
     order = scores.argsort(descending=True)
-    few = min(20, len(x))
+    few = min(SHOWN, len(x))
     if opened.data.kind == "image":
         both = torch.cat([x[order[-few:]].flip(0), x[order[:few]]])
         pictures.grid(both, opened.folder / "extremes.png", columns=few)
@@ -175,13 +205,13 @@ def rank_held_out(
 
 def command(
     run: Path,
-    input: str = "",
+    data: str = "",
     contamination: float = 0.1,
     steps: int = 60,
     n: int = 0,
     seed: int = 0,
     batch: int = 500,
-    data: str = "",
+    input: str = "",
     out: Path | None = None,
     device: str = "auto",
 ) -> TaskResult:
@@ -189,36 +219,43 @@ def command(
 
     Args:
         run: Run directory.
-        input: File or folder of your own examples. Defaults to the test split.
+        data: File or folder of the examples to score. Defaults to the test split of the run's data. For a run trained
+            by --anomaly, the data of the run, if they moved since training.
         contamination: Share of the training examples above the threshold for an outlier.
         steps: Length of the posterior's chain; a density of the data needs none.
         n: At most so many examples, taken evenly; 0 takes all.
         seed: Seed of the noise.
         batch: Examples at once.
-        data: Data of the run, if they moved since training.
-        out: Folder for the result. Defaults to RUN/detect.
+        input: Another name of --data, as in other tasks; examples to score for a run trained by --anomaly too.
+        out: Folder for the result, or a .csv file for the scores. Defaults to RUN/detect.
         device: auto, cpu, cuda.
     """
     check_positive(batch=batch)
     if not 0 < contamination < 1:
         raise InputError(f"expected --contamination between 0 and 1, got {contamination:g}")
-    opened = open_run(run, device, task="detect", data=data, out=out)
+    folder, file = folder_and_file(out)
+    opened = open_run(run, device, task="detect", out=folder)
+    held_out = int(opened.recipe.fields().get("anomaly", -1))
+    if data and input:
+        raise InputError(f"expected --data or --input, got both ({data} and {input}): leave one out")
+    if data and held_out >= 0:
+        opened = replace(opened, source=data)
+    source = input or ("" if held_out >= 0 else data)
     if opened.data.kind == "picture":
         raise Unsupported(f"detect needs many examples, {run} was trained on the patches of one image")
     opened.require_unconditional()
-    x, names = opened.inputs(input, 0)
+    x, names = opened.inputs(source, 0)
     if not len(x):
-        raise InputError(f"expected examples to score, got none in {input or opened.data.name}")
+        raise InputError(f"expected examples to score, got none in {source or opened.data.name}")
     rows = torch.arange(len(x)) if not n else torch.linspace(0, len(x) - 1, min(n, len(x))).long()
     x, names = x[rows], [names[i] for i in rows.tolist()]
     scored = anomaly_scores(opened.model, x, steps=steps, seed=seed, batch=batch, device=opened.device)
     threshold = find_threshold(opened, scored.score, contamination, seed, steps, batch)
-    parts, columns, images = explain(opened, x, scored.score)
-    write_scores(opened.folder / "scores.csv", names, scored.score, threshold, parts, columns)
-    labels = None if input else opened.examples("test").labels
-    held_out = int(opened.recipe.fields().get("anomaly", -1))
+    parts, columns, images = explain(opened, x, names, scored.score, each=bool(source))
+    write_scores(opened.folder / "scores.csv", names, scored.score, threshold, parts, columns, file)
+    labels = None if source else opened.examples("test").labels
     if labels is None or held_out < 0:
-        found = rank_unlabelled(opened, x, names, opened.input_name(input), scored, seed)
+        found = rank_unlabelled(opened, x, names, opened.input_name(source), scored, seed)
     else:
         found = rank_held_out(opened, x, names, labels[rows] == held_out, held_out, scored, seed)
     found.pictures += images

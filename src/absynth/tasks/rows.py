@@ -10,7 +10,33 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
-from absynth.files import write_atomic
+from absynth.files import refused, write_atomic
+
+
+def folder_and_file(out: Path | None) -> tuple[Path | None, Path | None]:
+    """What ``--out`` names: a folder for the whole result, or a file ending in .csv for its rows alone.
+
+    >>> folder_and_file(Path("scores.csv"))[0] is None, folder_and_file(Path("scores"))[1] is None
+    (True, True)
+    """
+    if out is not None and out.suffix.lower() == ".csv":
+        return None, out.expanduser()
+    return out, None
+
+
+def write_beside(file: Path, text: str, copy: Path | None) -> None:
+    """Write text to the file of a result, and to the file that ``--out`` names.
+
+    Raises:
+        InputError: A file cannot be written.
+    """
+    for path in (file, copy):
+        if path is not None:
+            try:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                write_atomic(path, text)
+            except OSError as error:
+                raise refused(path, error) from error
 
 
 def original_columns(x: Float[Tensor, "n d"], columns: Sequence[str]) -> dict[str, list]:
@@ -35,12 +61,12 @@ def original_columns(x: Float[Tensor, "n d"], columns: Sequence[str]) -> dict[st
     return found
 
 
-def write_rows(file: Path, x: Float[Tensor, "n d"], columns: Sequence[str]) -> None:
-    """Rows in original units as CSV."""
+def write_rows(file: Path, x: Float[Tensor, "n d"], columns: Sequence[str], copy: Path | None = None) -> None:
+    """Rows in original units as CSV, with a copy elsewhere."""
     found = original_columns(x, columns)
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(found)
     for row in zip(*found.values(), strict=True):
         writer.writerow([f"{v:.7g}" if isinstance(v, float) else v for v in row])
-    write_atomic(file, text.getvalue())
+    write_beside(file, text.getvalue(), copy)

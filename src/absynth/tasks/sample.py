@@ -14,7 +14,7 @@ from absynth.errors import InputError, Unsupported
 from absynth.report import TaskResult
 from absynth.seeding import Streams
 from absynth.tasks.opened import Opened, check_positive, open_run
-from absynth.tasks.rows import write_rows
+from absynth.tasks.rows import folder_and_file, write_rows
 
 TITLE = "Samples"
 NEEDS = "any model"
@@ -106,10 +106,13 @@ def command(
         seed: Seed of the noise; the same seed gives the same samples.
         batch: Chains that run at once (memory only; the samples stay the same).
         data: Data of the run, if they moved since training.
-        out: Folder for the result. Defaults to RUN/sample.
+        out: Folder for the result, or a .csv file for rows of a table. Defaults to RUN/sample.
         device: auto, cpu, cuda.
     """
-    opened = open_run(run, device, task="sample", data=data, out=out)
+    folder, file = folder_and_file(out)
+    opened = open_run(run, device, task="sample", data=data, out=folder)
+    if file is not None:
+        opened.require_kind("table", hint="give --out a folder")
     if steps:
         opened.model.set_chain_steps(steps)
     c = sampling_conditions(opened, n, label)
@@ -125,7 +128,7 @@ def command(
     found.figures["samples"] = n
     if opened.data.kind == "table":
         rows: Any = opened.data
-        write_rows(opened.folder / "rows.csv", rows.to_original(x), rows.columns)
+        write_rows(opened.folder / "rows.csv", rows.to_original(x), rows.columns, file)
     if x.is_floating_point():
         found.figures |= {"mean": float(x.mean()), "standard deviation": float(x.std())}
     return opened.save(found)
