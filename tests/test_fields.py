@@ -1,0 +1,132 @@
+"""Every number that an algorithm takes changes what it does: a field that is accepted and ignored is found.
+
+``OTHER`` gives another value of each; a new field of a new algorithm without one fails.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+
+import pytest
+import torch
+from cases import CASES, Case
+from torch import Tensor
+
+from absynth.algorithms import Algorithm
+from absynth.seeding import stream
+from absynth.updates import update
+
+NUMBERS = ("float", "int", "bool", "Sequence[float]", "Sequence[int]", "tuple[float, float]", "Turns", "StepSchedule")
+
+OTHER: dict[str, Any] = {
+    "adding": 0.1,
+    "average": 0.9,
+    "choose": 1,
+    "contrast_weight": 2.5,
+    "contrasts": 7,
+    "copies": 3,
+    "cycle": 3.0,
+    "data_noise": 0.2,
+    "density_weight": 0.5,
+    "draws": 2,
+    "drop": 0.9,
+    "energy": 2.0,
+    "energy_penalty": 0.5,
+    "entropy": 2.0,
+    "factor": 1.2,
+    "flow_share": 0.9,
+    "free_nats": 5.0,
+    "gate": 0.1,
+    "generator_teaching": 2.0,
+    "inference_teaching": 0.7,
+    "information_weight": 2.0,
+    "label_weight": 2.0,
+    "last_share": 0.2,
+    "likelihood_weight": 3.0,
+    "margin": 0.45,
+    "memory": 5,
+    "negative_weight": 2.0,
+    "negatives": 5,
+    "neighbours": 1,
+    "noise": 0.4,
+    "patch": 1,
+    "penalty": 1.0,
+    "phases": (0.1, 0.2),
+    "proposal_noise": 0.5,
+    "sample_rounds": 4,
+    "score_weight": 2.0,
+    "side": 5,
+    "sleep": 2.0,
+    "slices": 3,
+    "spatio_temporal": 2.0,
+    "stabilizer": 2.0,
+    "start_noise": 0.7,
+    "step_schedule": "growing",
+    "step_size": 0.1,
+    "steps": (5,),
+    "teach": 2.0,
+    "temperature": 0.5,
+    "textures": 3,
+    "through": 2.0,
+    "trim": 0.4,
+    "truth": 0.6,
+    "turns": "alternate",
+    "warmup": 0.5,
+}
+LEVELS = {"DiffusionRecovery", "CooperativeRecovery", "MultilevelScoreMatching", "DiffusiveClassification"}
+"""Whose ``noise`` is one number per level."""
+
+SHAPES = {"classes", "shape", "channels", "sizes", "filters", "bins", "reference"}
+"""Sizes of networks and buffers, which must fit the others."""
+
+IDLE = {
+    ("AmortizedLatentPrior", "sample_rounds"): "its flow draws the samples",
+    ("CoarseToFine", "last_share"): "one stage has all updates: test_multiscale.py",
+    ("NoiseContrastive", "margin"): "both learn in every update: test_noise_contrastive.py",
+    ("TexturePyramid", "factor"): "one scale: test_frame.py",
+}
+"""Numbers that do nothing in the small algorithm of the table, and why."""
+
+
+def fields() -> Iterator[tuple[str, str]]:
+    """(case, field) for each number of each constructor."""
+    for name, case in CASES.items():
+        for field, parameter in inspect.signature(type(case.build()).__init__).parameters.items():
+            if str(parameter.annotation) in NUMBERS and field not in SHAPES and (name, field) not in IDLE:
+                yield name, field
+
+
+def outcome(case: Case, changed: dict[str, Any]) -> list[Tensor]:
+    """The losses of four updates and a sample, of the algorithm with other arguments."""
+    kind = type(case.build())
+    init = kind.__init__
+
+    def patched(self: Algorithm, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **(kwargs | changed))
+
+    with mock.patch.object(kind, "__init__", patched):
+        model = case.build()
+    optimizers = {k: torch.optim.SGD(model.get_submodule(k).parameters(), 1e-5) for k in case.players}
+    found = []
+    for progress in (None, 0.3, 0.55, 0.9):
+        if progress is not None:
+            model.set_progress(progress)
+        losses = update(model, optimizers, *case.batches(6), rng=stream(1))
+        found.append(torch.tensor(list(losses.values())))
+    if case.draws:
+        found.append(model.sample(4, case.batch(4).c, rng=stream(2)))
+    return found
+
+
+@pytest.mark.parametrize(("name", "field"), fields())
+def test_every_number_of_a_constructor_matters(name, field):
+    case = CASES[name]
+    value = OTHER[field]
+    if field == "noise" and name in LEVELS:
+        value = (0.05, *case.build().noise.tolist()[1 : 3 if "Recovery" in name or "Classification" in name else 2])
+    before, after = outcome(case, {}), outcome(case, {field: value})
+    same = len(before) == len(after) and all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(before, after))
+    assert not same, f"{field} of {name} changes nothing"
