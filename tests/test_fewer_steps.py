@@ -386,7 +386,7 @@ def test_unknown_examples_begin_at_the_reference_and_leave_the_memory_alone() ->
     first = model.sample_posterior(X, rng=stream(30))
     assert torch.equal(model.posterior_start.chains, before)  # type: ignore[union-attr]
     assert torch.equal(first, linear_model().sample_posterior(X, rng=stream(30)))
-    with pytest.raises(InputError, match="as large as the data set"):
+    with pytest.raises(InputError, match="as many as the data set has examples"):
         model.sample_posterior(X[:2], index=torch.tensor([0, N]), rng=stream(30))
 
 

@@ -372,14 +372,14 @@ class SpoiledToy(ModesPrior):
 
     def batches(self, start: int = 0):
         for batch in super().batches(start):
-            x = batch.x.clone()
-            x[batch.index == 3, 0] = math.inf
-            yield batch._replace(x=x)
+            x, index = batch.x.clone(), torch.arange(len(batch.x))  # unlimited samples have no numbers of their own
+            x[index == 3, 0] = math.inf
+            yield batch._replace(x=x, index=index)
 
 
 def test_a_value_that_is_not_finite_is_found_in_the_data_and_named(tmp_path):
     recipe = SpoiledToy(**(TINY.fields() | {"batch": 64, "steps": 5}))
-    with pytest.raises(InputError, match=r"^example 3 of linear_modes holds a value that is not finite \(x\)"):
+    with pytest.raises(InputError, match=r"^example 3 holds a value that is not finite \(x\): correct it"):
         absynth.fit(recipe, tmp_path)
     assert [row["event"] for row in journal(tmp_path)] == ["start"]  # no roll-backs
 

@@ -33,7 +33,8 @@ def pca_basis(x: Tensor, mask: Tensor, mean: Tensor, rank: int) -> tuple[Tensor,
     for _ in range(ROUNDS):
         mean = filled.mean(0)
         centred = filled - mean
-        basis = torch.linalg.eigh(centred.T @ centred)[1][:, -rank:]
+        double = centred.double()  # pixels that never vary leave many equal eigenvalues, too many for float32
+        basis = torch.linalg.eigh(double.T @ double)[1][:, -rank:].to(x)
         filled = torch.where(mask, x, mean + centred @ basis @ basis.T)
     return mean, basis
 
