@@ -8,7 +8,7 @@ QUOTING := README.md docs/tables.md $(wildcard docs/methods/*.md)
 # Small networks on a busy machine are fastest on one thread a process.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow torture mutants lint bench figures clean
+.PHONY: demo test test-slow torture mutants lint bench figures pictures clean
 
 demo: $(VENV)/installed
 	$(BIN)/absynth demo --out runs/demo
@@ -43,6 +43,10 @@ bench: $(VENV)/installed-dev
 figures: $(VENV)/installed
 	$(BIN)/absynth results --write $(QUOTING)
 	$(BIN)/absynth results --folder results/bench --write docs/speed.md
+
+# Trains the presets whose pictures docs/methods lacks.
+pictures: $(VENV)/installed-dev
+	$(BIN)/python docs/make_pictures.py
 
 # torch first and by its own version: a looser requirement may fetch a build with gigabytes of GPU packages.
 $(VENV)/torch:

@@ -1,0 +1,93 @@
+"""One picture a method, as docs/methods shows it: the preset is trained and its samples are drawn.
+
+    python docs/make_pictures.py [METHOD ...]      # all that have no picture yet: an hour on one core
+
+Models of the plane are drawn as their density under data and samples; others as the task named in PICTURES shows them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+import torch
+
+import absynth as ab
+from absynth import pictures, tasks
+from absynth.metrics.grid import Grid
+from absynth.seeding import Streams
+from absynth.tasks.opened import Opened, open_run
+
+FOLDER = Path(__file__).parent / "methods"
+SEED, SIDE, HALF = 0, 240, {"ring": 1.6, "wide_ring": 4.0, "moons": 3.0, "linear_modes": 4.0}
+PICTURES = {
+    "score_matching": ("ring", "sample"),
+    "energy_matching": ("mnist", "sample"),
+    "diffusive_classification": ("ring", "sample"),
+    "energy_discrepancy": ("ring", "sample"),
+    "noise_contrastive": ("ring", "sample"),
+    "maximum_likelihood": ("ring", "sample"),
+    "diffusion_recovery": ("ring", "sample"),
+    "cooperative_recovery": ("mnist", "sample"),
+    "diffusion_amortized": ("mnist", "sample"),
+    "discrepancy_prior": ("mnist", "sample"),
+    "mixture_prior": ("mnist", "sample"),
+    "introspective": ("digits", "sample"),
+    "joint_energy": ("mnist", "sample"),
+    "multigrid": ("mnist", "sample"),
+    "coarse_to_fine": ("mnist", "sample"),
+    "amortized_latent_prior": ("ring", "sample"),
+    "latent_prior_conv": ("mnist", "reconstruct"),
+    "information_bottleneck": ("wide_ring", "sample"),
+    "symbol_vector": ("mnist", "sample"),
+    "vae": ("mnist", "sample"),
+    "joint_vae": ("mnist", "sample"),
+    "divergence_triangle": ("mnist", "sample"),
+    "variational_teaching": ("mnist", "sample"),
+    "dual_teaching": ("mnist", "sample"),
+}
+"""Method -> data set and the task whose picture is shown."""
+
+
+def draw_plane(opened: Opened, file: Path) -> None:
+    """Data, samples and, where the model has one, the density in the plane."""
+    half, name = HALF[opened.data.name], opened.data.name
+    grid = Grid(-half, half, SIDE, 2, dtype=torch.float32)
+    samples = opened.model.sample(1000, rng=Streams(SEED, range(1000)))
+    density = None
+    try:
+        log_p = opened.model.log_prob(grid.points).detach()
+        density = (log_p - log_p.max()).exp().reshape(SIDE, SIDE).T
+    except ab.Unsupported:
+        pass
+    shown = {"data": opened.examples("test").head(500)[:, :2], "samples": samples[:, :2]}
+    pictures.scatter2d(file, shown, density, (-half, half, -half, half), title=name)
+
+
+def draw(method: str, folder: Path) -> Path:
+    """Train a method's preset and draw its picture."""
+    data, task = PICTURES[method]
+    run, file = folder / method, FOLDER / f"{method}.png"
+    ab.fit(ab.recipe(method, data, seed=SEED), run)
+    opened = open_run(run)
+    if opened.data.kind == "toy" and opened.data.shape == (2,):
+        draw_plane(opened, file)
+    else:
+        result = tasks.find(task).command(run, n=60) if task == "sample" else tasks.find(task).command(run)
+        shutil.copyfile(run / task / result.pictures[0]["file"], file)
+    return file
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("methods", nargs="*", help=f"of {', '.join(PICTURES)}")
+    missing = [method for method in PICTURES if not (FOLDER / f"{method}.png").exists()]
+    for method in parser.parse_args().methods or missing:
+        with tempfile.TemporaryDirectory() as folder:
+            print(draw(method, Path(folder)), flush=True)
+
+
+if __name__ == "__main__":
+    main()
