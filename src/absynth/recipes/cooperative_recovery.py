@@ -27,7 +27,7 @@ _VECTORS: dict[str, Any] = {
 }  # fmt: skip
 
 PRESETS = {
-    "ring": Preset(minutes=1, threads=1, **_VECTORS),
+    "ring": Preset(minutes=1, threads=1, **_VECTORS | {"proposal_noise": 1.0}),
     "breast_cancer": Preset(minutes=0.5, threads=1, **_VECTORS | {"steps": 1500, "energy_width": 128}),
     "mnist": Preset(
         minutes=5, steps=1800, checkpoint_every=100, ema=0.99, noise_schedule="log_snr", levels=12, highest=0.96,
