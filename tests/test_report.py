@@ -13,9 +13,10 @@ import pytest
 import torch
 from PIL import Image
 
-from absynth import pictures, report
+from absynth import pictures
 from absynth.errors import InputError
 from absynth.report import TaskResult, html
+from absynth.report.page import write
 from absynth.seeding import noise_like
 
 NASTY = "<script>alert(\"1\")</script> & 'x' <img src=\"a.png\"> <a href='https://a.b'>"
@@ -93,13 +94,13 @@ def test_damaged_result_says_what_is_wrong(run, change, said):
     folder = run / "detect"
     (run / "metrics.jsonl").unlink()
     result(folder)
-    report.write(run)  # it was good before
+    write(run)  # it was good before
     contents = json.loads((folder / "result.json").read_text())
     (folder / "result.json").write_text(json.dumps({**contents, **change}))
     with pytest.raises(InputError, match=said) as caught:
         TaskResult.load(folder)
     assert "\n" not in str(caught.value)
-    assert "detect/result.json is damaged" in report.write(run).read_text()  # one result never costs the page
+    assert "detect/result.json is damaged" in write(run).read_text()  # one result never costs the page
 
 
 def test_cut_off_result_and_missing_recipe(run, tmp_path):
@@ -109,10 +110,10 @@ def test_cut_off_result_and_missing_recipe(run, tmp_path):
     with pytest.raises(InputError, match="run the task again"):
         TaskResult.load(run / "detect")
     with pytest.raises(InputError, match=r"recipe\.json.*directory of a run"):
-        report.write(tmp_path / "detect")
+        write(tmp_path / "detect")
     (run / "recipe.json").write_text("{}")
     with pytest.raises(InputError, match="must hold"):
-        report.write(run)
+        write(run)
 
 
 def test_saving_checks_first(tmp_path):
@@ -122,7 +123,7 @@ def test_saving_checks_first(tmp_path):
 
 
 def test_the_least_run_has_a_report(run):
-    page = Page(report.write(run).read_text())
+    page = Page(write(run).read_text())
     assert "Datadigits" in page.text
     assert "Statenot finished, last seen at step 20" in page.text
     assert "near 0 at balance" in page.text
@@ -130,7 +131,7 @@ def test_the_least_run_has_a_report(run):
     assert "Figures" not in page.text
     assert sorted(p.name for p in (run / "curves").iterdir()) == ["gradient.png", "loss_prior.png"]
     (run / "metrics.jsonl").unlink()
-    assert "before its first step" in report.write(run).read_text()
+    assert "before its first step" in write(run).read_text()
 
 
 def test_the_page_is_self_contained_and_accessible(run):
@@ -142,7 +143,7 @@ def test_the_page_is_self_contained_and_accessible(run):
         pictures=[{"file": "s.png", "caption": "four"}, {"file": "no.png", "caption": "x"}],
     )
     result(run / "detect", tables=[{"caption": "t", "columns": ["a", "b"], "rows": [["r", 0.5]]}])
-    text = report.write(run).read_text()
+    text = write(run).read_text()
     page = Page(text)
     assert not re.search(r"https?://", text)
     assert not {"script", "link", "iframe", "object"} & {tag for tag, _ in page.tags}
@@ -178,7 +179,7 @@ def test_everything_is_escaped(run):
         baselines={NASTY: {NASTY: 2.0}},
         tables=[{"caption": NASTY, "columns": [NASTY], "rows": [[NASTY]]}],
     )
-    page = Page(report.write(run).read_text())
+    page = Page(write(run).read_text())
     assert not page.all("script")
     assert len(page.all("img")) == 2  # a.png and one curve: none came from a text
     assert all(a["href"].startswith("#") for a in page.all("a"))
@@ -190,7 +191,7 @@ def test_sections_stand_in_order_with_figures_beside_baselines(run):
         result(run / task, task=task, title=f"about {task}", figures={f"{task} f": 0.123456}, baselines={})
     result(run / "detect", figures={"AUPRC": 0.7}, baselines={"AUPRC": {"PCA": 0.25, "guessing": 0.1}})
     (run / "journal.jsonl").write_text('{"event": "start", "step": 0, "time": "2026-01-02T03:04:05", "text": "go"}\n')
-    text = report.write(run).read_text()
+    text = write(run).read_text()
     titles = re.findall(r"<h2[^>]*>(.*?)</h2>", text)
     assert titles == [
         *("Figures", "Samples", "Reconstructions", "Interpolations", "The chain from its start", "Anomaly detection"),
@@ -213,7 +214,7 @@ def test_the_journal_tells_the_state_and_what_the_guard_did(run):
     ]
     journal = run / "journal.jsonl"
     journal.write_text("\n".join(map(json.dumps, entries)) + "\n")
-    text = report.write(run).read_text()
+    text = write(run).read_text()
     assert "acted once" in text
     assert "went back to step 10" in text
     assert '<tr class="guard">' in text
@@ -225,7 +226,7 @@ def test_the_journal_tells_the_state_and_what_the_guard_did(run):
     ):
         with journal.open("a") as file:
             file.write(json.dumps({"event": event, "step": 25, "time": "2026-01-03T00:00:00", "text": ""}) + "\n")
-        text = report.write(run).read_text()
+        text = write(run).read_text()
         assert f"<dd>{said}</dd>" in text
         assert "2026-01-02 03:04 to 2026-01-03 00:00" in text
 
@@ -237,7 +238,7 @@ def test_curves_drop_what_the_run_went_back_behind(run, monkeypatch):
     chain = {"chain": {"prior": {"max": 3.0, "rms": 1.0}}, "stability": {"prior": 0.5}}
     steps = [10, 20, 30, 20, 40]
     (run / "metrics.jsonl").write_text("".join(line(step, **chain) + "\n" for step in steps))
-    assert "2 lines that a roll-back withdrew" in report.write(run).read_text()
+    assert "2 lines that a roll-back withdrew" in write(run).read_text()
     assert drawn["loss_prior"] == {"prior": ([10, 20, 40], [0.1 / 10, 0.1 / 20, 0.1 / 40])}
     assert set(drawn["chain"]) == {"prior: max", "prior: rms"}
     assert drawn["stability"] == {"prior": ([10, 20, 40], [0.5] * 3), "limit 4": ([10, 40], [4.0, 4.0])}

@@ -15,7 +15,8 @@ from absynth.errors import InputError
 
 def task(name: str, argv: list[str]) -> None:
     """``absynth TASK RUN [flags]``: run it, print its figures, renew the report."""
-    from absynth import report, tasks
+    from absynth import tasks
+    from absynth.report import page
     from absynth.samplers import engine
 
     command = tasks.find(name).command
@@ -34,7 +35,7 @@ def task(name: str, argv: list[str]) -> None:
     else:
         _print(found, Console(highlight=False))
     if found.folder.resolve().is_relative_to(run.resolve()):
-        report.write(run)
+        page.write(run)
 
 
 def _print(found, console: Console) -> None:

@@ -3,7 +3,6 @@
 :mod:`gather` runs every task that a model supports before it writes the page.
 """
 
-from absynth.report.page import write
 from absynth.report.result import Picture, ResultTable, TaskResult
 
-__all__ = ["Picture", "ResultTable", "TaskResult", "write"]
+__all__ = ["Picture", "ResultTable", "TaskResult"]
