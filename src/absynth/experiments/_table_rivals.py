@@ -1,0 +1,109 @@
+"""What a density of mixed tables is compared with: a Gaussian copula, and TabEBM's energies of a classifier."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from scipy.special import ndtr, ndtri
+from torch import nn
+
+from absynth.networks.mlp import mlp
+from absynth.sklearn.atoms import WIDTH, find_atoms
+
+CLIP = 1e-6
+"""Least distance of a distribution function from 0 and 1, so that its normal score is finite."""
+
+
+def _score(level: np.ndarray) -> np.ndarray:
+    return ndtri(level.clip(CLIP, 1 - CLIP))
+
+
+class Copula:
+    """A Gaussian copula: each column's own law, and the correlations of their normal scores.
+
+    A column of few values has a probability for each, spread as :mod:`absynth.sklearn.atoms` spreads it, and the score
+    of the middle of its step; another column has a kernel density estimate of Silverman's width.
+
+    Args:
+        rows: Training rows ``[n, p]``.
+        seed: Seed of the scores of repeated values within their steps.
+    """
+
+    def __init__(self, rows: np.ndarray, seed: int) -> None:
+        self.rows, self.std = rows, rows.std(0)
+        self.atoms = find_atoms(rows, np.ones(len(rows)), [None] * rows.shape[1])
+        self.width = 1.06 * self.std * len(rows) ** -0.2
+        within = np.random.default_rng(seed).uniform(size=rows.shape)
+        scores = np.stack([self._column(j, rows[:, j], within[:, j])[0] for j in range(rows.shape[1])], 1)
+        self.cov = np.corrcoef(scores.T) + 1e-6 * np.eye(rows.shape[1])
+
+    def _column(self, j: int, x: np.ndarray, within: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
+        """(normal scores, log densities) of a column's values."""
+        values, rare = self.atoms[j], 1 / (len(self.rows) + 1)
+        z = (x - self.rows[:, j].mean()) / self.std[j]
+        wide = rare * np.exp(-0.5 * z * z) / (self.std[j] * np.sqrt(2 * np.pi))  # for what training rows did not hold
+        if values is None:
+            z = (x[:, None] - self.rows[:, j]) / self.width[j]
+            level, density = ndtr(z).mean(1), np.exp(-0.5 * z * z).mean(1) / (self.width[j] * np.sqrt(2 * np.pi))
+            return _score(level), np.log((1 - rare) * density + wide)
+        line = np.array(values)
+        nearest = np.abs(x[:, None] - line).argmin(1)
+        share = np.bincount(np.abs(self.rows[:, j, None] - line).argmin(1), minlength=len(line)) / len(self.rows)
+        level = share.cumsum()[nearest] - share[nearest] * (1 - within)
+        off = (x - line[nearest]) / (WIDTH * self.std[j])
+        density = share[nearest] * np.exp(-0.5 * off * off) / (WIDTH * self.std[j] * np.sqrt(2 * np.pi))
+        return _score(level), np.log((1 - rare) * density + wide)
+
+    def log_density(self, rows: np.ndarray) -> np.ndarray:
+        """Log density of each row, normalized."""
+        parts = [self._column(j, rows[:, j], 0.5) for j in range(rows.shape[1])]
+        z = np.stack([score for score, _ in parts], 1)
+        quadratic = (z @ (np.linalg.inv(self.cov) - np.eye(len(self.cov))) * z).sum(1)
+        joint = -0.5 * np.linalg.slogdet(self.cov)[1] - 0.5 * quadratic
+        return joint + sum(density for _, density in parts)
+
+    def sample(self, n: int, seed: int) -> np.ndarray:
+        """n rows: the columns' quantiles of correlated normal scores."""
+        rng = np.random.default_rng(seed)
+        level = ndtr(rng.multivariate_normal(np.zeros(len(self.cov)), self.cov, n))
+        out = np.empty_like(level)
+        for j, values in enumerate(self.atoms):
+            column = np.sort(self.rows[:, j])
+            at = (level[:, j] * len(column)).astype(int).clip(0, len(column) - 1)
+            out[:, j] = column[at] + (0 if values is not None else self.width[j] * rng.normal(size=n))
+        return out
+
+
+def classifier_energy_samples(rows: np.ndarray, n: int, seed: int, *, steps: int = 200, step_size: float = 0.01) -> np.ndarray:
+    """n rows in the manner of TabEBM (Margeloiu et al., NeurIPS 2024), with a small network as the classifier.
+
+    A network of two hidden layers of 64 tells the rows from points at the corners of a cube of half side 5 (in standard
+    deviations); Langevin steps of its log-sum-exp energy (.01, a tenth of theirs, which lead away from the rows here; noise
+    .01) start at rows.
+    Columns of few values are rounded to the nearest of them.
+    """
+    torch.manual_seed(seed)
+    rng = np.random.default_rng(seed)
+    mean, std = rows.mean(0), rows.std(0)
+    x = torch.tensor((rows - mean) / std, dtype=torch.float32)
+    corners = 5.0 * (2.0 * torch.randint(0, 2, x.shape) - 1)
+    net: nn.Module = mlp([x.shape[1], 64, 64, 2], "silu")
+    adam = torch.optim.Adam(net.parameters(), 1e-3)
+    both, label = torch.cat([x, corners]), torch.arange(2).repeat_interleave(len(x))
+    for _ in range(steps):
+        pick = torch.randint(len(both), (256,))
+        loss = nn.functional.cross_entropy(net(both[pick]), label[pick])
+        adam.zero_grad()
+        loss.backward()
+        adam.step()
+    y = x[torch.from_numpy(rng.integers(len(x), size=n))] + 0.01 * torch.randn(n, x.shape[1])
+    for _ in range(steps):
+        y.requires_grad_(True)
+        (gradient,) = torch.autograd.grad(net(y).logsumexp(1).sum(), y)  # minus the energy
+        y = (y + step_size * gradient + 0.01 * torch.randn_like(y)).detach()
+    out = y.numpy() * std + mean
+    for j, values in enumerate(find_atoms(rows, np.ones(len(rows)), [None] * rows.shape[1])):
+        if values is not None:
+            line = np.array(values)
+            out[:, j] = line[np.abs(out[:, j, None] - line).argmin(1)]
+    return out
