@@ -52,14 +52,35 @@ def grid(x: Float[Tensor, "n c h w"], path: Path, columns: int = 10, scale: int 
     Raises:
         InputError: no images, values that are not finite, or a count of channels that is not a picture's.
     """
-    tiles = _tiles(x, scale)
-    columns = min(_positive("columns", columns), len(tiles))
-    rows = math.ceil(len(tiles) / columns)
-    height, width = tiles.shape[1:3]
-    sheet = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), _PAPER)
-    for i, tile in enumerate(tiles):
-        sheet.paste(Image.fromarray(tile), ((i % columns) * (width + gap), (i // columns) * (height + gap)))
-    _save(sheet, path)
+    _save(_sheet(_tiles(x, scale), columns, gap), path)
+
+
+def animation(
+    x: Float[Tensor, "n c t h w"],
+    path: Path,
+    columns: int = 6,
+    scale: int | None = None,
+    gap: int = 2,
+    rate: float = 12,
+) -> None:
+    """Tile clips into one animated GIF, row by row; it repeats for ever.
+
+    Args:
+        x: clips in [-1, 1] with one or three channels.
+        path: the file.
+        columns: clips in a row, at most.
+        scale: as in :func:`grid`.
+        gap: pixels between tiles.
+        rate: frames per second.
+    """
+    sheets = [_sheet(_tiles(frame, scale), columns, gap) for frame in x.unbind(2)]
+    # One palette for all frames: with one per frame the background would flicker.
+    palette = _stacked(sheets[:: max(1, len(sheets) // 8)]).quantize(256, dither=Image.Dither.NONE)
+    frames = [sheet.quantize(palette=palette, dither=Image.Dither.NONE) for sheet in sheets]
+    buffer = io.BytesIO()
+    times = {"duration": round(1000 / rate), "loop": 0}
+    frames[0].save(buffer, format="GIF", save_all=True, append_images=frames[1:], optimize=True, **times)
+    write_atomic(path, buffer.getvalue())
 
 
 def rows_with_labels(
@@ -214,6 +235,26 @@ def scatter2d(
         axes.set(xlim=extent[:2], ylim=extent[2:])
     axes.set_aspect("equal")
     _finish(figure, axes, path, legend=len(series) > 1)
+
+
+def _sheet(tiles: np.ndarray, columns: int, gap: int) -> Image.Image:
+    """Tiles ``[n, h, w, 3]`` row by row on white."""
+    columns = min(_positive("columns", columns), len(tiles))
+    rows = math.ceil(len(tiles) / columns)
+    height, width = tiles.shape[1:3]
+    sheet = Image.new("RGB", (columns * (width + gap) - gap, rows * (height + gap) - gap), _PAPER)
+    for i, tile in enumerate(tiles):
+        sheet.paste(Image.fromarray(tile), ((i % columns) * (width + gap), (i // columns) * (height + gap)))
+    return sheet
+
+
+def _stacked(sheets: Sequence[Image.Image]) -> Image.Image:
+    """Images of one size below each other."""
+    width, height = sheets[0].size
+    out = Image.new("RGB", (width, height * len(sheets)))
+    for i, sheet in enumerate(sheets):
+        out.paste(sheet, (0, i * height))
+    return out
 
 
 def _tiles(x: Tensor, scale: int | None) -> np.ndarray:

@@ -30,7 +30,7 @@ _PARTS: dict[str, str] = {
     "train": "train", "training": "train", "val": "validation", "valid": "validation", "validation": "validation",
     "dev": "validation", "test": "test", "testing": "test",
 }  # fmt: skip
-_EXAMPLES = ("x", "images", "image", "data", "imgs", "features", "arr_0")
+_EXAMPLES = ("x", "images", "image", "data", "imgs", "features", "frames", "clips", "voxels", "arr_0")
 _LABELS = ("y", "labels", "label", "target", "targets", "arr_1")
 
 Part = Literal["train", "validation", "test", "all"]
@@ -207,6 +207,11 @@ def splits_of(path: Path, dims: tuple[int, ...]) -> dict[str, tuple[np.ndarray, 
 def names_labels(key: str) -> bool:
     """Whether the key of an array says that it holds labels."""
     return _role(key)[1] == "y"
+
+
+def names_examples(key: str) -> bool:
+    """Whether the key of an array says that it holds examples."""
+    return _role(key)[1] == "x"
 
 
 def _role(key: str) -> tuple[str, str]:

@@ -12,15 +12,19 @@ from typing import Any
 import numpy as np
 
 from absynth.data import arrays, listing, smiles, tracks
+from absynth.data.clips import ANIMATIONS, FILMS, frames_of
 from absynth.data.decode import SUFFIXES
+from absynth.data.voxels import MESHES, SHAPES
 from absynth.errors import InputError
 
 _LINES = 50
+_FRAMES = {"frames", "clip", "clips", "video", "videos"}
+"""Names of arrays that hold clips, whatever their shape."""
 _TEXTS = (".txt", ".csv", ".tsv", ".ndjson", ".txt.gz", ".csv.gz", ".tsv.gz")
 _BY_SUFFIX = {
     ".smi": "smiles", ".smiles": "smiles", ".parquet": "table", ".pq": "table", ".tsv": "table", ".xlsx": "table",
     ".npy": "array", ".npz": "array", ".ndjson": "tracks", ".ply": "points", ".xyz": "points", ".binvox": "voxels",
-    ".mp4": "video", ".avi": "video",
+    ".mat": "voxels", **dict.fromkeys(MESHES, "voxels"), **dict.fromkeys(FILMS, "video"),
 }  # fmt: skip
 
 
@@ -55,10 +59,16 @@ def _of_shape(shape: tuple[int, ...], dtype: np.dtype, what: str) -> str:
     if len(shape) not in kinds:
         raise InputError(
             f"expected {what} of shape [rows, columns] (table) or [n, height, width] or [n, channels, height, width] "
-            f"(images), got {list(shape)}: give --kind"
+            f"(images), [n, frames, height, width(, channels)] (video) or [n, side, side, side] (voxels), got "
+            f"{list(shape)}: give --kind"
         )
     if len(shape) == 3 and shape[2] == 3 and shape[1] > 64:
         return "points"
+    channels = (1, 3, 4)
+    if len(shape) in (4, 5) and len({*shape[-3:]}) == 1 and shape[-1] not in channels and shape[1:-3] in ((), (1,)):
+        return "voxels"
+    if len(shape) == 4 and shape[1] not in channels and shape[3] not in channels:
+        return "video"
     return kinds[len(shape)]
 
 
@@ -66,8 +76,15 @@ def _of_folder(folder: Path) -> str:
     found = listing.walk(folder, (*SUFFIXES, *_TEXTS), skip=lambda reason: None)
     texts = [file for file in found.files if file.name.lower().endswith(_TEXTS) and file.is_file()]
     images = sum(not file.name.lower().endswith(_TEXTS) for file in found.files)
+    moving = sum(suffix in FILMS for suffix in found.others.elements())
+    if moving and moving >= images:
+        return "video"
+    shapes = sum(suffix in SHAPES and suffix != ".npy" for suffix in found.others.elements())
+    if shapes > images + len(texts):
+        return "voxels"
     if images and images >= len(texts):
-        return "image"
+        first = next(file for file in found.files if not file.name.lower().endswith(_TEXTS))
+        return "video" if first.suffix.lower() == ".gif" and frames_of(first) > 1 else "image"
     if texts and tracks.looks_like_tracks(_first_lines(texts[0])):
         return "tracks"
     counts = Counter(file.suffix.lower() for file in found.files) + found.others
@@ -87,7 +104,7 @@ def _of_file(path: Path) -> str:
     if found:
         return found
     if suffix in SUFFIXES:
-        return "picture"
+        return "video" if suffix in ANIMATIONS and frames_of(path) > 1 else "picture"
     lines = _first_lines(path)
     words = [row for row in (line.replace(",", " ").replace(";", " ").split() for line in lines) if row]
     if tracks.looks_like_tracks(lines):
@@ -111,6 +128,8 @@ def _of_arrays(path: Path) -> str:
     headers = {n: h for n, h in arrays.headers(path).items() if not arrays.names_labels(n)}
     if not headers:
         raise InputError(f"{path}: expected an array of examples, got none: give --kind")
+    if _FRAMES & {n.lower() for n in headers}:
+        return "video"
     shape, dtype = max(headers.values(), key=lambda h: float(np.prod(h[0], dtype=np.float64)))
     return _of_shape(shape, dtype, str(path))
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from absynth.data import anomaly, folder, images, molecules, packaged, pairs, tables, text, tracks
 from absynth.data.arrays import resize, with_channels
+from absynth.data.clip_set import ClipSet, read_clip_set
 from absynth.data.dataset import Dataset, Split
 from absynth.data.image_set import ImageSet
 from absynth.data.molecules import Tokens
@@ -26,9 +27,11 @@ from absynth.data.text_set import SmilesSet, TextSet, Unit
 from absynth.data.toy_set import ToySet
 from absynth.data.track_set import TrackSet
 from absynth.errors import InputError
+from absynth.data.voxel_set import VoxelSet, read_voxel_set
 
 CLASSES: dict[str, type[Dataset]] = {
-    cls.kind: cls for cls in (ToySet, ImageSet, PairSet, TextSet, SmilesSet, TrackSet, TableSet, PictureSet)
+    cls.kind: cls
+    for cls in (ToySet, ImageSet, PairSet, TextSet, SmilesSet, TrackSet, TableSet, PictureSet, ClipSet, VoxelSet)
 }
 """The class of each kind, for :func:`absynth.data.sets.empty`."""
 
@@ -330,3 +333,4 @@ READERS: dict[str, Callable[..., Dataset]] = {
     "table": read_table, "picture": read_picture_set,
 }  # fmt: skip
 """The reader of each kind of data of your own."""
+    "video": read_clip_set, "voxels": read_voxel_set,

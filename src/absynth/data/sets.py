@@ -13,7 +13,8 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Any
 
-from absynth.data import images, packaged, toy
+from absynth.data import images, packaged, toy, voxels
+from absynth.data.clip_set import published_clip
 from absynth.data.dataset import KINDS, Dataset
 from absynth.data.find_kind import kind_of
 from absynth.data.readers import (
@@ -28,6 +29,7 @@ from absynth.data.readers import (
 )
 from absynth.data.toy_set import FiniteToySet
 from absynth.data.toy_set import toy as toy_reader
+from absynth.data.voxel_set import published_voxels
 from absynth.errors import InputError
 
 
@@ -80,9 +82,18 @@ SETS: dict[str, NamedSet] = {
     "brick": NamedSet("picture", None, published_picture("skimage/brick.png"), "a brick wall"),
     "gravel": NamedSet("picture", None, published_picture("skimage/gravel.png"), "gravel"),
     "grass": NamedSet("picture", None, published_picture("skimage/grass.png"), "grass"),
+    "beehive": NamedSet("picture", None, published_picture("abp/beehive.png"), "a honeycomb, in colour"),
+    "coffee": NamedSet("picture", None, published_picture("skimage/coffee.png"), "a photo of a cup of coffee"),
+    "china": NamedSet("picture", None, carried_picture("china.jpg", 107, 0, 427), "a photo that scikit-learn ships"),
     "foliage": NamedSet(
         "picture", None, carried_picture("china.jpg", 400, 310, 110), "foliage that scikit-learn ships"
     ),
+    "modelnet10": NamedSet(
+        "voxels", (1, 32, 32, 32), published_voxels(voxels.modelnet10), "chairs and monitors of ModelNet10, 889 + 465"
+    ),
+    "fire": NamedSet("video", (3, 16, 32, 32), published_clip("fire"), "flames under a pot, 64 frames"),
+    "flag": NamedSet("video", (3, 16, 32, 32), published_clip("flag"), "a flag in the wind, 64 frames"),
+    "fountain": NamedSet("video", (3, 16, 32, 32), published_clip("fountain"), "a fountain, 64 frames"),
     "facades": NamedSet("pairs", None, published_pairs("facades"), "photos of facades and their labels"),
     "ptb": NamedSet("text", None, published_text("ptb"), "Penn Treebank sentences"),
     "yelp": NamedSet("text", None, published_text("yelp"), "sentences of Yelp reviews, two classes"),

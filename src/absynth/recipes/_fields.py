@@ -28,6 +28,26 @@ class ImageOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True)
+class VideoOptions:
+    """Options of the reader of video."""
+
+    size: Natural = 0
+    """Side of the frames in pixels; 0 leaves small ones as found and resizes large ones to 32."""
+    channels: Natural = 0
+    """1 grey, 3 colour; 0 leaves them as found."""
+    frames: Natural = 0
+    """Frames of a window, the example that the model learns; 0 is 16, or 8 for short clips."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class VoxelOptions:
+    """Options of the reader of voxels."""
+
+    size: Natural = 0
+    """Side in voxels, at which a voxel is occupied where any of its block is; 0 leaves them as found, meshes at 32."""
+
+
 class TableOptions:
     """Options of the reader of tables."""
 

@@ -29,6 +29,7 @@ OPTIONS = frozenset(
         "future", "scene", "mirror", "skip_broken", "missing_value", "validation", "anomaly", "column", "side", "piece",
     }
 )  # fmt: skip
+        "whole", "frames", "pose", "agents",
 """Fields that are options of the reader of the data; a recipe has those that its kinds of data take."""
 
 

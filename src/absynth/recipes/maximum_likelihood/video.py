@@ -1,0 +1,116 @@
+"""Maximum likelihood learning of an EBM of video: the spatial-temporal generative ConvNet.
+
+Xie, Zhu, Wu, CVPR 2017, arXiv:1606.00972. The paper learns from one clip of 70 frames at 100 to 224 pixels with three
+persistent chains, 20 steps of δ = .3 per update on values of 0 to 255 and N(0, 1) as the reference: steps so short that
+the noise is invisible. Here chains are short runs from noise on windows of the clip, in the scale and with the
+temperature of the other images' models; windows overlap, so a clip of 64 frames is a few dozen examples.
+
+``--stationary time`` has a layer that sees whole frames (an object that moves), ``space_time`` has local layers alone
+(a texture that moves). Either makes clips of any length: ``absynth sample RUN --frames 64``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal
+
+import torch
+from torch import Tensor
+
+from absynth.algorithms.maximum_likelihood import MaximumLikelihood
+from absynth.errors import InputError
+from absynth.networks.spacetime import SpaceTimeF, Stationary
+from absynth.recipes._fields import ColdChains, FinalShare, VideoOptions
+from absynth.recipes.bounds import Count, Decay, NonNegative, Positive, Share
+from absynth.recipes.maximum_likelihood._chains import MaximumLikelihoodRecipe
+from absynth.recipes.presets import Preset
+from absynth.seeding import stream
+from absynth.types import Batch
+
+HIDDEN = int.from_bytes(b"hidden", "big")
+"""Separates the choice of what is hidden of a clip from all other noise of a seed."""
+
+Missing = Literal["pixels", "frames", "region"]
+
+PRESETS = {
+    "fire": Preset(minutes=3, recorded="video_clips"),
+    "flag": Preset(minutes=3, recorded="video_clips"),
+    "fountain": Preset(minutes=3, recorded="video_clips"),
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class MaximumLikelihoodVideo(FinalShare, ColdChains, VideoOptions, MaximumLikelihoodRecipe):
+    """Spatial-temporal generative ConvNet: an energy-based model of video, of one clip or several (Xie et al. 2017)."""
+
+    kinds = ("video",)
+    TINY: ClassVar[dict[str, Any]] = {**MaximumLikelihoodRecipe.TINY, "size": 16, "frames": 8, "batch": 4}
+
+    steps: Count = 300
+    batch: Count = 4
+    threads: int = 1
+    checkpoint_every: Count = 100
+    stationary: Stationary = "time"
+    """Axes along which the model is stationary: time alone (f sees whole frames), or space and time (local layers)."""
+    energy_width: Count = 16
+    chain_steps: Count = 20
+    data_noise: NonNegative = 0.03
+    energy_lr: Positive = 5e-4
+    beta1: Decay = 0.9
+    final_share: Share = 0.5
+    missing: Decay = 0.0
+    """Share of each training clip that is hidden, the same at every visit: learning from incomplete data."""
+    missing_kind: Missing = "pixels"
+    """What is hidden: pixels anywhere, whole frames, or a square region of every frame."""
+
+    def algorithm(self) -> MaximumLikelihood:
+        channels, _, *sides = self.shape
+        f = SpaceTimeF(channels, sides, self.energy_width, self.energy_activation, stationary=self.stationary)
+        return self._of(f, 1.0)
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        found = super().batches(start)
+        return map(self.hide, found) if self.missing else found
+
+    def hide(self, batch: Batch) -> Batch:
+        """The batch with its hidden entries unseen. What is hidden of a frame is hidden in every window that has it."""
+        assert batch.index is not None
+        data: Any = self.examples
+        places = [data.windows[k] for k in batch.index.tolist()]
+        mask = torch.stack([self.observed(i, len(data.clips[i]))[:, t : t + self.shape[1]] for i, t in places])
+        mask = mask.expand_as(batch.x)
+        return batch._replace(x=batch.x * mask, mask=mask)
+
+    def observed(self, clip: int, frames: int) -> Tensor:
+        """1 where a training clip is observed, ``[1, frames, height, width]``; it follows from (seed, clip) alone."""
+        _, _, height, width = self.shape
+        return observed((frames, height, width), self.missing_kind, self.missing, self.seed ^ HIDDEN, clip)
+
+
+def observed(sides: tuple[int, int, int], kind: Missing, share: float, seed: int, clip: int = 0) -> Tensor:
+    """1 where a clip is observed, ``[1, frames, height, width]``.
+
+    Args:
+        sides: Frames, height and width.
+        kind: What is hidden.
+        share: Share that is hidden.
+        seed: Seed of the choice.
+        clip: Number of the clip.
+    """
+    frames, height, width = sides
+    rng = stream(seed, 0, clip)
+    if kind == "pixels":
+        return (torch.rand(1, *sides, generator=rng) >= share).float()
+    if kind == "frames":
+        hidden = torch.randperm(frames, generator=rng)[: round(share * frames)]
+        mask = torch.ones(1, *sides)
+        mask[:, hidden] = 0
+        return mask
+    h, w = (round(side * share**0.5) for side in (height, width))
+    if not 0 < h < height:
+        raise InputError(f"expected --missing to hide a part of each frame, got {share:g} of {height}×{width} pixels")
+    top, left = ((side - part) // 2 for side, part in ((height, h), (width, w)))
+    mask = torch.ones(1, *sides)
+    mask[:, :, top : top + h, left : left + w] = 0
+    return mask
