@@ -74,13 +74,14 @@ class Copula:
         return out
 
 
-def classifier_energy_samples(rows: np.ndarray, n: int, seed: int, *, steps: int = 200, step_size: float = 0.01) -> np.ndarray:
+def classifier_energy_samples(
+    rows: np.ndarray, n: int, seed: int, *, steps: int = 200, step_size: float = 0.01
+) -> np.ndarray:
     """n rows in the manner of TabEBM (Margeloiu et al., NeurIPS 2024), with a small network as the classifier.
 
     A network of two hidden layers of 64 tells the rows from points at the corners of a cube of half side 5 (in standard
-    deviations); Langevin steps of its log-sum-exp energy (.01, a tenth of theirs, which lead away from the rows here; noise
-    .01) start at rows.
-    Columns of few values are rounded to the nearest of them.
+    deviations). Langevin steps of its log-sum-exp energy start at rows: steps of .01, a tenth of theirs, which lead
+    away from the rows here, with noise of .01. Columns of few values are rounded to the nearest of them.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)
