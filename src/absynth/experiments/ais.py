@@ -51,26 +51,30 @@ def errors(found: LogZ, truth: float) -> tuple[float, float, float]:
     return abs(low.value - truth), abs(high.value - truth), outside
 
 
-def plane(seed: int) -> tuple[float, float, float]:
+def plane(seed: int, run: Run) -> tuple[float, float, float]:
     """Errors against quadrature."""
-    truth = float(Grid(-12, 16, 1200, 2).log_integral(curved))
+    truth = float(Grid(-12, 16, run.few(1200, 300), 2).log_integral(curved))
+    chains, temperatures = run.few(1000), run.few(200, 20)
     transition = HMC(1, 0.3, leapfrog_steps=3)
     rng = stream(seed, 0, 0, 1)
-    found = log_z(curved, StandardNormal(2, std=2.0), chains=1000, temperatures=200, transition=transition, rng=rng)
+    found = log_z(
+        curved, StandardNormal(2, std=2.0), chains=chains, temperatures=temperatures, transition=transition, rng=rng
+    )
     return errors(found, truth)
 
 
-def gaussian(seed: int) -> tuple[float, float, float]:
+def gaussian(seed: int, run: Run) -> tuple[float, float, float]:
     """Errors against the closed form."""
+    chains = run.few(1000)
     b, d = torch.linspace(-1, 1, 64), torch.linspace(0, 3, 64)
     truth = float((0.5 * b**2 / (1 + d) - 0.5 * torch.log1p(d)).sum())
     reference = StandardNormal(64)
-    exact = b / (1 + d) + noise_like(torch.empty(1000, 64), stream(seed, 0, 0, 2)) / (1 + d).sqrt()
+    exact = b / (1 + d) + noise_like(torch.empty(chains, 64), stream(seed, 0, 0, 2)) / (1 + d).sqrt()
     found = log_z(
         lambda x: x @ b - 0.5 * x.square() @ d + reference.log_prob(x),
         reference,
-        chains=1000,
-        temperatures=300,
+        chains=chains,
+        temperatures=run.few(300, 20),
         transition=HMC(1, 0.3, leapfrog_steps=3),
         samples=exact,
         rng=stream(seed, 0, 0, 3),
@@ -130,7 +134,7 @@ BITS = "digits, bits per dimension"
     },
 )
 def measure(seed: int, run: Run) -> Figures:
-    values = dict(zip(NAMES, [*plane(seed), *gaussian(seed)], strict=True))
+    values = dict(zip(NAMES, [*plane(seed, run), *gaussian(seed, run)], strict=True))
     density = learned(seed, run.few(2500, 5)).ebm().log_density
     reference = StandardNormal(64, std=STD)
     transition = HMC(1, 0.1, leapfrog_steps=4)

@@ -31,8 +31,9 @@ def measure(seed: int, run: Run) -> Figures:
     trained = ours.model.chain_steps()
     n, lengths = run.few(5000, 200), [0, trained] if run.tiny else LENGTHS
     test = ours.examples("test").head(run.few(10_000, 100))
-    features, by_length, others = sample_quality(ours, n, lengths, seed=seed, cache=run.features)
-    _, gaussian, _ = sample_quality(plain, n, [], seed=seed, cache=run.features)
+    features = run.features_of(ours)
+    by_length, others = sample_quality(ours, n, lengths, features=features, seed=seed)
+    gaussian, _ = sample_quality(plain, n, [], features=features, seed=seed)
     frechet = f"Fréchet [{features.name}]"
     distance, other = by_length[trained], next(iter(gaussian.values()))
     mse, plain_mse = (reconstruction_error(o.model, test, seed=seed, batch=500, device=o.device) for o in (ours, plain))

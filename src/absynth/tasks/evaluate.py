@@ -56,18 +56,17 @@ def gaussian_samples(train: Dataset, n: int, *, seed: int) -> Float[Tensor, "n *
     return draws.float().view(n, *x.shape[1:])
 
 
-def sample_quality(opened: Opened, n: int, steps: list[int], *, seed: int, cache: Path) -> tuple[Features, dict, dict]:
+def sample_quality(opened: Opened, n: int, steps: list[int], *, features: Features, seed: int) -> tuple[dict, dict]:
     """Fréchet distances to the test split: by length of the chain that draws, and of the baselines.
 
     Args:
         opened: A run on images.
         n: Number of samples.
         steps: Lengths of the chain. Defaults to the trained one.
+        features: Feature space of the distances.
         seed: Seed of the noise.
-        cache: Folder of trained feature networks.
     """
     train, model = opened.examples("train"), opened.model
-    features = features_of(opened, cache)
     real = features(opened.examples("test").all())
     trained = model.chain_steps()
     distances = {}
@@ -83,13 +82,14 @@ def sample_quality(opened: Opened, n: int, steps: list[int], *, seed: int, cache
         "training images": frechet(features(train.batch(some).x), real),
         "Gaussian of the pixels": frechet(features(gaussian_samples(train, n, seed=seed).clamp(-1, 1)), real),
     }
-    return features, distances, baselines
+    return distances, baselines
 
 
 def _images(opened: Opened, n: int, sweep: list[int], seed: int, cache: Path) -> TaskResult:
     trained = opened.model.chain_steps()
     lengths = sorted({*sweep, trained})
-    features, distances, baselines = sample_quality(opened, n, lengths, seed=seed, cache=cache)
+    features = features_of(opened, cache)
+    distances, baselines = sample_quality(opened, n, lengths, features=features, seed=seed)
     name, test = f"Fréchet distance [{features.name}]", opened.examples("test").all()
     text = (
         f"{n} samples against the {len(test)} test images, in the feature space {features.name} (lower is better; "
