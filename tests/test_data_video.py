@@ -57,14 +57,14 @@ def test_every_form_of_a_clip_is_the_same_clip(tmp_path):
 def test_films_are_written_and_read(tmp_path):
     pytest.importorskip("av")
     x = torch.from_numpy(moving_bar(side=32)).permute(3, 0, 1, 2).float() / 127.5 - 1
-    write_film(x, tmp_path / "clip.mp4", 12)
+    write_film(x, tmp_path / "clip.mp4", 12.0)
     back = sets.open(tmp_path / "clip.mp4", frames=8)
     assert back.kind == "video"
     assert back.rate == 12
     whole = torch.cat([back.whole(), back.split("test").whole()], 1)
     assert whole.shape == x.shape
-    assert float((whole - x).abs().mean()) < 0.1  # the codec loses a little
-    assert float((whole - x.roll(4, 3)).abs().mean()) > 0.15  # another clip would not pass
+    error, other = ((whole - y).abs().mean() for y in (x, x.roll(4, 3)))
+    assert float(error) < 0.5 * float(other)  # the codec loses a little of a thin bar; another clip would not pass
 
 
 def test_kinds_are_found(tmp_path):
@@ -93,13 +93,13 @@ def test_no_window_of_training_reaches_into_the_test_part():
                ("train", "validation", "test")}  # fmt: skip
     assert not numbers["train"] & numbers["test"]
     assert not numbers["train"] & numbers["validation"]
-    assert max(numbers["test"]) == 59
+    assert float(data.split("test").whole().max()) == pytest.approx(59 / 127.5 - 1)
     assert len(data) == len(numbers["train"]) - 7
 
 
 def test_what_is_hidden_of_a_frame_is_hidden_in_every_window(tmp_path):
     np.savez(tmp_path / "a.npz", frames=moving_bar())
-    for kind, share in (("pixels", 0.5), ("frames", 0.5), ("region", 0.25)):
+    for kind, share in (("pixels", 0.5), ("frames", 0.5), ("block", 0.25)):
         recipe = recipes.build(
             "maximum_likelihood", str(tmp_path / "a.npz"), tiny=True, missing=share, missing_kind=kind, batch=8
         )
@@ -140,7 +140,7 @@ def test_bad_clips_are_refused_in_one_line(tmp_path):
     rates.mkdir()
     save_gif(moving_bar(), rates / "a.gif", 100)
     save_gif(moving_bar(), rates / "b.gif", 40)
-    refused(lambda: sets.open(rates), "one rate", "10 frames per second", "25 frames per second")
+    refused(lambda: sets.open(rates), "one rate", "10 frames per second", "25 in b.gif")
     refused(lambda: sets.open(save_gif(moving_bar(10), tmp_path / "short.gif")), "at least 16 frames", "got 10")
     refused(lambda: sets.open(save_gif(moving_bar(), tmp_path / "c.gif"), frames=20), "smaller --frames")
     Image.fromarray(moving_bar()[0]).save(tmp_path / "still.gif")
@@ -150,4 +150,4 @@ def test_bad_clips_are_refused_in_one_line(tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"no film" * 50)
     refused(lambda: sets.open(tmp_path / "broken.mp4"), "broken.mp4")
     refused(lambda: sets.open(np.full((20, 8, 8, 3), np.nan), kind="video"), "finite")
-    refused(lambda: sets.open(np.zeros((2, 3, 4, 5, 6)), kind="video"), "expected an array of clips")
+    refused(lambda: sets.open(np.random.default_rng(0).normal(size=(2, 9, 8, 5, 6)), kind="video"), "expected an array of clips")

@@ -12,8 +12,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from absynth.seeding import noise_like, uniform_like
-from absynth.types import Distribution, Rng
+from absynth.errors import InputError
+from absynth.seeding import empty_rows, noise_like, uniform_like
+from absynth.types import Distribution, Reference, Rng
 
 
 def sum_event(x: Tensor) -> Float[Tensor, "b"]:
@@ -136,8 +137,25 @@ class Uniform(nn.Module):
         return x.new_full((len(x),), -x[0].numel() * math.log(self.high - self.low))
 
     def sample(self, n: int, rng: Rng) -> Tensor:
-        like = torch.empty(n, *self.shape, dtype=self.width.dtype, device=self.width.device)
-        return self.low + self.width * uniform_like(like, rng)
+        return self.low + self.width * uniform_like(empty_rows(n, *self.shape, like=self.width), rng)
+
+
+def with_frames(reference: Reference, frames: int) -> Reference:
+    """The same reference for clips ``[channels, frames, height, width]`` of another length.
+
+    Raises:
+        InputError: It has no length that could change.
+    """
+    if not isinstance(reference, StandardNormal | Uniform) or frames < 1:
+        raise InputError(
+            f"expected --frames of at least 1 and a reference of independent entries, got {frames} and "
+            f"{type(reference).__name__}"
+        )
+    channels, _, height, width = reference.shape
+    shape = (channels, frames, height, width)
+    if isinstance(reference, StandardNormal):
+        return StandardNormal(*shape, std=reference.std).to(reference.scale)
+    return Uniform(*shape, low=reference.low, high=reference.high).to(reference.width)
 
 
 class GaussianGenerator(nn.Module):

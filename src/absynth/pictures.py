@@ -61,7 +61,7 @@ def animation(
     columns: int = 6,
     scale: int | None = None,
     gap: int = 2,
-    rate: float = 12,
+    rate: float = 12.0,
 ) -> None:
     """Tile clips into one animated GIF, row by row; it repeats for ever.
 

@@ -188,3 +188,13 @@ class Capabilities:
     def explain_metrics(self) -> dict[str, str]:
         """What each logged figure says: the key of a loss (a player's name) -> one sentence."""
         return {}
+    # Clips of other lengths, and features ----------------------------------------------------------------------------
+
+    def set_frames(self, frames: int) -> None:
+        """Set the number of frames of the clips that ``sample`` and ``complete`` make."""
+        self._unsupported("samples clips of the length that it was trained on: leave --frames out")
+
+    def features(self, x: Tensor) -> Float[Tensor, "b d"]:
+        """What the layers of an energy network make of examples, pooled: features for a linear classifier."""
+        self._unsupported("has no energy network of layers over examples: train maximum_likelihood or multigrid")
+

@@ -34,9 +34,10 @@ from absynth.algorithms.algorithm import ENERGY_DIFFERENCE, Algorithm
 from absynth.algorithms.chain import Chain
 from absynth.algorithms.short_run import ShortRun
 from absynth.density import EBM, restrict
-from absynth.distributions import StandardNormal, Uniform
+from absynth.distributions import StandardNormal, Uniform, with_frames
 from absynth.errors import InputError
-from absynth.samplers import FromNoise, Langevin, Persistent, Start
+from absynth.networks.pooled import pooled_features
+from absynth.samplers import FromData, FromNoise, Langevin, Persistent, Start
 from absynth.seeding import noise_like
 from absynth.types import Batch, Reference, Rng, Sampler
 
@@ -73,11 +74,8 @@ class MaximumLikelihood(Algorithm):
         self.sample_rounds = sample_rounds
 
     def extra_repr(self) -> str:
-        temperature = getattr(self.sampler, "temperature", 1.0)
-        return (
-            f"sampler={self.sampler}, temperature={temperature:g}\n"
-            f"data_noise={self.data_noise:g}, sample_rounds={self.sample_rounds}"
-        )
+        temperature = f"temperature={getattr(self.sampler, 'temperature', 1.0):g}"
+        return f"{self.sampler}, {temperature}\ndata_noise={self.data_noise:g}, sample_rounds={self.sample_rounds}"
 
     def samplers(self) -> dict[str, Sampler]:
         return {"sampler": self.sampler}
@@ -89,6 +87,16 @@ class MaximumLikelihood(Algorithm):
     def initial_distribution(self) -> Reference:
         """Initial states of chains that run without data: those of the start, else p_0."""
         return self.start.reference if isinstance(self.start, FromNoise | Persistent) else self.ebm.reference
+
+    def set_frames(self, frames: int) -> None:
+        if not hasattr(self.ebm.f, "stationary"):
+            super().set_frames(frames)
+        self.ebm.reference = with_frames(self.ebm.reference, frames)
+        if not isinstance(self.start, FromData):
+            self.start = FromNoise(with_frames(self.initial_distribution, frames))
+
+    def features(self, x: Tensor) -> Float[Tensor, "b d"]:
+        return pooled_features(self.ebm.f, x)
 
     def chain(self, c: Tensor | None = None) -> Chain:
         return Chain(self.ebm(c), self.initial_distribution, self.sampler, rounds=self.sample_rounds)

@@ -47,7 +47,7 @@ class ColourHistogram(nn.Module):
         self.register_buffer("counts", torch.zeros(bins**channels, dtype=torch.int64))
         self.register_buffer("width", torch.tensor(2 / bins), persistent=False)
 
-    def add(self, colours: Float[Tensor, "b c 1 1"]) -> None:
+    def add(self, colours: Float[Tensor, "b c *ones"]) -> None:
         """Count b mean colours."""
         index = ((colours.flatten(1) + 1) / 2 * self.bins).long().clamp(0, self.bins - 1)  # [b, c]
         place = self.bins ** torch.arange(self.channels, device=index.device)
@@ -72,6 +72,7 @@ class MultiGrid(Pyramid):
         sizes: sides of the grids, each a multiple of the one before.
         channels: of the images.
         samplers: K_s steps, one sampler per grid.
+        sides: sides of the finest grid, for clips and volumes; by default it is a square image.
         start_noise: standard deviation of noise added to the coarsest grid's start.
         data_noise: standard deviation of noise added to the data.
         bins: of the histogram, along each channel.
@@ -87,6 +88,7 @@ class MultiGrid(Pyramid):
         channels: int,
         *,
         samplers: Sequence[Sampler],
+        sides: Sequence[int] = (),
         start_noise: float = 0.0,
         data_noise: float = 0.0,
         bins: int = 32,
@@ -97,7 +99,9 @@ class MultiGrid(Pyramid):
             raise InputError(f"expected a network for each of {len(sizes)} grids, got {len(nets)}")
         self.start_noise, self.data_noise = start_noise, data_noise
         self.histogram = ColourHistogram(channels, bins)
-        self.ebms = nn.ModuleList(EBM(net, Uniform(channels, size, size)) for net, size in zip(nets, sizes))
+        finest = tuple(sides) or (sizes[-1], sizes[-1])
+        self.events = [(channels, *(side * size // sizes[-1] for side in finest)) for size in sizes]
+        self.ebms = nn.ModuleList(EBM(net, Uniform(*event)) for net, event in zip(nets, self.events))
 
     def extra_repr(self) -> str:
         return f"{super().extra_repr()}\nstart_noise={self.start_noise:g}, data_noise={self.data_noise:g}"
@@ -106,8 +110,12 @@ class MultiGrid(Pyramid):
         return self.ebms[level]()
 
     def coarsest_start(self, n: int, rng: Rng) -> Tensor:
-        x = refine(self.histogram.sample(n, rng), self.sizes[0])
-        return x + self.start_noise * noise_like(x, rng)
+        return self.started(self.histogram.sample(n, rng), rng)
+
+    def started(self, colours: Float[Tensor, "b c *ones"], rng: Rng) -> Tensor:
+        """Images of one colour at the coarsest grid, with the noise that chains start with."""
+        x = colours.clamp(-1, 1).view(len(colours), -1, *[1] * (len(self.events[0]) - 1)).expand(-1, *self.events[0])
+        return x + self.start_noise * noise_like(x, rng) if self.start_noise else x
 
     def coarser_samples(self, n: int, rng: Rng) -> Tensor:
         if len(self.sizes) == 1:
@@ -117,20 +125,18 @@ class MultiGrid(Pyramid):
     def explain_metrics(self) -> dict[str, str]:
         return {f"ebms.{s}": ENERGY_DIFFERENCE for s in range(len(self.sizes))}
 
-    def synthesize(self, colours: Float[Tensor, "b c 1 1"], grids: int | None = None, *, rng: Rng) -> list[Tensor]:
+    def synthesize(self, colours: Float[Tensor, "b c *ones"], grids: int | None = None, *, rng: Rng) -> list[Tensor]:
         """x⁻ of every grid, or of the first few, by (2) from mean colours; clamped to [−1, 1] between grids only."""
         x, pyramid = colours, []
         for s, size in enumerate(self.sizes[:grids]):
-            x = refine(x.clamp(-1, 1), size)
-            if s == 0 and self.start_noise:
-                x = x + self.start_noise * noise_like(x, rng)
+            x = refine(x.clamp(-1, 1), size) if s else self.started(x, rng)
             log_density = self.level_density(s).log_density
             x = self.run_chain(f"ebms.{s}", self.level_samplers[s], log_density, x, rng=rng)
             pyramid.append(x)
         return pyramid
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        colours = coarsen(batch.x, 1)  # (1)
+        colours = batch.x.flatten(2).mean(2)  # (1)
         self.histogram.add(colours.detach())
         losses = {}
         for s, x_neg in enumerate(self.synthesize(colours, rng=rng)):

@@ -46,7 +46,7 @@ class Pyramid(Algorithm):
         """Samples of the level before the finest, from which the finest level's chains start."""
 
     def extra_repr(self) -> str:
-        return "\n".join(f"{size}x{size}: {sampler}" for size, sampler in zip(self.sizes, self.level_samplers))
+        return "\n".join(f"side {size}: {sampler}" for size, sampler in zip(self.sizes, self.level_samplers))
 
     def samplers(self) -> dict[str, Sampler]:
         return {f"level_samplers.{s}": sampler for s, sampler in enumerate(self.level_samplers)}

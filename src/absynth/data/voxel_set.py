@@ -101,8 +101,8 @@ class VoxelSet(Dataset):
         """Rendered views, and a turn around the first shapes as an animation."""
         pictures.grid(render(x[:40]), file, columns=columns, scale=1)
         moving, few = file.with_suffix(".gif"), x[:8]
-        turn = torch.stack([render(few, azimuth=35 + 30 * k, pixels=72) for k in range(12)], 2)
-        pictures.animation(turn, moving, columns=4, scale=1, rate=6)
+        turn = torch.stack([render(few, azimuth=35.0 + 30 * k, pixels=72) for k in range(12)], 2)
+        pictures.animation(turn, moving, columns=4, scale=1, rate=6.0)
         return [
             {"file": file.name, "caption": f"Views of {min(len(x), 40)} shapes; occupied where x > 0"},
             {"file": moving.name, "caption": f"A turn around {len(few)} of them"},

@@ -54,14 +54,16 @@ def conv_f(
     return nn.Sequential(*layers, CONVOLUTIONS[len(sides)](maps, 1, tuple(sides)), nn.Flatten(0))
 
 
-def small_conv_f(channels: int, size: int, width: int, act: Activation = "silu") -> nn.Sequential:
-    """f of an image too small to be halved, ``[b, channels, size, size] -> [b]``: two 3×3 convolutions and a last one.
+def small_conv_f(channels: int, size: int | Sequence[int], width: int, act: Activation = "silu") -> nn.Sequential:
+    """f of an example too small to be halved, ``[b, channels, *sides] -> [b]``: two 3×3 convolutions and a last one.
 
     >>> import torch
     >>> small_conv_f(3, 4, 8)(torch.zeros(5, 3, 4, 4)).shape
     torch.Size([5])
     """
+    sides = sides_of(size)
+    convolution = CONVOLUTIONS[len(sides)]
     return nn.Sequential(
-        nn.Conv2d(channels, width, 3, padding=1), activation(act), nn.Conv2d(width, width, 3, padding=1),
-        activation(act), nn.Conv2d(width, 1, size), nn.Flatten(0),
+        convolution(channels, width, 3, padding=1), activation(act), convolution(width, width, 3, padding=1),
+        activation(act), convolution(width, 1, sides), nn.Flatten(0),
     )  # fmt: skip

@@ -12,6 +12,7 @@ from torch.nn import functional
 
 from absynth.errors import InputError
 from absynth.networks.mlp import Activation, activation
+from absynth.networks.strided import CONVOLUTIONS
 
 
 class Stage(nn.Module):
@@ -22,16 +23,17 @@ class Stage(nn.Module):
     """
 
     def __init__(
-        self, image: nn.Conv2d, block: nn.Sequential, trunk: nn.Sequential, pooled: nn.Conv2d | None = None
+        self, image: nn.Module, block: nn.Sequential, trunk: nn.Sequential, pooled: nn.Module | None = None
     ) -> None:
         super().__init__()
         self.image, self.block, self.trunk, self.pooled = image, block, trunk, pooled
 
-    def forward(self, x: Float[Tensor, "b c h w"], fade: Float[Tensor, "b"] | None = None) -> Float[Tensor, "b"]:
+    def forward(self, x: Float[Tensor, "b c *sides"], fade: Float[Tensor, "b"] | None = None) -> Float[Tensor, "b"]:
         h = self.block(self.image(x))
         if self.pooled is not None and fade is not None:
-            share = fade.view(-1, 1, 1, 1)
-            h = share * h + (1 - share) * self.pooled(functional.avg_pool2d(x, 2))
+            share = fade.view(-1, *[1] * (x.ndim - 1))
+            pool = functional.avg_pool2d if x.ndim == 4 else functional.avg_pool3d
+            h = share * h + (1 - share) * self.pooled(pool(x, 2))
         return self.trunk(h)
 
     def grow_from(self, parent: Stage) -> None:
@@ -53,27 +55,32 @@ class GrowingConv(nn.Module):
 
     Args:
         channels: of the image.
-        sizes: sides, coarsest first, each twice the one before.
+        sizes: sides, coarsest first, each twice the one before; of clips and volumes their last side.
         width: maps of the finest resolution's first layer; they double where the side halves.
         act: the activation; smooth ones keep Langevin steady (CF-EBM's ablation).
+        coarsest: sides of the coarsest resolution, for clips and volumes; by default it is a square image.
     """
 
-    def __init__(self, channels: int, sizes: Sequence[int], width: int, act: Activation = "silu") -> None:
+    def __init__(
+        self, channels: int, sizes: Sequence[int], width: int, act: Activation = "silu", coarsest: Sequence[int] = ()
+    ) -> None:
         super().__init__()
         if not sizes or any(b != 2 * a for a, b in itertools.pairwise(sizes)):
             raise InputError(f"sizes must double, coarsest first, got {list(sizes)}: for instance 8 16 32")
         self.sizes = tuple(sizes)
+        coarsest = tuple(coarsest) or (sizes[0], sizes[0])
+        convolution = CONVOLUTIONS[len(coarsest)]
         widths = [width * 2 ** (len(sizes) - 1 - s) for s in range(len(sizes))]
 
-        def image(s: int) -> nn.Conv2d:
-            return nn.Conv2d(channels, widths[s], 3, padding=1)
+        def image(s: int) -> nn.Module:
+            return convolution(channels, widths[s], 3, padding=1)
 
         def block(s: int) -> list[nn.Module]:
-            return [activation(act), nn.Conv2d(widths[s], widths[s - 1], 4, stride=2, padding=1)]
+            return [activation(act), convolution(widths[s], widths[s - 1], 4, stride=2, padding=1)]
 
         def bottom() -> list[nn.Module]:
-            inner = nn.Conv2d(widths[0], widths[0], 3, padding=1)
-            return [activation(act), inner, activation(act), nn.Conv2d(widths[0], 1, sizes[0]), nn.Flatten(0)]
+            inner = convolution(widths[0], widths[0], 3, padding=1)
+            return [activation(act), inner, activation(act), convolution(widths[0], 1, coarsest), nn.Flatten(0)]
 
         stages = [Stage(image(0), nn.Sequential(), nn.Sequential(*bottom()))]
         for s in range(1, len(sizes)):
@@ -87,7 +94,7 @@ class GrowingConv(nn.Module):
             raise InputError(f"images must have a side of {', '.join(map(str, self.sizes))} pixels, got {size}")
         return self.sizes.index(size)
 
-    def forward(self, x: Float[Tensor, "b c h w"], fade: Float[Tensor, "b"] | None = None) -> Float[Tensor, "b"]:
+    def forward(self, x: Float[Tensor, "b c *sides"], fade: Float[Tensor, "b"] | None = None) -> Float[Tensor, "b"]:
         return self.stages[self.stage(x.shape[-1])](x, fade)
 
     def grow(self, stage: int) -> None:

@@ -6,17 +6,17 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from absynth.errors import InputError
-from absynth.recipes._fields import ColdChains, DataChain, ImageOptions
+from absynth.recipes._fields import ColdChains, DataChain, ImageOptions, VideoOptions
 from absynth.recipes.bounds import Count, NonNegative, Positive
 from absynth.recipes.recipe import Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
-class MultiscaleRecipe(ColdChains, ImageOptions, DataChain, Recipe):
-    """Images at several resolutions, each side twice the one before."""
+class MultiscaleRecipe(ColdChains, ImageOptions, VideoOptions, DataChain, Recipe):
+    """Images, clips or shapes at several resolutions, each side twice the one before."""
 
-    kinds = ("image",)
-    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "steps": 6, "checkpoint_every": 3}
+    kinds = ("image", "video", "voxels")
+    TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "steps": 6, "checkpoint_every": 3, "batch": 4}
 
     batch: Count = 64
     grids: Count = 3
@@ -31,15 +31,19 @@ class MultiscaleRecipe(ColdChains, ImageOptions, DataChain, Recipe):
 
     @property
     def sizes(self) -> tuple[int, ...]:
-        """Sides in pixels, coarsest first."""
-        return tuple(self.shape[1] // 2**k for k in reversed(range(self.grids)))
+        """The last side at each resolution, coarsest first."""
+        return tuple(self.shape[-1] // 2**k for k in reversed(range(self.grids)))
+
+    def sides(self, size: int) -> tuple[int, ...]:
+        """All sides at the resolution whose last side is ``size``."""
+        return tuple(side * size // self.shape[-1] for side in self.shape[1:])
 
     def resolve(self) -> Recipe:
         found = super().resolve()
-        side = found.shape[1]
-        if side % 2 ** (self.grids - 1) or side // 2 ** (self.grids - 1) < 4:
+        side = min(found.shape[1:])
+        if any(s % 2 ** (self.grids - 1) for s in found.shape[1:]) or side // 2 ** (self.grids - 1) < 4:
             raise InputError(
                 f"--grids {self.grids} needs a side that halves {self.grids - 1} times and ends at 4 or more, got "
-                f"{side}: crop with --size, or give fewer grids"
+                f"{'×'.join(map(str, found.shape[1:]))}: crop with --size, or give fewer grids"
             )
         return found

@@ -23,6 +23,7 @@ from absynth.recipes._fields import (
     PosteriorChain,
     TableOptions,
     TemperedChain,
+    VideoOptions,
 )
 from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive
 from absynth.recipes.recipe import Recipe
@@ -55,7 +56,9 @@ DIGITS: dict[str, Any] = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class TeachingRecipe(ColdChains, ImageOptions, TableOptions, TemperedChain, GaussianOutput, PosteriorChain, Recipe):
+class TeachingRecipe(
+    ColdChains, ImageOptions, VideoOptions, TableOptions, TemperedChain, GaussianOutput, PosteriorChain, Recipe
+):
     """Numbers of an EBM, a generator and an inference model; a method uses those that it has.
 
     The defaults are for images. The chain on x is x + ∇f + 0.01·ε, cold as in every published image EBM, and starts at

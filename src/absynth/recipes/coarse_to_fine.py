@@ -31,7 +31,7 @@ PRESETS = {
 
 @dataclass(frozen=True, kw_only=True)
 class CoarseToFineRecipe(MultiscaleRecipe):
-    """Coarse-to-fine expansion of an energy-based model of images (Zhao et al. 2021)."""
+    """Coarse-to-fine expansion of an energy-based model of images, clips or shapes (Zhao et al. 2021)."""
 
     resumable: ClassVar[frozenset[str]] = Recipe.resumable - {"steps"}
     """Growth is a share of the updates: another number of them would return a grown model to an earlier stage."""
@@ -46,10 +46,11 @@ class CoarseToFineRecipe(MultiscaleRecipe):
 
     def algorithm(self) -> CoarseToFine:
         sizes, channels = self.sizes, self.shape[0]
-        f = GrowingConv(channels, sizes, self.energy_width, self.energy_activation)
+        coarsest = self.sides(sizes[0])
+        f = GrowingConv(channels, sizes, self.energy_width, self.energy_activation, coarsest)
         return CoarseToFine(
-            channels_last(f),  # type: ignore[arg-type]
-            Uniform(channels, sizes[0], sizes[0]),
+            channels_last(f) if len(coarsest) == 2 else f,  # type: ignore[arg-type]
+            Uniform(channels, *coarsest),
             samplers=fading([self.chain_steps] * len(sizes), self.chain_step_size, self.noise_scale),
             data_noise=self.data_noise,
             last_share=self.last_share,

@@ -31,6 +31,8 @@ PRESETS = {
 class CooperativeRecipe(TeachingRecipe):
     """Cooperative networks: a generator and an EBM that teach each other (Xie et al. 2018)."""
 
+    kinds = ("toy", "image", "video", "voxels")
+
     teaching: Literal["fast", "full"] = "fast"
     """fast: the generator learns refined samples at the z they were generated from; full: at z inferred by a chain."""
     generator_lr: Positive = 1e-4

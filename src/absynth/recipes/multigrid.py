@@ -29,7 +29,7 @@ PRESETS = {
 
 @dataclass(frozen=True, kw_only=True)
 class MultiGridRecipe(MultiscaleRecipe):
-    """Multi-grid energy-based models of images (Gao et al. 2018)."""
+    """Multi-grid energy-based models of images, clips or shapes (Gao et al. 2018)."""
 
     steps: Count = 30_000
     noise_scale: NonNegative = 0.01
@@ -41,12 +41,14 @@ class MultiGridRecipe(MultiscaleRecipe):
         sizes, channels = self.sizes, self.shape[0]
         nets = []
         for size in sizes:
-            layout = conv_f if size >= 8 else small_conv_f
+            sides = self.sides(size)
+            layout = conv_f if min(sides) >= 8 else small_conv_f
             width = self.energy_width * sizes[-1] // size
-            nets.append(channels_last(layout(channels, size, width, self.energy_activation)))
+            net = layout(channels, sides, width, self.energy_activation)
+            nets.append(channels_last(net) if len(sides) == 2 else net)
         sampler = Langevin(self.chain_steps, self.chain_step_size, self.noise_scale)
         return MultiGrid(
-            nets, sizes, channels, samplers=[sampler] * len(nets), start_noise=self.start_noise,
+            nets, sizes, channels, samplers=[sampler] * len(nets), sides=self.shape[1:], start_noise=self.start_noise,
             data_noise=self.data_noise,
         )  # fmt: skip
 

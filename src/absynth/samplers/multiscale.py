@@ -1,6 +1,7 @@
 """What chains over several resolutions need: the way down, the way up, and noise that fades along all of them.
 
-Resolutions are sides of square images, coarsest first, each a multiple of the one before.
+Resolutions are sides of square images, coarsest first, each a multiple of the one before. Of clips and volumes it is
+the last side; all others keep their proportion to it.
 """
 
 from __future__ import annotations
@@ -83,15 +84,20 @@ def fading(steps: Sequence[int], step_size: float, noise_scale: float) -> list[F
     return samplers
 
 
-def coarsen(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c size size"]:
-    """Averages over blocks: the image at a coarser resolution."""
-    return x if x.shape[-1] == size else functional.avg_pool2d(x, x.shape[-1] // size)
+def coarsen(x: Float[Tensor, "b c *sides"], size: int) -> Float[Tensor, "b c *coarse"]:
+    """Averages over blocks: the image, clip or volume at a coarser resolution."""
+    if x.shape[-1] == size:
+        return x
+    pool = functional.avg_pool2d if x.ndim == 4 else functional.avg_pool3d
+    return pool(x, x.shape[-1] // size)
 
 
-def refine(x: Float[Tensor, "b c h w"], size: int) -> Float[Tensor, "b c size size"]:
-    """Every pixel repeated: the image at a finer resolution; ``coarsen`` undoes it."""
+def refine(x: Float[Tensor, "b c *sides"], size: int) -> Float[Tensor, "b c *fine"]:
+    """Every pixel repeated: the image, clip or volume at a finer resolution; ``coarsen`` undoes it."""
     factor = size // x.shape[-1]
-    return x.repeat_interleave(factor, -1).repeat_interleave(factor, -2)
+    for axis in range(-1, 1 - x.ndim, -1):
+        x = x.repeat_interleave(factor, axis)
+    return x
 
 
 def check_sizes(sizes: Sequence[int]) -> None:

@@ -13,13 +13,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
-from absynth.errors import InputError
+from absynth.data.hidden import Hidden, hidden
 from absynth.networks.spacetime import SpaceTimeF, Stationary
 from absynth.recipes._fields import ColdChains, FinalShare, VideoOptions
 from absynth.recipes.bounds import Count, Decay, NonNegative, Positive, Share
@@ -30,8 +30,6 @@ from absynth.types import Batch
 
 HIDDEN = int.from_bytes(b"hidden", "big")
 """Separates the choice of what is hidden of a clip from all other noise of a seed."""
-
-Missing = Literal["pixels", "frames", "region"]
 
 PRESETS = {
     "fire": Preset(minutes=3, recorded="video_clips"),
@@ -61,8 +59,8 @@ class MaximumLikelihoodVideo(FinalShare, ColdChains, VideoOptions, MaximumLikeli
     final_share: Share = 0.5
     missing: Decay = 0.0
     """Share of each training clip that is hidden, the same at every visit: learning from incomplete data."""
-    missing_kind: Missing = "pixels"
-    """What is hidden: pixels anywhere, whole frames, or a square region of every frame."""
+    missing_kind: Hidden = "pixels"
+    """What is hidden: pixels anywhere, whole frames, or a block in the middle of every frame."""
 
     def algorithm(self) -> MaximumLikelihood:
         channels, _, *sides = self.shape
@@ -84,33 +82,5 @@ class MaximumLikelihoodVideo(FinalShare, ColdChains, VideoOptions, MaximumLikeli
 
     def observed(self, clip: int, frames: int) -> Tensor:
         """1 where a training clip is observed, ``[1, frames, height, width]``; it follows from (seed, clip) alone."""
-        _, _, height, width = self.shape
-        return observed((frames, height, width), self.missing_kind, self.missing, self.seed ^ HIDDEN, clip)
-
-
-def observed(sides: tuple[int, int, int], kind: Missing, share: float, seed: int, clip: int = 0) -> Tensor:
-    """1 where a clip is observed, ``[1, frames, height, width]``.
-
-    Args:
-        sides: Frames, height and width.
-        kind: What is hidden.
-        share: Share that is hidden.
-        seed: Seed of the choice.
-        clip: Number of the clip.
-    """
-    frames, height, width = sides
-    rng = stream(seed, 0, clip)
-    if kind == "pixels":
-        return (torch.rand(1, *sides, generator=rng) >= share).float()
-    if kind == "frames":
-        hidden = torch.randperm(frames, generator=rng)[: round(share * frames)]
-        mask = torch.ones(1, *sides)
-        mask[:, hidden] = 0
-        return mask
-    h, w = (round(side * share**0.5) for side in (height, width))
-    if not 0 < h < height:
-        raise InputError(f"expected --missing to hide a part of each frame, got {share:g} of {height}×{width} pixels")
-    top, left = ((side - part) // 2 for side, part in ((height, h), (width, w)))
-    mask = torch.ones(1, *sides)
-    mask[:, :, top : top + h, left : left + w] = 0
-    return mask
+        sides = (frames, *self.shape[2:])
+        return 1 - hidden(sides, self.missing_kind, self.missing, rng=stream(self.seed, 0, clip, HIDDEN)).float()
