@@ -73,6 +73,36 @@ def test_detect_writes_the_file_that_is_named_and_keeps_the_names_of_rows(table,
     assert "absynth impute" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("command", "change", "message"),
+    [
+        ("train", lambda t: t[["size", "loss"]].head(1), "at least 2 rows"),
+        ("train", lambda t: t.assign(size=np.inf), "column 'size': expected a number"),
+        ("train", lambda t: pd.DataFrame({"t": [f"free text {i}" for i in range(60)]}), "names and free text"),
+        ("impute", lambda t: t.head(1), "1 sample"),
+        ("impute", lambda t: t.assign(size=np.nan), "column size has no value"),
+        ("impute", lambda t: t.assign(size=np.inf), "infinity"),
+        ("impute", lambda t: pd.DataFrame({"t": [f"free text {i}" for i in range(60)]}), "60 different values"),
+    ],
+)
+def test_tables_that_nothing_can_be_learned_from_are_refused(command, change, message, table, tmp_path, capsys):
+    change(table).to_csv(tmp_path / "bad.csv", index=False)
+    first = ("train", "detector") if command == "train" else ("impute",)
+    assert run(*first, "--data", tmp_path / "bad.csv", "--out", tmp_path / "out.csv") == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+
+
+def test_impute_needs_the_same_columns_and_a_budget(table, tmp_path, capsys):
+    table.drop(columns="loss").to_csv(tmp_path / "other.csv", index=False)
+    given = ("--data", tmp_path / "table.csv", "--out", tmp_path / "out.csv")
+    assert run("impute", *given, "--like", tmp_path / "other.csv") == 2
+    assert "got none called loss" in capsys.readouterr().err
+    assert run("impute", *given, "--minutes", 0) == 2
+    assert "positive --minutes" in capsys.readouterr().err
+
+
 def test_detect_draws_a_map_for_each_image(tmp_path):
     rng = np.random.default_rng(0)
     for i in range(12):

@@ -33,7 +33,11 @@ def fill(
 
     if draws < 0:
         raise InputError(f"expected --draws of at least 0, got {draws}")
+    if minutes is not None and not minutes > 0:
+        raise InputError(f"expected positive --minutes, got {minutes:g}")
     table, learn = read_frame(data), None if like is None else read_frame(like)
+    if learn is not None and (lacking := [str(c) for c in table.columns if c not in learn.columns]):
+        raise InputError(f"{like}: expected the columns of {data}, got none called {', '.join(lacking[:10])}")
     out = out.expanduser()
     if out.suffix not in (".csv", ".parquet"):
         raise InputError(f"expected --out with the suffix .csv or .parquet, got {out}")

@@ -15,6 +15,7 @@ from torch.optim import AdamW, Optimizer
 from absynth.algorithms import Algorithm
 from absynth.algorithms.perturbations import GaussianNoise
 from absynth.algorithms.trimmed_ensemble import HeavyTails, TrimmedEnsemble
+from absynth.errors import InputError
 from absynth.networks.ensemble import Ensemble
 from absynth.recipes._fields import half_cosine
 from absynth.recipes.bounds import Count, Decay, NonNegative, Positive
@@ -61,6 +62,8 @@ class DetectorRecipe(Recipe):
 
     def resolve(self) -> Recipe:
         made = super().resolve()
+        if len(made.examples) == 1:
+            raise InputError(f"expected at least 2 rows to learn from, got 1 in {made.examples.name}: give more")
         values = len(made.examples) * made.shape[0]
         few = max(100, int(values / self.values_per_step)) if values else self.steps
         rows = len(made.examples) or self.batch

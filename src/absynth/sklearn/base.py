@@ -63,7 +63,7 @@ class TableEstimator(BaseEstimator):
                 raise ValueError(
                     f"Found array with {len(X)} sample(s) while a minimum of {2 if reset else 1} is required."
                 )
-            return rows_of(X, categories)
+            return self._with_values(rows_of(X, categories)) if reset else rows_of(X, categories)
         if any(c is not None for c in categories):
             raise ValueError("expected a DataFrame with the columns of fit, some of which are categories, got an array")
         rows = validate_data(
@@ -71,6 +71,15 @@ class TableEstimator(BaseEstimator):
         )
         if reset:
             self._categories = [None] * rows.shape[1]
+            self._with_values(rows)
+        return rows
+
+    def _with_values(self, rows: Rows) -> Rows:
+        """Rows to fit, unless a column has no value."""
+        empty = np.flatnonzero(np.isnan(rows).all(0))
+        if len(empty):
+            names = getattr(self, "feature_names_in_", range(rows.shape[1]))
+            raise ValueError(f"column {names[empty[0]]} has no value: leave it out")
         return rows
 
     def _merged(

@@ -17,7 +17,7 @@ from absynth.density import EBM
 from absynth.networks.ensemble import Ensemble
 from absynth.sklearn.base import TableEstimator
 from absynth.sklearn.columns import Columns
-from absynth.sklearn.fitting import chunks, train
+from absynth.sklearn.fitting import chunks, default_steps, train
 from absynth.sklearn.pyod import PyODView
 from absynth.tasks.attribution import contributions
 
@@ -193,8 +193,3 @@ class EBMDetector(ScoredDetector):
         each = contributions(self.ebm_().log_density, self._matrix(X), start).numpy()
         owner = self.columns_.owner
         return np.stack([each[:, owner == j].sum(1) for j in range(len(self.columns_.categories))], 1)
-
-
-def default_steps(x: torch.Tensor) -> int:
-    """An update for every eight different values, 100 to 600: a small table is learned by heart otherwise."""
-    return int(min(600, max(100, x.numel() / 8)))

@@ -95,6 +95,11 @@ def train(
     return step
 
 
+def default_steps(x: Tensor) -> int:
+    """An update for every eight different values, 100 to 600: a small table is learned by heart otherwise."""
+    return int(min(600, max(100, x.numel() / 8)))
+
+
 def chunks(function, x: Tensor, size: int = 1024) -> Tensor:
     """The function of rows, evaluated in float64 without gradients, some rows at a time.
 

@@ -20,8 +20,8 @@ from absynth.distributions import GaussianGenerator, GaussianInference, Standard
 from absynth.networks.mlp import mlp, mlp_f
 from absynth.samplers import Langevin
 from absynth.sklearn.columns import Columns
-from absynth.sklearn.detector import ScoredDetector, default_steps
-from absynth.sklearn.fitting import chunks, train
+from absynth.sklearn.detector import ScoredDetector
+from absynth.sklearn.fitting import chunks, default_steps, train
 from absynth.types import Batch, Rng, Sampler
 
 STD = 0.3  # of p(x|z), in standard deviations of the columns

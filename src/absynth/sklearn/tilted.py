@@ -31,7 +31,9 @@ from absynth.sklearn.fitting import train
 from absynth.sklearn.mixture import Mixture, fit_mixture
 from absynth.types import Batch, Rng
 
-POOL = 65_536  # draws of p_0 that training contrasts with, and that log Z is estimated from
+POOL = 65_536  # draws of p_0 that training contrasts with
+DRAWS = 131_072  # of p_0 at most that log Z is estimated from
+PRECISION = 2e-3  # standard error of log Z below which no more are drawn
 COMPONENTS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 PATIENCE = 3  # of the choice: numbers of components tried after the best
 SELECT_INCOMPLETE = 1_500  # of rows with missing entries, whose rounds cost more
@@ -122,7 +124,7 @@ class TiltedTable(TableEstimator):
 
         self.n_steps_ = 0
         if held.any() and self.steps != 0:  # type: ignore[attr-defined]
-            steps = self.steps or int(np.clip(few, 500, 3000))  # type: ignore[attr-defined]
+            steps = self.steps or int(np.clip(few, 200, 3000))  # type: ignore[attr-defined]
             self.n_steps_ = train(
                 algorithm, filled[~held].float(), weights[~held.numpy()], steps=steps, lr=2e-3, decay=1e-2,
                 minutes=self.minutes, seed=seed, validate=validate,  # type: ignore[attr-defined]
@@ -173,18 +175,15 @@ class TiltedTable(TableEstimator):
     def _calibrate(self, held: Tensor, weights: Tensor, rng: Rng) -> None:
         """Look at rows that nothing was fitted to, before the mixture is fitted again to all rows."""
 
-    def _normalize(self, rng: Rng, draws: int = 2 * POOL) -> None:
-        """log Z with its standard error, from independent draws of p_0."""
-        if not self.n_steps_:
-            draws = 16_384  # f is nearly constant
-        parts = []
+    def _normalize(self, rng: Rng) -> None:
+        """log Z with its standard error, from independent draws of p_0: as many as make the error small."""
+        f = torch.empty(0, dtype=torch.float64)
+        self.log_z_error_ = math.inf
         with torch.no_grad():
-            for _ in range(draws // 16_384):
-                parts.append(self.ebm_.f(self.ebm_.reference.sample(16_384, rng)))
-        f = torch.cat(parts)
-        self.log_z_ = _log_mean_exp(f)
-        ratio = (f - self.log_z_).exp()
-        self.log_z_error_ = float(ratio.std() / math.sqrt(len(f)))
+            while len(f) < DRAWS and self.log_z_error_ > PRECISION:
+                f = torch.cat([f, self.ebm_.f(self.ebm_.reference.sample(16_384, rng))])
+                self.log_z_ = _log_mean_exp(f)
+                self.log_z_error_ = float((f - self.log_z_).exp().std() / math.sqrt(len(f)))
 
 
 def _log_mean_exp(f: Tensor) -> float:
