@@ -105,6 +105,19 @@ def test_f_of_the_wrong_shape_is_refused_in_words(f, got):
     assert "\n" not in str(error.value)
 
 
+class Doubled(nn.Linear):
+    def forward(self, x):
+        return super().forward(x)[:, 0]
+
+
+def test_an_x_of_another_type_than_f_is_refused_in_one_line():
+    p = EBM(Doubled(2, 1), StandardNormal(2))()
+    assert p.f(torch.zeros(3, 2)).shape == (3,)
+    with pytest.raises(InputError, match="got float64") as error:
+        p.f(torch.zeros(3, 2, dtype=F64))
+    assert "\n" not in str(error.value)
+
+
 # --- observe -------------------------------------------------------------------------------------------------------
 
 ROOT = torch.tensor([[1.0, 0.0, 0.0], [0.6, 0.8, 0.0], [-0.4, 0.3, 0.9]], dtype=F64)

@@ -9,7 +9,8 @@ import torch
 from laws import normal_law, same_law
 from scipy import stats
 
-from absynth.seeding import Streams, dropout_from, noise_like, stream, uniform_like
+from absynth.errors import InputError
+from absynth.seeding import Streams, dropout_from, empty_rows, noise_like, stream, uniform_like
 
 F64 = torch.float64
 
@@ -89,6 +90,14 @@ def test_sampling_does_not_repeat_the_noise_of_training():
     for step in range(5):
         for purpose in [(), (0,)]:
             assert not torch.equal(rows[step], noise_like(torch.empty(8, dtype=F64), stream(3, 0, step, *purpose)))
+
+
+def test_numbers_below_zero_are_refused():
+    with pytest.raises(InputError, match="seed, a rank and a step of at least 0, got -1"):
+        stream(-1)
+    with pytest.raises(InputError, match="got -3"):
+        empty_rows(-3, 2, like=torch.zeros(1))
+    assert empty_rows(0, 2, like=torch.zeros(1, dtype=F64)).shape == (0, 2)
 
 
 def test_one_stream_a_row_is_demanded():

@@ -28,8 +28,18 @@ class Density:
         return f"Density(reference={self.reference})"
 
     def f(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b"]:
-        """The negative energy relative to the reference."""
-        out = self._f(x)
+        """The negative energy relative to the reference.
+
+        Raises:
+            InputError: f returns another shape, or its parameters have another type than x.
+        """
+        try:
+            out = self._f(x)
+        except RuntimeError as error:
+            if "type" in str(error):  # torch names the operation, not what to do
+                why = " ".join(str(error).split())
+                raise InputError(f"x must have the type of f's parameters, got {str(x.dtype)[6:]} ({why})") from error
+            raise
         if out.shape != x.shape[:1]:
             raise InputError(
                 f"f must return shape {list(x.shape[:1])}, got {list(out.shape)}: return one number an example, "
@@ -81,7 +91,13 @@ def score(log_density: LogDensity, x: Float[Tensor, "b *event"]) -> Float[Tensor
 def value_and_score(
     log_density: LogDensity, x: Float[Tensor, "b *event"]
 ) -> tuple[Float[Tensor, "b"], Float[Tensor, "b *event"]]:
-    """The log density and its score, from one pass through the network."""
+    """The log density and its score, from one pass through the network.
+
+    Raises:
+        InputError: x is not floating point.
+    """
+    if not x.is_floating_point():
+        raise InputError(f"chains must be floating point, got {str(x.dtype)[6:]}: start from x.float()")
     with torch.inference_mode(False), torch.enable_grad():
         x = _trackable(x).detach().requires_grad_()
         value = log_density(x)

@@ -47,7 +47,7 @@ class Normal:
         if not isinstance(
             self.std, Tensor
         ):  # the sum of squares alone goes through autograd: it is a chain's inner loop
-            n = x[0].numel()
+            n = math.prod(x.shape[1:])
             return sum_event((x - self.mean) ** 2) * (-0.5 / self.std**2) - n * (math.log(self.std) + constant)
         return sum_event(-0.5 * ((x - self.mean) / self.std) ** 2 - self.std.log() - constant)
 
@@ -109,12 +109,11 @@ class StandardNormal(nn.Module):
         return f"{', '.join(map(str, self.shape))}, std={self.std:g}"
 
     def log_prob(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b"]:
-        n = x[0].numel()
+        n = math.prod(x.shape[1:])
         return sum_event(x * x) * (-0.5 / self.std**2) - n * (math.log(self.std) + 0.5 * math.log(2 * math.pi))
 
     def sample(self, n: int, rng: Rng) -> Tensor:
-        like = torch.empty(n, *self.shape, dtype=self.scale.dtype, device=self.scale.device)
-        return self.std * noise_like(like, rng)
+        return self.std * noise_like(empty_rows(n, *self.shape, like=self.scale), rng)
 
 
 class Uniform(nn.Module):
@@ -134,7 +133,7 @@ class Uniform(nn.Module):
         return f"{', '.join(map(str, self.shape))}, low={self.low:g}, high={self.high:g}"
 
     def log_prob(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b"]:
-        return x.new_full((len(x),), -x[0].numel() * math.log(self.high - self.low))
+        return x.new_full((len(x),), -math.prod(x.shape[1:]) * math.log(self.high - self.low))
 
     def sample(self, n: int, rng: Rng) -> Tensor:
         return self.low + self.width * uniform_like(empty_rows(n, *self.shape, like=self.width), rng)

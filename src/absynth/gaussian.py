@@ -20,7 +20,7 @@ from torch import Tensor, nn
 
 from absynth.errors import InputError
 from absynth.samplers.wrapped import Wrapped
-from absynth.seeding import noise_like, uniform_like
+from absynth.seeding import empty_rows, noise_like, uniform_like
 from absynth.types import LogDensity, Rng
 
 
@@ -137,7 +137,7 @@ class Gaussian(nn.Module):
 
     def sample(self, n: int, rng: Rng) -> Float[Tensor, "n *event"]:
         """n exact draws."""
-        return self.color(noise_like(self.mean.new_empty(n, *self.shape), rng))
+        return self.color(noise_like(empty_rows(n, *self.shape, like=self.mean), rng))
 
 
 class GaussianMixture(nn.Module):
@@ -190,7 +190,7 @@ class GaussianMixture(nn.Module):
 
     def sample(self, n: int, rng: Rng) -> Float[Tensor, "n *event"]:
         """n exact draws."""
-        u = uniform_like(self.log_weights.new_empty(n), rng)
+        u = uniform_like(empty_rows(n, like=self.log_weights), rng)
         chosen = torch.searchsorted(self.log_weights.exp().cumsum(0), u).clamp(max=len(self.parts) - 1)
         mean, factor = (torch.stack([getattr(p, name) for p in self.parts]) for name in ("mean", "factor"))
         noise = noise_like(mean[chosen], rng)

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from absynth.errors import InputError
-from absynth.seeding import noise_like, uniform_like
+from absynth.seeding import empty_rows, noise_like, uniform_like
 from absynth.types import Rng
 
 
@@ -73,8 +73,7 @@ class FollowedNormal(nn.Module):
 
     def sample(self, n: int, rng: Rng) -> Float[Tensor, "n *event"]:
         """n draws."""
-        like = torch.empty(n, *self.shape, dtype=self.mean.dtype, device=self.mean.device)
-        return self.unwhiten(noise_like(like, rng))
+        return self.unwhiten(noise_like(empty_rows(n, *self.shape, like=self.mean), rng))
 
 
 class EMMixture(nn.Module):
@@ -125,7 +124,7 @@ class EMMixture(nn.Module):
 
     def sample(self, n: int, rng: Rng) -> Float[Tensor, "n d"]:
         """n draws."""
-        like = self.means.new_empty(n, *self.shape)
+        like = empty_rows(n, *self.shape, like=self.means)
         cumulative = self.log_weights.double().softmax(0).cumsum(0)
         u = uniform_like(torch.empty(n, dtype=torch.float64, device=like.device), rng)
         k = torch.searchsorted(cumulative, u).clamp(max=self.components - 1)

@@ -14,6 +14,8 @@ import numpy as np
 import torch
 from torch import Generator, Tensor
 
+from absynth.errors import InputError
+
 DROPOUT = int.from_bytes(b"dropout", "big")  # tells a network's own randomness from the noise of chains
 ROWS = 2  # tells the rows of a sample from the steps of a run: SeedSequence takes trailing zeros for nothing at all
 
@@ -28,10 +30,15 @@ def stream(seed: int, rank: int = 0, step: int = 0, *purpose: int, device: torch
         purpose: further integers that tell apart uses within a step (the guard's retries, for one).
         device: where the noise will be drawn.
 
+    Raises:
+        InputError: a number is negative.
+
     >>> a, b = stream(1, 0, 7), stream(1, 0, 7)
     >>> torch.equal(torch.randn(3, generator=a), torch.randn(3, generator=b))
     True
     """
+    if min(seed, rank, step, *purpose) < 0:
+        raise InputError(f"expected a seed, a rank and a step of at least 0, got {seed}, {rank} and {step}")
     words = np.random.SeedSequence([seed, rank, step, *purpose]).generate_state(1, np.uint64)
     rng = Generator(device=device)
     rng.manual_seed(int(words[0] >> np.uint64(1)))
@@ -72,6 +79,17 @@ class Streams:
         return iter(self.generators)
 
 
+def empty_rows(n: int, *shape: int, like: Tensor) -> Tensor:
+    """An uninitialized tensor ``[n, *shape]`` of the type and device of ``like``, for n draws.
+
+    Raises:
+        InputError: n is negative.
+    """
+    if n < 0:
+        raise InputError(f"expected a number of samples of at least 0, got {n}")
+    return torch.empty(n, *shape, dtype=like.dtype, device=like.device)
+
+
 def noise_like(x: Tensor, rng: Generator | Streams) -> Tensor:
     """Standard normal noise of the shape, type and device of ``x``."""
     return _fill(torch.empty_like(x, requires_grad=False), rng, Tensor.normal_)
@@ -86,7 +104,7 @@ def _fill(out: Tensor, rng: Generator | Streams, draw) -> Tensor:
     if isinstance(rng, Generator):
         return draw(out, generator=rng)
     if len(rng) != len(out):
-        raise ValueError(f"rng must have one stream a row, expected {len(out)}, got {len(rng)}")
+        raise InputError(f"rng must have one stream a row, expected {len(out)}, got {len(rng)}")
     # A row of a channels-last tensor has its own memory order, so each row is drawn contiguously and copied in.
     for row, generator in zip(out.unbind(0), rng):
         row.copy_(draw(torch.empty(row.shape, dtype=out.dtype, device=out.device), generator=generator))

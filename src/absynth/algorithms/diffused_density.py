@@ -117,7 +117,7 @@ class DiffusedDensity(Algorithm):
         a = float(self.signal[0])
 
         def log_density(x: Float[Tensor, "b *event"]) -> Float[Tensor, "b"]:
-            return self.log_density(len(x), 0)(a * x) + x[0].numel() * math.log(a)
+            return self.log_density(len(x), 0)(a * x) + math.prod(x.shape[1:]) * math.log(a)
 
         def f(x: Tensor) -> Tensor:
             return log_density(x) - self.ebm.reference.log_prob(x)

@@ -26,7 +26,7 @@ from absynth.density import EBM, Density
 from absynth.distributions import Uniform
 from absynth.errors import InputError
 from absynth.samplers.multiscale import check_sizes, coarsen, refine
-from absynth.seeding import noise_like, uniform_like
+from absynth.seeding import empty_rows, noise_like, uniform_like
 from absynth.types import Batch, Rng, Sampler
 
 
@@ -56,7 +56,7 @@ class ColourHistogram(nn.Module):
 
     def sample(self, n: int, rng: Rng) -> Float[Tensor, "n c 1 1"]:
         """n mean colours: a bin by its count, a place in it uniformly; all uniform before anything was counted."""
-        u = uniform_like(self.width.new_empty(n, self.channels + 1), rng)
+        u = uniform_like(empty_rows(n, self.channels + 1, like=self.width), rng)
         counts = self.counts if self.counts.any() else torch.ones_like(self.counts)
         upto = counts.cumsum(0).double()
         cell = torch.searchsorted(upto, u[:, 0].double() * upto[-1], right=True).clamp(max=len(counts) - 1)

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ctypes
 import hashlib
+import math
 import os
 import platform
 import shutil
@@ -158,7 +159,8 @@ class Fused:
             scales = noise_scales[first : first + ahead]
             noise = list(noises(x, scales, rng, NOISE_BYTES))
             chain = _Chain(
-                ctypes.addressof(terms), len(terms), len(x), x[0].numel(), len(scales), threads, self.quadratic, drift,
+                ctypes.addressof(terms), len(terms), len(x), math.prod(x.shape[1:]), len(scales), threads,
+                self.quadratic, drift,
                 ctypes.addressof(scale_array := (ctypes.c_double * len(scales))(*scales)),
                 ctypes.addressof(noise_array := (ctypes.c_void_p * len(scales))(
                     *(None if e is None else e.data_ptr() for e in noise)

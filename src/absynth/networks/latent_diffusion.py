@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from absynth.errors import InputError
 from absynth.networks.mlp import Activation, mlp
 from absynth.references import FollowedNormal
-from absynth.seeding import noise_like, uniform_like
+from absynth.seeding import empty_rows, noise_like, uniform_like
 from absynth.types import Rng
 
 
@@ -113,7 +113,7 @@ class LatentDiffusion(nn.Module):
         """Draw z of Q(z|x), or n of Q(z), without a graph."""
         with torch.no_grad():
             h = self.encode(x)
-            u = noise_like(self.moments.mean.new_empty(n, self.latent), rng)
+            u = noise_like(empty_rows(n, self.latent, like=self.moments.mean), rng)
             levels = torch.linspace(0, 1, self.steps + 1, dtype=u.dtype, device=u.device)
             for now, then in itertools.pairwise(levels):
                 (a, s), (a_next, s_next) = self.scales(now), self.scales(then)

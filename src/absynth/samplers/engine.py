@@ -81,8 +81,6 @@ def checked(log_density: LogDensity) -> LogDensity:
     """The log density, with an :class:`InputError` where x or the values that it returns cannot be used."""
 
     def of(x: Tensor) -> Tensor:
-        if not x.is_floating_point():
-            raise InputError(f"chains must be floating point, got {str(x.dtype)[6:]}: start from x.float()")
         value = log_density(x)
         shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
         if shape != [len(x)]:

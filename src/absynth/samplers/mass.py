@@ -6,6 +6,7 @@ use momenta p ~ N(0, I) of y: positions move by L p, forces are Lᵀ ∇log p(x)
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,7 +59,7 @@ def resolve(kind: Kind, x: Tensor) -> Kind:
         raise InputError(f"mass must be auto, unit, diagonal or dense, got {kind}")
     if kind != "auto":
         return kind
-    return "dense" if x[0].numel() <= DENSE else "diagonal"
+    return "dense" if math.prod(x.shape[1:]) <= DENSE else "diagonal"
 
 
 def learn(kind: Kind, x: Float[Tensor, "draw b *event"], score: Float[Tensor, "draw b *event"]) -> Mass:

@@ -115,6 +115,13 @@ class Metropolis(ABC):
     def _walk(self, value_and_score: ValueAndScore, x: Tensor, rng: Rng) -> Iterator[tuple[Move, Kernel]]:
         kernel, x = self.kernel(), x.detach()
         point = Point(x, *value_and_score(x))
+        outside = int((~point.value.isfinite()).sum())
+        if outside:  # such a chain would stay where it is, or wander until it meets the support
+            first = float(point.value[~point.value.isfinite()][0])
+            raise InputError(
+                f"chains must start where the log density is finite, got {first:g} at {outside} of {len(x)}: start "
+                "inside the support, as absynth.draw finds it"
+            )
         ones = torch.ones_like(point.value)
         yield Move(point, ones, ones, None, 1), kernel
         if self.warmup:
