@@ -87,6 +87,23 @@ def test_log_z_of_one_update_is_exact_in_expectation():
     assert float(found.log_z()) == pytest.approx(b**2 / (2 * a) - 0.5 * math.log(a), abs=0.008)
 
 
+@pytest.mark.parametrize("tracking", [0, 200])
+def test_log_z_is_tracked_without_bias_by_chains_that_are_not_learned_from(tracking):
+    """40 dimensions, h(x) = x, data of mean 0: log Z(λ) = |λ|²/2, and each update of 20 chains costs γ · 40/20."""
+    reference = StandardNormal(40).double()
+    found = Frame(
+        EBM(ExponentialF(nn.Identity(), 40).double(), reference),
+        start=Persistent(20 + tracking, reference, rng=stream(20)),
+        sampler=HMC(1, 0.5, leapfrog_steps=3),  # a quarter of a period: next to independent draws
+        tracking=tracking,
+    ).double()
+    optimizers = {"ebm": torch.optim.SGD([found.f.weight], 0.1)}
+    for step in range(30):
+        update(found, optimizers, Batch(torch.zeros(1, 40, dtype=F64)), rng=stream(21, 0, step))
+    error = float(found.log_z()) - 0.5 * float(found.f.weights.detach().square().sum())
+    assert abs(error) < 0.4 if tracking else error < -3
+
+
 def bank(side: int = 24) -> FilterBank:
     return FilterBank(differences(), side)
 
@@ -215,6 +232,13 @@ def test_bad_input_is_one_line():
             EBM(mlp_f(2, 4), StandardNormal(2)),
             start=Persistent(4, StandardNormal(2), rng=stream(0)),
             sampler=HMC(1, 0.1),
+        )
+    with pytest.raises(InputError, match="fewer than the 4 chains"):
+        Frame(
+            EBM(ExponentialF(nn.Identity(), 2), StandardNormal(2)),
+            start=Persistent(4, StandardNormal(2), rng=stream(0)),
+            sampler=HMC(1, 0.1),
+            tracking=4,
         )
     with pytest.raises(InputError, match="3 bins or more"):
         Histograms(bank(), torch.ones(3), [0.0, 1.0])

@@ -10,6 +10,9 @@ Zhu, Wu, Mumford, IJCV 1998; Xie, Hu, Zhu, Wu: "Learning Inhomogeneous FRAME Mod
 Of all laws with the data's E[h], (1) is the one nearest to p_0. Chains persist and are moved by Langevin dynamics
 (GRADE, Zhu and Mumford 1997) or Hamiltonian Monte Carlo; each update of λ adds (3), a mean over the chains, to log Z,
 so that the model is normalized at the end of learning.
+
+(2) moves λ away from what the chains have too much of by chance, so (3) over the same chains is too low, at every
+update. Chains that λ does not learn from have no such bias.
 """
 
 from __future__ import annotations
@@ -37,16 +40,22 @@ class Frame(MaximumLikelihood):
         start: Persistent chains; all of them move in each update.
         sampler: Langevin or HMC steps of an update.
         sample_rounds: Times the sampler runs on a fresh chain in ``sample``.
+        tracking: Number of the chains that are for (3) alone. With 0, as in the papers, (3) is over those of (2).
 
     Raises:
-        InputError: The f of the EBM is no :class:`ExponentialF`.
+        InputError: The f of the EBM is no :class:`ExponentialF`, or no chain is left to learn from.
     """
 
     previous: Tensor
     tracked: Tensor
 
-    def __init__(self, ebm: EBM, *, start: Persistent, sampler: Sampler, sample_rounds: int = 1) -> None:
+    def __init__(
+        self, ebm: EBM, *, start: Persistent, sampler: Sampler, sample_rounds: int = 1, tracking: int = 0
+    ) -> None:
         super().__init__(ebm, start=start, sampler=sampler, sample_rounds=sample_rounds)
+        if not 0 <= tracking < len(start.chains):
+            raise InputError(f"expected fewer than the {len(start.chains)} chains to track log Z, got {tracking}")
+        self.tracking = tracking
         if not isinstance(ebm.f, ExponentialF):
             raise InputError(f"FRAME needs f of class ExponentialF, got {type(ebm.f).__name__}: wrap its statistics")
         self.register_buffer("previous", ebm.f.weights.detach().clone())
@@ -76,8 +85,9 @@ class Frame(MaximumLikelihood):
 
     def log_z(self) -> Float[Tensor, ""]:
         """log Z(λ) relative to p_0, by (3) on the way to the present λ."""
+        chains = self.chains_now[-self.tracking :]  # all of them for 0
         with torch.no_grad():
-            change = self.f.statistics(self.chains_now) @ (self.f.weights - self.previous)
+            change = self.f.statistics(chains) @ (self.f.weights - self.previous)
             return self.tracked + change.logsumexp(0) - math.log(len(change))
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
@@ -85,7 +95,8 @@ class Frame(MaximumLikelihood):
         self.previous.copy_(self.f.weights.detach())
         x_neg = self.run_chain("ebm", self.sampler, self.ebm().log_density, self.chains_now.clone(), rng=rng)
         self.chains_now.copy_(x_neg)
-        observed, synthesized = self.f.statistics(batch.x).mean(0), self.f.statistics(x_neg).mean(0)
+        learned_from = x_neg[: len(x_neg) - self.tracking]
+        observed, synthesized = self.f.statistics(batch.x).mean(0), self.f.statistics(learned_from).mean(0)
         return {"ebm": self.f.weights @ (synthesized - observed)}  # −(2)
 
     def log_prob(self, x: Tensor) -> Float[Tensor, "b"]:

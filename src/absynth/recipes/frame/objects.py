@@ -80,6 +80,8 @@ class FrameObjects(FinalShare, ImageOptions, Recipe):
     """Standard deviation of the reference N(0, σ² I)."""
     chains: Count = 50
     """Number of persistent chains; all move in each update."""
+    tracking_chains: Natural = 0
+    """Number of them that λ does not learn from, which track log Z without bias; with 0 all do both."""
     chain_steps: Count = 3
     """Number of HMC transitions per update."""
     chain_step_size: Positive = 0.1
@@ -160,8 +162,9 @@ class FrameObjects(FinalShare, ImageOptions, Recipe):
         if self.energy == "dense":
             h = LocalResponses(kernels, self.shape[1:], scale, self.potential)  # type: ignore[arg-type]
             return Frame(
-                EBM(ExponentialF(h, h.size), reference), start=start, sampler=sampler, sample_rounds=self.sample_rounds
-            )
+                EBM(ExponentialF(h, h.size), reference), start=start, sampler=sampler,
+                sample_rounds=self.sample_rounds, tracking=self.tracking_chains,
+            )  # fmt: skip
         if len(self.examples):
             x = self.model_inputs(self.examples.batch(self.rows()).x)
             wavelets = shared_matching_pursuit(x, kernels, self.wavelets)[0]
@@ -170,7 +173,7 @@ class FrameObjects(FinalShare, ImageOptions, Recipe):
         chosen = WaveletResponses(wavelets, self.potential)
         return SparseFrame(
             EBM(ExponentialF(chosen, chosen.size), reference), start=start, sampler=sampler,
-            sample_rounds=self.sample_rounds,
+            sample_rounds=self.sample_rounds, tracking=self.tracking_chains,
         )  # fmt: skip
 
     def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
