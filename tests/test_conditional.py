@@ -117,6 +117,30 @@ def test_the_truth_pulls_by_its_share_and_by_nothing_at_zero():
         wells(sampler, 1.0)
 
 
+class Bright(nn.Module):
+    """g(z, c) = a at every pixel, and f(x, c) = a times the sum of the pixels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.a = nn.Parameter(torch.tensor(0.3, dtype=F64))
+
+    def forward(self, x: Tensor, c: Tensor) -> Tensor:
+        return self.a * x.flatten(1).sum(1) if x.ndim > 2 else self.a.expand(len(x), 1, 2, 2)
+
+
+def test_the_truth_is_the_image_without_noise_and_its_distance_a_sum_over_pixels():
+    ebm, generator = EBM(Bright(), Uniform(1, 2, 2)), GaussianGenerator(Bright(), 1.0)
+    sampler, prior = Langevin(2, 0.3), StandardNormal(1).double()
+    x, c = noise_like(torch.empty(4, 1, 2, 2, dtype=F64), stream(1)), torch.arange(4)
+    model = ConditionalCooperative(ebm, generator, prior, sampler=sampler, truth=0.25, data_noise=0.7).double()
+    losses, rng = model.losses(Batch(x, c), rng=stream(2)), stream(2)
+    noisy = x + 0.7 * noise_like(x, rng)
+    plain = Cooperative(ebm, generator, prior, sampler=sampler).double().losses(Batch(noisy, c), rng=rng)
+    torch.testing.assert_close(losses["ebm"], plain["ebm"])
+    to_truth = (x - 0.3).abs().sum((1, 2, 3)).mean()
+    torch.testing.assert_close(losses["generator"], 0.75 * plain["generator"] + 0.25 * to_truth)
+
+
 def test_without_truth_it_is_cooperative_learning_given_c():
     batch = Batch(torch.ones(4, 1, dtype=F64), c=torch.tensor([0, 1, 2, 0]))
     model = wells(Langevin(3, 0.3))

@@ -74,6 +74,18 @@ def test_the_cycle_costs_nothing_for_inverse_maps():
     assert wrong["to_x"].item() > 0.1
 
 
+def test_both_halves_of_the_cycle_are_absolute_errors_and_reach_both_translators():
+    model, (x, y) = plane(Turn(0.3, 1.0), Turn(1.0, 2.0), cycle=3.0), pair()
+    losses = model.losses(x, y, rng=stream(0))
+    to_x, to_y = model.to_x, model.to_y
+    expected = 3.0 * ((x.x - to_x(to_y(x.x))).abs().mean() + (y.x - to_y(to_x(y.x))).abs().mean())
+    for player in ("to_x", "to_y"):
+        torch.testing.assert_close(losses[player], expected)
+        weight = model.get_submodule(player).weight
+        found, wanted = (torch.autograd.grad(v, weight, retain_graph=True)[0] for v in (losses[player], expected))
+        torch.testing.assert_close(found, wanted)
+
+
 def test_a_translator_is_taught_the_closed_form_of_the_refined_translation():
     """Noise-free chains on wells: x̃ = m + shrink (x̂ − m), so teaching costs (1 − shrink)² |x̂ − m|² a coordinate."""
     model, (x, y) = plane(Turn(0.3, 1.0), Turn(1.0, 2.0), teach=3.0), pair()

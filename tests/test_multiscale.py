@@ -151,6 +151,24 @@ def stream_after_data_noise() -> torch.Generator:
     return rng
 
 
+@pytest.mark.parametrize("growth", [0.4, 1.25, 2.1, 2.6])
+def test_f_learns_from_the_chain_before_it_is_clamped_and_as_far_as_it_has_faded_in(growth):
+    model, x = at(growing(), growth), pictures()
+    model.data_noise = 0.0
+    loss = model.losses(Batch(x), rng=stream(3))["ebm"]
+    stage, fade = model.stage(len(x), x)
+    chain, density = model.chains["ebm"], model.ebm(fade)
+    assert chain.end.abs().max() > 1
+    torch.testing.assert_close(chain.log_density(chain.end), density.log_density(chain.end))
+    if growth in (1.25, 2.1):  # half of a stage fades in
+        assert not torch.allclose(density.f(chain.end), model.ebm().f(chain.end))
+    expected = density.f(chain.end).mean() - density.f(coarsen(x, SIZES[stage])).mean()
+    torch.testing.assert_close(loss, expected)
+    parameters = [p for p in model.ebm.f.stages[stage].parameters()]  # type: ignore[union-attr]
+    for found, wanted in zip(*(torch.autograd.grad(v, parameters, allow_unused=True) for v in (loss, expected))):
+        torch.testing.assert_close(found, wanted)
+
+
 def test_samples_have_the_finest_side_at_every_stage():
     model = growing()
     for growth in (0.5, 1.5, 2.5):
