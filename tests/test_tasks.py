@@ -363,13 +363,13 @@ def test_tasks_answer_on_every_model_that_can(argv, runs):
 @pytest.mark.parametrize(
     ("argv", "says"),
     [
-        (("inpaint", "ring"), "needs image data"),
-        (("inpaint", "ladder"), "needs image data"),
+        (("inpaint", "ring"), "needs image or video or voxels data"),
+        (("inpaint", "ladder"), "needs image or video or voxels data"),
         (("inpaint", "latent", "--box", "[0,0,9,9]"), "must lie within images of 8x8"),
         (("inpaint", "latent", "--box", "[0,0,2,2]", "--mask", "a.png"), "leave one out"),
         (("inpaint", "latent", "--samples", 0), "at least 1"),
         (("super_resolve", "latent", "--factor", 3), "divide the sides 8x8"),
-        (("super_resolve", "ring"), "needs image data"),
+        (("super_resolve", "ring"), "needs image or voxels data"),
         (("translate", "latent", "--label", 3), "this needs a density of the data"),
         (("translate", "pictures"), "--input"),
         (("translate", "pictures", "--label", 3), "no labels"),

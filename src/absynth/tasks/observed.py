@@ -1,4 +1,4 @@
-"""Images of which only a part was observed: completed by the model, with errors and baselines.
+"""Images, clips and shapes of which only a part was observed: completed by the model, with errors and baselines.
 
 The observation is given by a projection: x ↦ the point nearest to x that agrees with it. For missing pixels it restores
 the known ones (:class:`absynth.density.restrict`); for a coarse image it corrects the mean of each block.
@@ -15,10 +15,12 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from absynth import pictures
 from absynth.algorithms import Projection
 from absynth.report import TaskResult
 from absynth.tasks.opened import Opened, row_streams
+
+WORDS = {"image": "image", "video": "clip", "voxels": "shape"}
+"""What an example of each kind of data is called."""
 
 PEAK = 2.0
 """Range of an image's values, for PSNR."""
@@ -59,20 +61,22 @@ def completions(
 
 
 def add_completions(
+    opened: Opened,
     found: TaskResult,
     file: Path,
-    x: Float[Tensor, "n c h w"],
-    seen: Float[Tensor, "n c h w"],
-    draws: Float[Tensor, "samples n c h w"],
-    others: dict[str, Float[Tensor, "n c h w"]],
+    x: Float[Tensor, "n c *sides"],
+    seen: Float[Tensor, "n c *sides"],
+    draws: Float[Tensor, "samples n c *sides"],
+    others: dict[str, Float[Tensor, "n c *sides"]],
     *,
     figure: str,
-    where: Bool[Tensor, "1 h w"] | None = None,
+    where: Bool[Tensor, "1 *sides"] | None = None,
     shown: dict[str, Tensor] | None = None,
 ) -> None:
-    """Add the image and the figures of completed images to a result.
+    """Add the pictures and the figures of completed examples to a result.
 
     Args:
+        opened: The run.
         found: The result.
         file: File of the image.
         x: The true images.
@@ -86,9 +90,10 @@ def add_completions(
     spread = draws.std(0, correction=0)
     rows = {"image": x, "observed": seen}
     rows |= {f"draw {s + 1}": draw for s, draw in enumerate(draws[:6])}
-    rows |= {**(shown or {}), "spread": 2 * spread - 1}
-    pictures.rows_with_labels({name: row[:10] for name, row in rows.items()}, file)
-    found.pictures.append({"file": file.name, "caption": "Images, what was observed of them, draws, their spread"})
+    rows |= shown or {}
+    if opened.data.kind != "voxels":  # the spread of a shape has no surface to look at
+        rows["spread"] = 2 * spread - 1
+    found.add(opened.data.compare({name: row[:10] for name, row in rows.items()}, file))
     mean = "PSNR of the draws' mean"
     found.figures |= {
         figure: psnr(draws, x.expand_as(draws), where),
@@ -97,6 +102,37 @@ def add_completions(
     }
     for name in (figure, mean):
         found.baselines[name] = {other: psnr(v, x, where) for other, v in others.items()}
+    if opened.data.kind == "voxels":
+        wrong = "wrong voxels of the draws' mean"
+        found.figures[wrong] = wrong_share(draws.mean(0), x, where)
+        found.baselines[wrong] = {other: wrong_share(v, x, where) for other, v in others.items()}
+
+
+def wrong_share(a: Tensor, b: Tensor, where: Bool[Tensor, "..."] | None = None) -> float:
+    """Share of the voxels (or of those in ``where``) that are occupied in one of two shapes and empty in the other."""
+    wrong = (a > 0) != (b > 0)
+    return float((wrong if where is None else wrong[where.expand_as(wrong)]).float().mean())
+
+
+def through_time(x: Float[Tensor, "n c t h w"], hole: Bool[Tensor, "1 t h w"]) -> Float[Tensor, "n c t h w"]:
+    """Clips whose hidden pixels are interpolated between the nearest observed moments of the same pixel.
+
+    Where a pixel is never observed, it is the mean of what is observed of the clip.
+    """
+    t = x.shape[2]
+    seen = ~hole[0]
+    time = torch.arange(t, device=x.device).view(t, 1, 1).expand_as(seen)
+    last = torch.where(seen, time, -1).cummax(0).values
+    after = torch.where(seen, time, t).flip(0).cummin(0).values.flip(0)
+    known = seen.any(0)
+    before, ahead = last.where(last >= 0, after).clamp(0, t - 1), after.where(after < t, last).clamp(0, t - 1)
+    weight = (time - before).float() / (ahead - before).clamp(min=1)
+    values = (x.gather(2, i.expand_as(x)) for i in (before, ahead))
+    filled = torch.lerp(*values, weight.expand_as(x))
+    observed = seen.expand_as(x).float()
+    mean = (x * observed).flatten(2).sum(2) / observed.flatten(2).sum(2).clamp(min=1)
+    filled = torch.where(known, filled, mean[:, :, None, None, None])
+    return torch.where(hole, filled, x)
 
 
 def psnr(a: Tensor, b: Tensor, where: Bool[Tensor, "..."] | None = None) -> float:

@@ -10,6 +10,8 @@ import torch
 from torch import Tensor
 
 from absynth.algorithms import Algorithm
+from absynth.data.clip_set import RATE
+from absynth.data.clips import write_film
 from absynth.errors import InputError, Unsupported
 from absynth.report import TaskResult
 from absynth.seeding import Streams
@@ -84,6 +86,10 @@ def command(
     n: int = 100,
     label: int = -1,
     steps: int = 0,
+    height: int = 0,
+    width: int = 0,
+    frames: int = 0,
+    film: bool = False,
     decoding: Decoding = "mode",
     temperature: float = 1.0,
     columns: int = 10,
@@ -100,6 +106,10 @@ def command(
         n: Number of samples.
         label: Class to sample, for a model that is conditioned on labels; -1 takes all in turn.
         steps: Length of the chain that draws; 0 is as in training.
+        height: Height in pixels of the samples of a single-image model; 0 is as in training.
+        width: Their width; 0 is as in training, or the height if that is given.
+        frames: Frames of the clips of a model of video; 0 is as in training.
+        film: Whether to write clips as films too, 0.mp4, 1.mp4 ... (needs PyAV).
         decoding: For a model with a generator, mode (the mean of an image, greedy tokens) or draw (from p(x|z)).
         temperature: Temperature of drawn sequences.
         columns: Samples per row of the image.
@@ -115,6 +125,12 @@ def command(
         opened.require_kind("table", hint="give --out a folder")
     if steps:
         opened.model.set_chain_steps(steps)
+    if height or width:
+        opened.model.set_size(height or opened.data.shape[1], width)
+    if frames or film:
+        opened.require_kind("video", hint="leave --frames and --film out")
+    if frames:
+        opened.model.set_frames(frames)
     c = sampling_conditions(opened, n, label)
     x = samples(
         opened.model, n, c, seed=seed, batch=batch, device=opened.device, decoding=decoding, temperature=temperature
@@ -126,6 +142,9 @@ def command(
     found = opened.result("Samples", text, seed)
     found.add(opened.data.show(x, opened.folder / "samples.png", columns=columns))
     found.figures["samples"] = n
+    if film:
+        for i, clip in enumerate(x):
+            write_film(clip, opened.folder / f"{i}.mp4", opened.data.details()["rate"] or RATE)
     if opened.data.kind == "table":
         rows: Any = opened.data
         write_rows(opened.folder / "rows.csv", rows.to_original(x), rows.columns, file)

@@ -1,4 +1,4 @@
-"""Super-resolution: fine images drawn given the means of their blocks, several times."""
+"""Super-resolution: fine images and shapes drawn given the means of their blocks, several times."""
 
 from __future__ import annotations
 
@@ -10,40 +10,41 @@ from torch import Tensor, nn
 from absynth.algorithms import Projection
 from absynth.errors import InputError
 from absynth.report import TaskResult
-from absynth.tasks.observed import add_completions, completions, nearest
+from absynth.samplers.multiscale import coarsen, refine
+from absynth.tasks.observed import WORDS, add_completions, completions, nearest
 from absynth.tasks.opened import Opened, check_positive, open_run
 
 TITLE = "Super-resolution"
-NEEDS = "a model of images without a condition, with a chain"
+NEEDS = "a model of images or voxels without a condition, with a chain"
 REPORT = {"n": 10, "samples": 3, "factor": 2}
 
 
-def coarse(x: Float[Tensor, "b c h w"], factor: int) -> Float[Tensor, "b c hc wc"]:
-    """The mean of each block of factor × factor pixels."""
-    return nn.functional.avg_pool2d(x, factor)
+def coarse(x: Float[Tensor, "b c *sides"], factor: int) -> Float[Tensor, "b c *coarse"]:
+    """The mean of each block of ``factor`` pixels or voxels per side."""
+    return coarsen(x, x.shape[-1] // factor)
 
 
-def blocks(y: Float[Tensor, "b c hc wc"], factor: int) -> Float[Tensor, "b c h w"]:
+def blocks(y: Float[Tensor, "b c *coarse"], factor: int) -> Float[Tensor, "b c *sides"]:
     """Each pixel repeated over its block."""
-    return y.repeat_interleave(factor, 2).repeat_interleave(factor, 3)
+    return refine(y, y.shape[-1] * factor)
 
 
-def with_means(y: Float[Tensor, "b c hc wc"], factor: int) -> Projection:
-    """x ↦ the nearest image whose blocks have the means y."""
+def with_means(y: Float[Tensor, "b c *coarse"], factor: int) -> Projection:
+    """x ↦ the nearest example whose blocks have the means y."""
     return lambda x: x + blocks(y - coarse(x, factor), factor)
 
 
 def super_resolve(
     opened: Opened,
-    y: Float[Tensor, "n c hc wc"],
+    y: Float[Tensor, "n c *coarse"],
     factor: int,
     samples: int,
     *,
     steps: int = 0,
     seed: int,
     batch: int = 250,
-) -> Float[Tensor, "samples n c h w"]:
-    """Draws of each fine image given its coarse one."""
+) -> Float[Tensor, "samples n c *sides"]:
+    """Draws of each fine example given its coarse one."""
     y = y.to(opened.device)
     return completions(
         opened, lambda rows: with_means(y[rows], factor), len(y), samples, steps=steps, seed=seed, batch=batch
@@ -63,7 +64,7 @@ def command(
     out: Path | None = None,
     device: str = "auto",
 ) -> TaskResult:
-    """Draw fine images that are only known as the means of their blocks, several times.
+    """Draw fine images or shapes that are only known as the means of their blocks, several times.
 
     Args:
         run: Run directory.
@@ -80,25 +81,26 @@ def command(
     """
     check_positive(n=n, samples=samples, batch=batch)
     opened = open_run(run, device, task="super_resolve", data=data, out=out)
-    opened.require_kind("image")
+    opened.require_kind("image", "voxels")
     opened.require_unconditional()
     x, _ = opened.inputs(input, n)
-    height, width = x.shape[2:]
-    if factor < 2 or height % factor or width % factor:
-        raise InputError(f"--factor must be 2 or more and divide the sides {height}x{width}, got {factor}")
+    sides = x.shape[2:]
+    if factor < 2 or any(side % factor for side in sides):
+        raise InputError(f"--factor must be 2 or more and divide the sides {'x'.join(map(str, sides))}, got {factor}")
     y = coarse(x, factor)
     draws = super_resolve(opened, y, factor, samples, steps=steps, seed=seed, batch=batch).clamp(-1, 1)
     train = opened.examples("train").all()
     similar = nearest(x, train, lambda v: coarse(v, factor))
-    smooth = nn.functional.interpolate(y, size=(height, width), mode="bicubic").clamp(-1, 1)
+    mode = "bicubic" if len(sides) == 2 else "trilinear"
+    smooth = nn.functional.interpolate(y, size=sides, mode=mode).clamp(-1, 1)
     text = (
-        f"{len(x)} images of {opened.input_name(input)}, known as means of {factor}×{factor} blocks, {samples} draws "
-        "of each. PSNR in dB (peak 2, squared errors averaged over all images, higher is better): of one draw, and of "
-        "the mean of the draws, which is no sample but nearer on average. The nearest training image is nearest in the "
-        "means of the blocks."
+        f"{len(x)} {opened.data.unit} of {opened.input_name(input)}, known as means of blocks of side {factor}, "
+        f"{samples} draws of each. PSNR in dB (peak 2, squared errors averaged over all images, higher is better): of "
+        "one draw, and of the mean of the draws, which is no sample but nearer on average. The nearest training "
+        "example is nearest in the means of the blocks."
     )
     found = opened.result("Super-resolution", text, seed)
-    others = {"bicubic": smooth, "repeated means": blocks(y, factor), "nearest training image": similar}
+    others = {mode: smooth, "repeated means": blocks(y, factor), f"nearest training {WORDS[opened.data.kind]}": similar}
     file = opened.folder / "super_resolution.png"
-    add_completions(found, file, x, blocks(y, factor), draws, others, figure="PSNR", shown={"bicubic": smooth})
+    add_completions(opened, found, file, x, blocks(y, factor), draws, others, figure="PSNR", shown={mode: smooth})
     return opened.save(found)
