@@ -124,7 +124,7 @@ class TiltedTable(TableEstimator):
 
         self.n_steps_ = 0
         if held.any() and self.steps != 0:  # type: ignore[attr-defined]
-            steps = self.steps or int(np.clip(few, 200, 3000))  # type: ignore[attr-defined]
+            steps = self.steps or min(3000, max(few, min(500, 3 * few)))  # type: ignore[attr-defined]
             self.n_steps_ = train(
                 algorithm, filled[~held].float(), weights[~held.numpy()], steps=steps, lr=2e-3, decay=1e-2,
                 minutes=self.minutes, seed=seed, validate=validate,  # type: ignore[attr-defined]
