@@ -14,7 +14,7 @@ ESTIMATORS = [
     EBMDensity(steps=4, **SMALL),
     EBMImputer(steps=4, proposals=10, **SMALL),
     EBMSampler(steps=4, **SMALL),
-    JEMClassifier(steps=120, width=16, members=1),
+    JEMClassifier(steps=50, width=16, members=1),
 ]
 
 

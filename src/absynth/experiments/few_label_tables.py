@@ -53,7 +53,7 @@ def measure(seed: int, run: Run) -> Figures:
     for name, (x, y) in tables.items():
         train, given, test, truth = few_labels(x, y, seed)
         known = given >= 0
-        ours = JEMClassifier(random_state=seed, steps=3 if run.tiny else 600).fit(train, given).score(test, truth)
+        ours = JEMClassifier(random_state=seed, steps=3 if run.tiny else None).fit(train, given).score(test, truth)
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             others = {

@@ -25,7 +25,7 @@ from absynth.networks.ensemble import Ensemble
 from absynth.seeding import noise_like
 from absynth.sklearn.base import TableEstimator
 from absynth.sklearn.columns import Columns
-from absynth.sklearn.fitting import chunks, train
+from absynth.sklearn.fitting import chunks, default_steps, train
 from absynth.types import Batch, Rng
 
 UNLABELLED = -1
@@ -144,7 +144,7 @@ class JEMClassifier(ClassifierMixin, TableEstimator):
         noise: Standard deviation of the noise on labelled rows, in standard deviations of the columns.
         width: Units of the two hidden layers.
         members: Number of networks, whose probabilities are averaged.
-        steps: Number of updates.
+        steps: Number of updates; None follows from the number of rows.
         minutes: Time at most; fewer updates are made if they would take longer.
         random_state: Seed, RandomState or None.
 
@@ -167,7 +167,7 @@ class JEMClassifier(ClassifierMixin, TableEstimator):
         "noise": [Interval(Real, 0, None, closed="left")],
         "width": [Interval(Integral, 1, None, closed="left")],
         "members": [Interval(Integral, 1, None, closed="left")],
-        "steps": [Interval(Integral, 1, None, closed="left")],
+        "steps": [None, Interval(Integral, 1, None, closed="left")],
         "minutes": [None, Interval(Real, 0, None, closed="neither")],
         "random_state": ["random_state"],
     }
@@ -181,7 +181,7 @@ class JEMClassifier(ClassifierMixin, TableEstimator):
         noise: float = 0.3,
         width: int = 64,
         members: int = 3,
-        steps: int = 600,
+        steps: int | None = None,
         minutes: int | float | None = None,
         random_state: Any = None,
     ) -> None:
@@ -224,7 +224,9 @@ class JEMClassifier(ClassifierMixin, TableEstimator):
             consistency=self.consistency,
             noise=self.noise,
         )
-        self.n_steps_ = train(algorithm, x, weights, steps=self.steps, decay=1e-2, minutes=self.minutes, seed=seed)
+        self.n_steps_ = train(
+            algorithm, x, weights, steps=self.steps or default_steps(x), decay=1e-2, minutes=self.minutes, seed=seed
+        )
         self.ebm_.double()
         return self
 
