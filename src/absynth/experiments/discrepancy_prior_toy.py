@@ -26,8 +26,9 @@ def timed(run: Run, method: str, data: str, **fields: Any) -> tuple[Any, float]:
 
 @experiment(
     data="z from four Gaussians in the plane, x = A z + 0.3 ε in ten dimensions, A known",
-    protocol="1,500 updates of batch 200; f 2-64-64-1 SiLU; K1 20, δ .1; energy discrepancy with t .25 and M 16, or "
-    "the chain with K0 60, δ .1; both presets as they stand, one process, one thread; KL over a 401 × 401 grid",
+    protocol="1,500 updates of batch 200; f 2-64-64-1 SiLU; δ .1; energy discrepancy with t .25, M 8 and K1 5 from an "
+    "inference network, or the chain with K0 60 and K1 20; presets as they stand, one process, one thread; KL over a "
+    "401 × 401 grid",
     seeds=(0, 1, 2),
     minutes=2,
     bars={OVER: at_most(1, "no worse than the chain's"), TIME: at_most(0.5, "at half its time")},

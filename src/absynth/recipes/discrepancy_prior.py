@@ -1,19 +1,20 @@
 """A generator with an energy-based prior that learns by energy discrepancy: no prior chain in training.
 
-Prior: Pang et al. 2020; its loss: Schröder et al., NeurIPS 2023. Posterior chains of images start at an inference
-network. On the set ``linear_modes`` the truth is known (see :mod:`absynth.recipes.latent_prior.vectors`).
+Prior: Pang et al. 2020; its loss: Schröder et al., NeurIPS 2023. Posterior chains start at an inference network, so few
+steps do. On the set ``linear_modes`` the truth is known (see :mod:`absynth.recipes.latent_prior.vectors`).
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any, ClassVar
 
 from absynth.algorithms.discrepancy_prior import DiscrepancyPrior
 from absynth.algorithms.perturbations import GaussianNoise
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, GaussianInference, StandardNormal
 from absynth.networks.encoder import mlp_encoder
-from absynth.networks.mlp import mlp_f, mlp_generator
+from absynth.networks.mlp import mlp, mlp_f, mlp_generator
 from absynth.recipes._fields import GaussianOutput, ImageOptions, PriorChain
 from absynth.recipes.bounds import Count, Decay, Positive
 from absynth.recipes.latent_prior.vectors import PRESETS as VECTORS
@@ -25,7 +26,7 @@ PRESETS = {
     "mnist": Preset(minutes=1, threads=1, limit=20_000),
     "mnist5k": Preset(minutes=1, threads=1),
     "fashion_mnist": Preset(minutes=1, threads=1, limit=20_000),
-    "linear_modes": Preset(minutes=0.5, **VECTORS["linear_modes"].fields | {"variance": 0.25}),
+    "linear_modes": Preset(minutes=0.5, **VECTORS["linear_modes"].fields | {"contrasts": 8}),
 }
 
 
@@ -37,10 +38,14 @@ class Discrepancy:
     """Variance t of the noise on z: of the order of the narrowest mode's variance, up to a few times that."""
     contrasts: Count = 16
     """Perturbed latents M that each posterior draw is compared with."""
+    posterior_steps: Count = 5
+    """Number of Langevin steps on the posterior (K_1)."""
+    inference_width: Count = 200
+    """Hidden units of the inference network."""
 
 
 @dataclass(frozen=True, kw_only=True)
-class DiscrepancyPriorImages(ImageOptions, GaussianOutput, PriorChain, Discrepancy, Recipe):
+class DiscrepancyPriorImages(Discrepancy, ImageOptions, GaussianOutput, PriorChain, Recipe):
     """Latent-space EBM prior learned by energy discrepancy, without prior chains."""
 
     kinds = ("image",)
@@ -50,9 +55,6 @@ class DiscrepancyPriorImages(ImageOptions, GaussianOutput, PriorChain, Discrepan
     latent: Count = 16
     generator_width: Count = 400
     """Hidden units of the generator's two layers."""
-    inference_width: Count = 200
-    """Hidden units of the inference network."""
-    posterior_steps: Count = 5
     prior_steps: Count = 500
     """Number of Langevin steps of a sample (none run in training)."""
     prior_step_size: Positive = 0.2
@@ -79,11 +81,16 @@ class DiscrepancyPriorVectors(Discrepancy, LatentPriorVectors):
     """Latent-space EBM prior of vectors learned by energy discrepancy, without prior chains."""
 
     kinds = ("toy", "table")
+    TINY: ClassVar[dict[str, Any]] = {**LatentPriorVectors.TINY, "inference_width": 8}
+
+    inference_width: Count = 64
 
     def algorithm(self) -> DiscrepancyPrior:  # type: ignore[override]
+        (dim,) = self.shape
         return DiscrepancyPrior(
             EBM(mlp_f(self.latent, self.energy_width, self.energy_activation), StandardNormal(self.latent)),
             GaussianGenerator(self._net(), self.std),
+            inference=GaussianInference(mlp([dim, self.inference_width, 2 * self.latent], "silu")),
             prior_sampler=self.prior_sampler(),
             posterior_sampler=self.posterior_sampler(),
             perturb=GaussianNoise(self.variance),
