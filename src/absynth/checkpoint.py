@@ -234,7 +234,7 @@ def _tensor_digest(tensors: dict[str, torch.Tensor]) -> str:
 def _recipe_digest(config: dict) -> str:
     """A digest of what the shapes and the meaning of weights follow from."""
     kept = {"recipe": config.get("recipe"), "data": config.get("data"), "fields": config.get("fields")}
-    kept["fields"] = {k: v for k, v in (kept["fields"] or {}).items() if k not in ("data", "steps", "keep")}
+    kept["fields"] = {k: v for k, v in (kept["fields"] or {}).items() if k not in ("data", "steps", "keep", "patience")}
     kept["fields"] = {k: v for k, v in kept["fields"].items() if not k.endswith(("_every", *_OVERRIDABLE))}
     return hashlib.blake2b(json.dumps(kept, sort_keys=True).encode(), digest_size=16).hexdigest()
 

@@ -137,7 +137,7 @@ class TensorBoard:
         self.writer.add_text("recipe", json.dumps(recipe.fields(), indent=2))
 
     def log(self, row: dict) -> None:
-        for group in ("loss", "gradient", "stability"):
+        for group in ("loss", "gradient", "stability", "held-out"):
             for name, value in row.get(group, {}).items():
                 self.writer.add_scalar(f"{group}/{name}", value, row["step"])
 

@@ -204,7 +204,7 @@ def _train(
         _export(training, run)  # weights that a kill left behind their checkpoint catch up
     batches = recipe.batches(training.step)
     clock = time.monotonic() - training.seconds
-    while training.step < recipe.steps:
+    while not training.done:
         seen = training.learn(next(batches))
         found = training.look(seen) if recipe.guard_retries else None
         # Processes must agree on both, or one would wait for ever for what another has left.
@@ -218,18 +218,27 @@ def _train(
             continue
         training.advance()
         training.seconds = time.monotonic() - clock
+        due = training.step % recipe.checkpoint_every == 0 or training.done
+        if due and (found := training.judge()):
+            journal.write("held-out", training.step, found)
         if training.step % recipe.log_every == 0:
             row = {"step": training.step, "seconds": round(training.seconds, 3), **seen, "stability": training.measured}
+            row |= {"held-out": training.figures} if training.figures else {}
             for log in (metrics, *callbacks):
                 log.log(row)
-            training.measured = {}
-        finished = training.step == recipe.steps
-        if training.step % recipe.checkpoint_every == 0 or finished or stop:
+            training.measured, training.figures = {}, {}
+        finished = training.done
+        if due or stop:
             _save(training, run)
         if stop and not finished:
             journal.write("interrupt", training.step, "stopped on request; the same command resumes from here")
             raise KeyboardInterrupt
     text = f"{training.seconds:.0f} s of training, {training.remedies.tries} roll-backs"
+    if training.held_out is not None:
+        best = training.best
+        text += f", weights of step {best.step} with held-out {recipe.select_by} {best.figure:.5g}"
+    if training.step < recipe.steps:
+        text += f", stopped early at step {training.step}"
     journal.write("finish", training.step, text)
 
 

@@ -20,6 +20,7 @@ from absynth.guard import Guard, Remedies, Trouble, stability
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import FromLast, Persistent
 from absynth.seeding import dropout_from, stream
+from absynth.selection import Best, HeldOut
 from absynth.types import Batch
 
 STABILITY_STREAM = 1  # tells the guard's own randomness from the algorithm's, so that looking changes nothing
@@ -84,6 +85,7 @@ class Training:
         self.recipe = recipe
         self.device = device
         self.remedies = Remedies()
+        self.held_out = HeldOut(recipe, device) if recipe.select_by else None
         self.restart()
 
     def restart(self) -> None:
@@ -103,8 +105,17 @@ class Training:
         self.guard = Guard(ebms, gap=self.recipe.guard_difference, stability=self.recipe.guard_stability)
         self.measured: dict[str, float] = {}
         """The latest δ²λ, until a line of metrics.jsonl holds it."""
+        self.figures: dict[str, float] = {}
+        """The latest held-out figure, likewise."""
+        self.best = Best(0, float("inf"), 0, {})
         self.step = 0
         self.seconds = 0.0
+
+    @property
+    def done(self) -> bool:
+        """Whether all updates are done, or the held-out figure has not improved for so long that training ends."""
+        patience = self.recipe.patience
+        return self.step >= self.recipe.steps or 0 < patience <= self.best.since
 
     def state_dict(self) -> dict:
         """The state of all processes, which may differ in buffers alone; every one must call it."""
@@ -116,12 +127,14 @@ class Training:
             "step": self.step,
             "seconds": self.seconds,
             "measured": self.measured,
+            "figures": self.figures,
             "algorithm": whole,
             "buffers": distributed.gather({name: whole[name].cpu() for name in names}),
             "optimizers": {k: o.state_dict() for k, o in self.optimizers.items()},
             "ema": self.ema.average if self.ema else None,
             "guard": self.guard.state_dict(),
             "remedies": vars(self.remedies),
+            "best": vars(self.best),
         }
 
     def load_state_dict(self, state: dict, remedies: Remedies | None = None) -> None:
@@ -131,24 +144,55 @@ class Training:
         rank, buffers = distributed.rank(), state["buffers"]
         self.algorithm.load_state_dict(state["algorithm"] | (buffers[rank] if rank < len(buffers) else {}))
         for name, optimizer in self.optimizers.items():
+            own = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
             optimizer.load_state_dict(state["optimizers"][name])
+            for group, numbers in zip(optimizer.param_groups, own):
+                group.update(numbers)  # the recipe's: --override may have changed a weight decay
         if self.ema and state["ema"]:
             self.ema.average = {k: v.clone() for k, v in state["ema"].items()}
+        elif self.ema:  # averaging was turned on by --override
+            self.ema = EMA(self.algorithm, self.recipe.ema)
         self.guard.load_state_dict(state["guard"])
+        self.best = Best(**state.get("best", vars(self.best)))
         self.step, self.seconds, self.measured = state["step"], state["seconds"], dict(state["measured"])
+        self.figures = dict(state.get("figures", {}))
+
+    def latest_weights(self) -> dict[str, Tensor]:
+        """The weights of this step: averaged where the recipe averages."""
+        return dict(self.algorithm.state_dict()) | (self.ema.average if self.ema else {})
+
+    def judge(self) -> str:
+        """Measure the held-out figure of the weights of this step; what it is, in words, "" where none is asked for."""
+        if self.held_out is None:
+            return ""
+        figure = float("nan")
+        weights = self.latest_weights()
+        if distributed.rank() == 0:  # others may differ by rounding, and all must choose the same weights
+            with torch.random.fork_rng(devices=[self.device] if self.device.type == "cuda" else []):
+                torch.manual_seed(self.recipe.seed)
+                model = self.recipe.algorithm()  # not the model that learns: sampling leaves traces in a model
+            self.remedies.apply(model)
+            model.load_state_dict(weights)
+            model.set_progress(self.step / self.recipe.steps)
+            figure = self.held_out.figure(model.to(self.device))
+        figure = distributed.gather(figure)[0]
+        self.best = self.best.after(self.step, figure, weights)
+        self.figures |= {self.held_out.name: figure}
+        text = f"held-out {self.held_out.name} {figure:.5g}"
+        return text + (", the best" if self.best.step == self.step else f", best {self.best.figure:.5g}")
 
     def weights(self) -> checkpoint.Weights:
-        """The weights that ``load`` reads: averaged where the recipe averages."""
-        state = dict(self.algorithm.state_dict())
-        if self.ema:
-            state |= self.ema.average
+        """The weights that ``load`` reads: those of the best held-out figure where the recipe selects."""
+        chosen = self.best.weights or self.latest_weights()
+        selected = {"step": self.best.step, self.recipe.select_by: self.best.figure} if self.best.weights else None
         config = {
             **self.recipe.entry(),
             "step": self.step,
+            **({"selected": selected} if selected else {}),
             "remedies": vars(self.remedies),
             "metrics": self.algorithm.explain_metrics(),
         }
-        return checkpoint.Weights(state, config)
+        return checkpoint.Weights(chosen, config)
 
     def learn(self, batch: Batch | tuple[Batch, ...]) -> dict[str, dict[str, float]]:
         """One update up to the optimizers' steps; what there is to see of it, averaged over slices and processes.

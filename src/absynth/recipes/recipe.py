@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, ClassVar
 
+import torch
 from torch import Tensor
 from torch.optim import Adam, Optimizer
 
@@ -21,15 +22,16 @@ from absynth.algorithms import Algorithm
 from absynth.data.dataset import Dataset
 from absynth.errors import InputError, Unsupported
 from absynth.recipes.bounds import Count, Decay, Natural, Positive, check_bounds
+from absynth.selection import Figure, HeldOut
 from absynth.types import Batch
 
 OPTIONS = frozenset(
     {
         "size", "channels", "limit", "target", "targets", "unit", "vocabulary_size", "length", "tokens", "past",
         "future", "scene", "mirror", "skip_broken", "missing_value", "validation", "anomaly", "column", "side", "piece",
+        "whole", "frames", "pose", "agents",
     }
 )  # fmt: skip
-        "whole", "frames", "pose", "agents",
 """Fields that are options of the reader of the data; a recipe has those that its kinds of data take."""
 
 
@@ -52,6 +54,11 @@ class Recipe(ABC):
     """Number of training examples to use; 0 uses all."""
     validation: Decay = 0.0
     """Share of the training examples set aside for validation; 0 uses the data's own validation split, if any."""
+    select_by: Figure = ""
+    """Held-out figure, measured at each checkpoint, that chooses the saved weights; empty saves the last ones.
+    samples: kernel discrepancy of samples. labels: log loss of the class. loss: the method's own, where it falls."""
+    patience: Natural = 0
+    """Checkpoints without a better held-out figure after which training stops; 0 never stops early."""
     skip_broken: bool = False
     """Leave out files and lines that cannot be read, count and list them, instead of stopping."""
     missing_value: str = ""
@@ -87,7 +94,9 @@ class Recipe(ABC):
 
     kinds: ClassVar[tuple[str, ...]] = ()
     """Kinds of data that this recipe takes."""
-    resumable: ClassVar[frozenset[str]] = frozenset({"data", "steps", "log_every", "checkpoint_every", "keep"})
+    resumable: ClassVar[frozenset[str]] = frozenset(
+        {"data", "steps", "log_every", "checkpoint_every", "keep", "patience"}
+    )
     """Fields that may differ when a run is resumed."""
     TINY: ClassVar[Mapping[str, Any]] = {
         "steps": 4, "batch": 8, "log_every": 1, "checkpoint_every": 2, "limit": 64, "latent": 4, "embedding": 8,
@@ -152,6 +161,10 @@ class Recipe(ABC):
             if not self.data:
                 raise InputError("expected --data NAME, FOLDER or FILE, got none")
             found = replace(self, dataset=sets.open(self.data, kind=self.kind, **self.reader_options()))
+        if found.select_by:
+            HeldOut(found, torch.device("cpu"))  # refuses data without a validation split before training begins
+        elif found.patience:
+            raise InputError("--patience needs a held-out figure, got none: add --select-by samples, labels or loss")
         if found.examples.kind == "smiles":
             molecules.rdkit()  # every task on molecules needs it: say so before they are trained on
         return found

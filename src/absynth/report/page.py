@@ -110,6 +110,8 @@ def _curves(log: RunLog) -> str:
             said.append(f"The loss of the {player} {log.meanings[player]}.")
     if energy := logs.series(log.metrics, "energy"):
         draw("energy", "Mean energy of positive and negative examples", energy, "−f − log p_0")
+    if held_out := logs.series(log.metrics, "held-out"):
+        draw("held_out", "Held-out figure at the checkpoints; the weights of the lowest are saved", held_out, "figure")
     if gradient := logs.series(log.metrics, "gradient"):
         draw("gradient", "Norm of each player's gradient", gradient, "norm", log_scale=True)
     if stability := logs.series(log.metrics, "stability"):
