@@ -143,6 +143,8 @@ CASES = {
     "FilterPursuit": Case(m.filter_pursuit, squares, ("ebm",)),
     "SparseFrame": Case(m.sparse_frame, squares, ("ebm",)),
     "TexturePyramid": Case(m.texture_pyramid, squares, ("canvas",)),
+    "Patchwise": Case(m.patchwise, squares, ("canvas",)),
+    "InverseControl": Case(m.inverse_control, paths, ("ebm",)),
     "JointEnergy": Case(m.joint_energy, half_labelled, ("ebm",)),
     "Introspective": Case(m.introspective, half_labelled, ("ebm",)),
     "NoiseContrastive": Case(m.flow_contrastive, half_labelled, ("ebm", "noise")),

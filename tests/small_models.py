@@ -26,6 +26,7 @@ from absynth.algorithms.frame import Frame
 from absynth.algorithms.improved_contrastive_divergence import ImprovedContrastiveDivergence
 from absynth.algorithms.information_bottleneck import InformationBottleneck
 from absynth.algorithms.introspective import Introspective
+from absynth.algorithms.inverse_control import InverseControl
 from absynth.algorithms.joint_energy import JointEnergy
 from absynth.algorithms.joint_vae import JointVAE
 from absynth.algorithms.latent_belief import LatentBelief
@@ -33,6 +34,7 @@ from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.algorithms.mixture_prior import MixturePrior
 from absynth.algorithms.multigrid import MultiGrid
 from absynth.algorithms.noise_contrastive import NoiseContrastive
+from absynth.algorithms.patchwise import Patchwise
 from absynth.algorithms.perturbations import GaussianNoise
 from absynth.algorithms.score_matching import DenoisingScoreMatching, MultilevelScoreMatching, SlicedScoreMatching
 from absynth.algorithms.sparse_frame import SparseFrame
@@ -44,7 +46,9 @@ from absynth.algorithms.variational_teaching import VariationalTeaching
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, GaussianInference, StandardNormal, Uniform
 from absynth.networks.conditional import WithLabel
+from absynth.networks.controls import ControlF, LinearCost, Scene, Signals
 from absynth.networks.denoisers import MLPDenoiser
+from absynth.networks.dynamics import Unicycle
 from absynth.networks.ensemble import Ensemble
 from absynth.networks.feature_maps import map_f, map_generator
 from absynth.networks.filters import differences
@@ -238,6 +242,19 @@ def filter_pursuit() -> Frame:
 
 def sparse_frame() -> Frame:
     return frame(SparseFrame)
+
+
+def patchwise() -> Patchwise:
+    return Patchwise(torch.rand(1, 8, 8), side=4, steps=(3,), patch=3, filters=2).double()
+
+
+def inverse_control() -> InverseControl:
+    """Two positions seen, four to predict."""
+    f = ControlF(Scene(2, 1.0, 1.0, pose=False), Signals(Unicycle(), (0.5, 0.5)), LinearCost([1.0] * 7))
+    reference = StandardNormal(4, 2, std=10.0)
+    return InverseControl(
+        EBM(f, reference), start=FromNoise(StandardNormal(4, 2)), sampler=SHORT, mode="langevin", steps=4, iterations=2
+    ).double()
 
 
 def texture_pyramid() -> TexturePyramid:

@@ -182,6 +182,8 @@ EXPECTED = {
     "FilterPursuit": DENSITY,
     "SparseFrame": DENSITY,
     "TexturePyramid": set(),
+    "Patchwise": set(),
+    "InverseControl": set(),
     "JointEnergy": DENSITY | {"classify"},
     "Introspective": DENSITY | {"classify"},
     "NoiseContrastive": DENSITY | {"classify"},

@@ -60,6 +60,8 @@ KINDS = {
     "pairs": ("conditional", ["--kind", "pairs"]),
     "picture": ("texture", ["--kind", "picture"]),
     "toy": ("maximum_likelihood", []),
+    "video": ("maximum_likelihood", []),
+    "voxels": ("maximum_likelihood", []),
 }
 
 

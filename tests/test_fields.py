@@ -42,6 +42,7 @@ OTHER: dict[str, Any] = {
     "gate": 0.1,
     "generator_teaching": 2.0,
     "inference_teaching": 0.7,
+    "iterations": 0,
     "information_weight": 2.0,
     "label_weight": 2.0,
     "last_share": 0.2,
@@ -71,6 +72,7 @@ OTHER: dict[str, Any] = {
     "temperature": 0.5,
     "textures": 3,
     "through": 2.0,
+    "tolerance": 0.5,
     "trim": 0.4,
     "truth": 0.6,
     "turns": "alternate",
@@ -87,6 +89,8 @@ IDLE = {
     ("CoarseToFine", "last_share"): "one stage has all updates: test_multiscale.py",
     ("NoiseContrastive", "margin"): "both learn in every update: test_noise_contrastive.py",
     ("TexturePyramid", "factor"): "one scale: test_frame.py",
+    ("Patchwise", "factor"): "one scale: test_frame.py",
+    ("InverseControl", "steps"): "the length of a path",
 }
 """Numbers that do nothing in the small algorithm of the table, and why."""
 

@@ -106,6 +106,8 @@ OTHERWISE = {
     "JointVAE": "no chain: test_variational.py",
     "DivergenceTriangle": "no chain: test_variational.py",
     "TexturePyramid": "no energy",
+    "Patchwise": "no energy",
+    "InverseControl": "an energy of the controls: test_inverse_control.py",
     "NoiseContrastive": "no chain: test_noise_contrastive.py",
     "Introspective": "a classifier of stored ends: test_introspective.py",
     "EnergyDiscrepancy": "no chain: test_energy_discrepancy.py",

@@ -67,6 +67,16 @@ def write_data(kind: str, folder: Path) -> str:
     if kind == "picture":
         Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 90), dtype=np.uint8)).save(folder / "a.png")
         return str(folder / "a.png")
+    if kind == "video":
+        frames = [Image.fromarray(np.roll(x, t, 1)) for x in images(1, 16)[0] for t in range(32)]
+        frames[0].save(folder / "a.gif", save_all=True, append_images=frames[1:], duration=80, loop=0)
+        return str(folder / "a.gif")
+    if kind == "voxels":
+        x = np.zeros((60, 16, 16, 16), np.uint8)
+        for i in range(60):
+            x[i, 2 : 6 + i % 8, 3:12, 4 : 8 + i % 5] = 1
+        np.save(folder / "a.npy", x)
+        return str(folder / "a.npy")
     if kind == "table":
         x = np.random.default_rng(0).normal(size=(80, 5))
         lines = [",".join(["a", "b", "c", "d", "e", "class"])]
@@ -214,5 +224,5 @@ def test_every_method_trains_stops_resumes_and_samples(method: str, kind: str, t
 
 
 def test_a_method_says_which_data_it_takes(tmp_path: Path):
-    with pytest.raises(InputError, match="cooperative takes image, toy data, got picture data"):
+    with pytest.raises(InputError, match="cooperative takes image, toy, video, voxels data, got picture data"):
         recipes.build("cooperative", write_data("picture", tmp_path / "one"), kind="picture")

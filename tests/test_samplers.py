@@ -109,10 +109,10 @@ LAWS = {
     "HMC, log Gamma": Law(HMC(12, 0.5, leapfrog_steps=3), log_gamma, LOG_GAMMA, start=0.5),
     "HMC, adapted, Gumbel": Law(HMC(16, 0.3, leapfrog_steps=2, warmup=25), gumbel, GUMBEL, start=1.0),
     "HMC, adapted with a mass, Gumbel": Law(HMC(12, 0.3, leapfrog_steps=2, warmup=45), gumbel, GUMBEL, start=1.0),
-    "NUTS, Gaussian": Law(NUTS(30, 0.5), gaussian, is_normal(MEAN, VAR)),
-    "NUTS, Gumbel": Law(NUTS(20, 0.7), gumbel, GUMBEL, start=1.0),
-    "NUTS, log Gamma": Law(NUTS(20, 0.5), log_gamma, LOG_GAMMA, start=0.5),
-    "NUTS, Gamma with an edge": Law(NUTS(20, 0.8), gamma, GAMMA, start=3.0),
+    "NUTS, Gaussian": Law(NUTS(18, 0.5), gaussian, is_normal(MEAN, VAR)),
+    "NUTS, Gumbel": Law(NUTS(10, 0.7), gumbel, GUMBEL, start=1.0),
+    "NUTS, log Gamma": Law(NUTS(10, 0.5), log_gamma, LOG_GAMMA, start=0.5),
+    "NUTS, Gamma with an edge": Law(NUTS(14, 0.8), gamma, GAMMA, start=3.0),
 }
 
 

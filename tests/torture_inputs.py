@@ -61,8 +61,10 @@ def flags(root: Path, rng: random.Random) -> Made:
     data = {
         "toy": "wide_ring", "image": "digits", "table": "wine", "text": "sentences", "smiles": "molecules",
         "tracks": "walks", "picture": "picture", "pairs": "pairs",
+        "video": "clip", "voxels": "shapes",
     }.get(kind, "digits")  # fmt: skip
-    source = {"sentences": text, "molecules": smiles, "walks": tracks, "picture": picture}.get(data)
+    made = {"sentences": text, "molecules": smiles, "walks": tracks, "picture": picture, "clip": clip, "shapes": shapes}
+    source = made.get(data)
     given = str(source(root)) if source else data
     hints = get_type_hints(cls)
     names = [f.name for f in dataclasses.fields(cls) if f.name not in ("dataset", "dataset_y", "data")]
@@ -219,6 +221,20 @@ def images(root: Path) -> Path:
             pixels = rng.integers(0, 256, (8, 8, 3), dtype=np.uint8)
             Image.fromarray(pixels).save(root / "images" / name / f"{i}.png")
     return root / "images"
+
+
+def clip(root: Path) -> Path:
+    frames = [Image.fromarray(np.roll(np.arange(256, dtype=np.uint8).reshape(16, 16), t, 1)) for t in range(32)]
+    frames[0].save(root / "a.gif", save_all=True, append_images=frames[1:], duration=80, loop=0)
+    return root / "a.gif"
+
+
+def shapes(root: Path) -> Path:
+    x = np.zeros((30, 16, 16, 16), np.uint8)
+    for i in range(30):
+        x[i, 2 : 6 + i % 8, 3:12, 4:9] = 1
+    np.save(root / "a.npy", x)
+    return root / "a.npy"
 
 
 def picture(root: Path) -> Path:

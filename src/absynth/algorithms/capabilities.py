@@ -64,6 +64,30 @@ class Capabilities:
             self._unsupported("does not sample by one chain: leave --steps out")
         self.replace_sampler(name, with_steps(self.samplers()[name], steps))
 
+    # Controls --------------------------------------------------------------------------------------------------------
+
+    def controls(self, x: Tensor, c: Tensor | None = None) -> Tensor:
+        """The controls ``[n, t, m]`` that make paths, through the dynamics of the model."""
+        self._unsupported("knows no dynamics: train inverse_control")
+
+    def control_names(self) -> list[str]:
+        """Names of the controls."""
+        self._unsupported("knows no dynamics: train inverse_control")
+
+    # Images of other sizes, and images to begin at -------------------------------------------------------------------
+
+    def set_size(self, height: int, width: int = 0) -> None:
+        """Set the size in pixels of the images that ``sample`` makes; a width of 0 makes squares."""
+        self._unsupported("samples at the size that it was trained on: leave --height and --width out")
+
+    def redraw(self, x: Tensor, scale: int = -1, *, rng: Rng) -> Tensor:
+        """Images ``[n, c, h, w]`` redrawn by a pyramid that begins at them at a scale; −1 is the middle one."""
+        self._unsupported("has no pyramid that begins at a given image: train patchwise")
+
+    def enlarge(self, factor: int | float, n: int = 1, *, rng: Rng) -> Tensor:
+        """n draws of the trained image at ``factor`` times its size."""
+        self._unsupported("does not enlarge the image it was trained on: train patchwise")
+
     # Densities of the data and chains on them ------------------------------------------------------------------------
 
     def chain(self, c: Tensor | None = None) -> Chain:
@@ -179,15 +203,6 @@ class Capabilities:
         """A draw of p(x|z), detached; of sequences at a temperature, token by token."""
         self._unsupported("has no generator")
 
-    # Labels and figures ----------------------------------------------------------------------------------------------
-
-    def classify(self, x: Tensor) -> Float[Tensor, "b C"]:
-        """log p(y|x) of every class."""
-        self._unsupported("does not classify: train symbol_vector or information_bottleneck on data with labels")
-
-    def explain_metrics(self) -> dict[str, str]:
-        """What each logged figure says: the key of a loss (a player's name) -> one sentence."""
-        return {}
     # Clips of other lengths, and features ----------------------------------------------------------------------------
 
     def set_frames(self, frames: int) -> None:
@@ -198,3 +213,12 @@ class Capabilities:
         """What the layers of an energy network make of examples, pooled: features for a linear classifier."""
         self._unsupported("has no energy network of layers over examples: train maximum_likelihood or multigrid")
 
+    # Labels and figures ----------------------------------------------------------------------------------------------
+
+    def classify(self, x: Tensor) -> Float[Tensor, "b C"]:
+        """log p(y|x) of every class."""
+        self._unsupported("does not classify: train symbol_vector or information_bottleneck on data with labels")
+
+    def explain_metrics(self) -> dict[str, str]:
+        """What each logged figure says: the key of a loss (a player's name) -> one sentence."""
+        return {}

@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from absynth.algorithms.algorithm import Algorithm
 from absynth.errors import InputError
 from absynth.networks.canvas import Canvas, resized
+from absynth.networks.patches import patch_distance
 from absynth.seeding import noise_like
 from absynth.types import Batch, Rng
 
@@ -33,7 +34,7 @@ class TexturePyramid(Algorithm):
 
     Args:
         image: The exemplar ``[c, h, w]``.
-        side: Side of a synthesized texture.
+        side: Side of a synthesized texture, or its height and width.
         scales: Number of scales.
         factor: Ratio of one scale to the next.
         patch: Side k of a patch, odd.
@@ -49,12 +50,15 @@ class TexturePyramid(Algorithm):
 
     image: Tensor
     level: Tensor
+    torus = True
+    margin = 0
+    """Pixels beyond each edge in synthesis, which are cut off at the end of a scale."""
 
     def __init__(
         self,
         image: Float[Tensor, "c h w"],
         *,
-        side: int,
+        side: int | tuple[int, int],
         steps: Sequence[int],
         factor: float = 2**0.5,
         patch: int = 9,
@@ -64,9 +68,10 @@ class TexturePyramid(Algorithm):
         noise: float = 0.02,
     ) -> None:
         super().__init__()
-        self.side, self.steps, self.factor, self.patch = side, tuple(steps), factor, patch
+        self.size = (side, side) if isinstance(side, int) else side
+        self.steps, self.factor, self.patch = tuple(steps), factor, patch
         self.filters, self.step_size, self.noise, self.share = filters, step_size, noise, 0.0
-        smallest = round(min(side, *image.shape[1:]) / factor ** (len(steps) - 1))
+        smallest = round(min(*self.size, *image.shape[1:]) / factor ** (len(steps) - 1))
         if patch > smallest:
             raise InputError(
                 f"filters of {patch} pixels are larger than the image at its coarsest scale, {smallest} pixels: "
@@ -74,33 +79,32 @@ class TexturePyramid(Algorithm):
             )
         self.register_buffer("image", image)
         self.register_buffer("level", torch.tensor(-1))
-        self.canvas = Canvas(textures, image.shape[0], self.sides(side))
+        self.canvas = Canvas(textures, image.shape[0], [self.with_margin(size) for size in self.sizes(self.size)])
 
     def extra_repr(self) -> str:
-        return f"side={self.side}, steps={self.steps}, patch={self.patch}, filters={self.filters}"
+        return f"size={self.size}, steps={self.steps}, patch={self.patch}, filters={self.filters}"
 
-    def sides(self, side: int) -> list[int]:
-        """Sides of a texture at each scale, coarsest first."""
-        return [round(side / self.factor**k) for k in reversed(range(len(self.steps)))]
+    def sizes(self, size: Sequence[int]) -> list[list[int]]:
+        """Height and width of a texture at each scale, coarsest first."""
+        return [[round(side / self.factor**k) for side in size] for k in reversed(range(len(self.steps)))]
+
+    def with_margin(self, size: Sequence[int]) -> list[int]:
+        """The size in synthesis of an image."""
+        return [side + 2 * self.margin for side in size]
+
+    def without_margin(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
+        """The image that is left of one in synthesis."""
+        return x[..., self.margin : x.shape[2] - self.margin, self.margin : x.shape[3] - self.margin]
 
     def exemplar(self, level: int) -> Float[Tensor, "1 c h w"]:
         """The image at a scale."""
-        shrink = self.factor ** (level + 1 - len(self.steps))
-        size = [round(side * shrink) for side in self.image.shape[1:]]
-        return resized(self.image[None], size)
+        return resized(self.image[None], self.sizes(self.image.shape[1:])[level])
 
     def distance(
         self, x: Float[Tensor, "b c h w"], image: Float[Tensor, "1 c h2 w2"], *, rng: Rng
     ) -> Float[Tensor, "b"]:
-        """D(x), (1), by a draw of filters for each texture."""
-        n, c, k = len(x), x.shape[1], self.patch
-        w = noise_like(x.new_empty(n, self.filters * c * k * k), rng).view(-1, c, k, k)
-        w = w / w.flatten(1).norm(dim=1).view(-1, 1, 1, 1)
-        torus = F.pad(x, [k // 2] * 4, mode="circular").flatten(0, 1)[None]
-        ours = F.conv2d(torus, w, groups=n)[0].flatten(1).sort(1).values
-        theirs = F.conv2d(image, w)[0].flatten(1).sort(1).values
-        theirs = F.interpolate(theirs[None], size=ours.shape[1], mode="linear", align_corners=False)[0]  # quantiles
-        return (ours - theirs).abs().view(n, -1).mean(1)  # (2)
+        """D(x), (1) with the sorted responses of (2), by a draw of filters for each texture."""
+        return patch_distance(x, image, patch=self.patch, filters=self.filters, torus=self.torus, rng=rng)
 
     def set_progress(self, share: float) -> None:
         self.share = share
@@ -108,7 +112,8 @@ class TexturePyramid(Algorithm):
     def begin(self, level: int, coarser: Tensor | None, like: Tensor, *, rng: Rng) -> Tensor:
         """First textures of a scale: noise of the image's mean and contrast, or the coarser ones enlarged."""
         if coarser is not None:
-            return resized(coarser, like.shape[2:])
+            x = resized(coarser, [side - 2 * self.margin for side in like.shape[2:]])
+            return F.pad(x, [self.margin] * 4, mode="replicate")
         image = self.exemplar(level)
         return image.mean((2, 3), keepdim=True) + image.std() * noise_like(like, rng)
 
@@ -123,7 +128,7 @@ class TexturePyramid(Algorithm):
         x = self.canvas.scales[level]
         with torch.no_grad():
             if level != int(self.level):
-                coarser = self.canvas.scales[level - 1] if level else None
+                coarser = self.without_margin(self.canvas.scales[level - 1]) if level else None
                 x.copy_(self.begin(level, coarser, x, rng=rng))
                 self.level.fill_(level)
             if level == 0:
@@ -133,32 +138,34 @@ class TexturePyramid(Algorithm):
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """n textures by (3), each from noise of its own."""
         x = None
-        for level, (side, steps) in enumerate(zip(self.sides(self.side), self.steps, strict=True)):
-            first = self.begin(level, x, self.image.new_empty(n, len(self.image), side, side), rng=rng)
-            x = self.minimize(first, level, steps, rng=rng)
+        for level, size in enumerate(self.sizes(self.size)):
+            like = self.image.new_empty(n, len(self.image), *self.with_margin(size))
+            x = self.minimize(self.begin(level, x, like, rng=rng), level, self.steps[level], rng=rng)
         assert x is not None
         return x
 
-    def set_size(self, side: int) -> None:
-        """Set the side of the textures that ``sample`` makes."""
-        self.side = side
+    def set_size(self, height: int, width: int = 0) -> None:
+        self.size = (height, width or height)
 
-    def minimize(self, x: Tensor, level: int, steps: int, *, rng: Rng) -> Tensor:
-        """(3) at one scale."""
-        image = self.exemplar(level)
+    def minimize(
+        self, x: Tensor, level: int, steps: int, *, rate: float = 1.0, noise: float | None = None, rng: Rng
+    ) -> Tensor:
+        """(3) at one scale, the margin cut off; ``rate`` multiplies the step size, and ``noise`` replaces that of the coarsest scale."""
+        image, step_size = self.exemplar(level), rate * self.step_size
+        noise = noise if noise is not None else self.noise if level == 0 else 0.0
         with torch.inference_mode(False), torch.enable_grad():
             x = x.clone().requires_grad_()
-            adam = torch.optim.Adam([x], self.step_size)
+            adam = torch.optim.Adam([x], step_size)
             for k in range(steps):
                 for group in adam.param_groups:
-                    group["lr"] = self.step_size * min(1.0, 2 * (1 - k / steps))
-                if level == 0:
+                    group["lr"] = step_size * min(1.0, 2 * (1 - k / steps))
+                if noise:
                     with torch.no_grad():
-                        x.add_(self.noise * max(0.0, 1 - k / steps / 0.8) * noise_like(x, rng))
+                        x.add_(noise * max(0.0, 1 - k / steps / 0.8) * noise_like(x, rng))
                 x.grad = None
                 self.distance(x, image, rng=rng).sum().backward()
                 adam.step()
-        return x.detach()
+        return self.without_margin(x.detach())
 
     def explain_metrics(self) -> dict[str, str]:
         return {"canvas": "is the distance of patch distributions to the image's, summed over textures, at one scale"}

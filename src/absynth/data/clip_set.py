@@ -205,9 +205,10 @@ def published_clip(name: str) -> Callable[..., ClipSet]:
 
 
 def _window(clips: Sequence[Clip], name: str) -> int:
-    shortest = min(len(clip) for clip in clips) // (2 if len(clips) == 1 else 1)
-    found = next((length for length in FRAMES if length <= shortest), 0)
-    if not found:
+    shortest = min(len(clip) for clip in clips)
+    # A third of a single clip, so that more than one window is left to train on.
+    found = next((length for length in FRAMES if length <= shortest // (3 if len(clips) == 1 else 1)), FRAMES[-1])
+    if found * (2 if len(clips) == 1 else 1) > shortest:
         least = FRAMES[-1] * (2 if len(clips) == 1 else 1)
         raise InputError(
             f"{name}: expected clips of at least {least} frames, got {min(map(len, clips))}: give longer ones"

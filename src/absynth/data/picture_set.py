@@ -1,4 +1,4 @@
-"""One image as a data set: random pieces of it, for models of a texture."""
+"""One image as a data set: random pieces of it, for models of a texture, or the image itself."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Float32, UInt8
 from torch import Tensor
 
 from absynth import pictures
 from absynth.data.dataset import Dataset, Split, check_part, mirror_description
 from absynth.data.decode import read_picture
 from absynth.errors import InputError
+from absynth.networks.canvas import resized
 from absynth.report import Picture, ResultTable
 from absynth.seeding import stream, uniform_like
 from absynth.types import Batch, Rng
@@ -29,32 +31,37 @@ class PictureSet(Dataset):
     Args:
         image: The image ``[1, side, side]`` as :func:`exemplar` makes it.
         name: Name of the image.
-        piece: Side of the pieces in pixels.
+        piece: Side of the pieces in pixels; 0: the image itself is the one example, at ``shape``.
     """
 
     kind = "picture"
     unit = "pieces"
 
     def __init__(self, image: Float[Tensor, "c h w"], name: str, *, piece: int = 128) -> None:
-        if image.numel() and not 0 < piece <= min(image.shape[1:]):
+        if image.numel() and not 0 <= piece <= min(image.shape[1:]):
             raise InputError(
                 f"expected pieces of at most the image's {min(image.shape[1:])} pixels, got --piece {piece}: give a "
                 "smaller one, or a larger --side"
             )
         self.image, self.name, self.piece = image, name, piece
-        self.shape = (image.shape[0], piece, piece)
+        self.shape = (image.shape[0], piece, piece) if piece else tuple(image.shape)
 
     def __len__(self) -> int:
         return 0
 
     def batch(self, index: Tensor) -> Batch:
+        if not self.piece:
+            return Batch(self.image.expand(len(index), *self.shape))
         rows = [pieces(self.image, self.piece, 1, rng=stream(0, 0, int(i), _PIECES)) for i in index.tolist()]
         return Batch(torch.cat(rows) if rows else torch.zeros(0, *self.shape))
 
     def batches(self, size: int, *, seed: int, start: int = 0) -> Iterator[Batch]:
         step = start
         while True:
-            yield Batch(pieces(self.image, self.piece, size, rng=stream(seed, 0, step, _PIECES)))
+            if self.piece:
+                yield Batch(pieces(self.image, self.piece, size, rng=stream(seed, 0, step, _PIECES)))
+            else:
+                yield self.batch(torch.zeros(size))
             step += 1
 
     def split(self, part: Split) -> PictureSet:
@@ -71,17 +78,26 @@ class PictureSet(Dataset):
         yield self.image
 
     def details(self) -> dict[str, Any]:
-        return {"side": self.image.shape[-1]}
+        return {"side": self.image.shape[-1], "piece": self.piece}
 
     @classmethod
     def from_description(cls, description: Mapping[str, Any]) -> PictureSet:
         channels, piece, _ = description["shape"]
-        found = cls(torch.zeros(channels, 0, 0), description["name"], piece=piece)
+        found = cls(torch.zeros(channels, 0, 0), description["name"], piece=description["details"].get("piece", piece))
         mirror_description(found, description)
         return found
 
+    def parse(self, path: Path) -> Tensor:
+        if self.piece:
+            return super().parse(path)
+        x = photograph(read_picture(path), max(self.shape[1:]))[None]
+        return x.mean(1, keepdim=True) if self.shape[0] == 1 else x.expand(1, self.shape[0], *x.shape[2:])
+
     def summary(self) -> str:
         side = self.image.shape[-1]
+        if not self.piece:
+            colours = "grey" if len(self.image) == 1 else "in colour"
+            return f"{self.name}: one image, {colours}, {side} pixels wide and {self.image.shape[-2]} high"
         return f"{self.name}: one image, grey, {side}×{side}; training on pieces of {self.piece}×{self.piece}"
 
     def show(self, x: Tensor, file: Path, *, columns: int = 10) -> list[Picture | ResultTable]:
@@ -109,3 +125,15 @@ def exemplar(path: Path, side: int) -> Float[Tensor, "1 h w"]:
     if float(x.std()) == 0:
         raise InputError(f"{path}: expected an image that varies, got one value everywhere")
     return (x - x.mean()) / x.std() * CONTRAST
+
+
+def photograph(pixels: UInt8[np.ndarray, "c h w"] | Float32[np.ndarray, "1 h w"], side: int) -> Float[Tensor, "channels h2 w2"]:
+    """A whole image in [−1, 1] whose longer side is ``side`` pixels, in one channel where it is grey."""
+    x = torch.tensor(pixels).float()
+    if not torch.isfinite(x).all() or float(x.std()) == 0:
+        raise InputError("expected an image that varies, got one value everywhere: give another one")
+    x = x / 127.5 - 1 if pixels.dtype == np.uint8 else 2 * (x - x.min()) / (x.max() - x.min()) - 1
+    if len(x) == 3 and bool((x == x[:1]).all()):
+        x = x[:1]
+    scale = side / max(x.shape[1:])
+    return resized(x[None], [max(1, round(s * scale)) for s in x.shape[1:]])[0].clamp(-1, 1)

@@ -16,18 +16,19 @@ from absynth.data import anomaly, folder, images, molecules, packaged, pairs, ta
 from absynth.data.arrays import resize, with_channels
 from absynth.data.clip_set import ClipSet, read_clip_set
 from absynth.data.dataset import Dataset, Split
+from absynth.data.decode import read_picture
 from absynth.data.image_set import ImageSet
 from absynth.data.molecules import Tokens
 from absynth.data.order import set_aside
 from absynth.data.pair_set import PairSet
-from absynth.data.picture_set import CONTRAST, PictureSet, exemplar
+from absynth.data.picture_set import CONTRAST, PictureSet, exemplar, photograph
 from absynth.data.table_set import TableSet, table_of_file
 from absynth.data.text import Text
 from absynth.data.text_set import SmilesSet, TextSet, Unit
 from absynth.data.toy_set import ToySet
 from absynth.data.track_set import TrackSet
-from absynth.errors import InputError
 from absynth.data.voxel_set import VoxelSet, read_voxel_set
+from absynth.errors import InputError
 
 CLASSES: dict[str, type[Dataset]] = {
     cls.kind: cls
@@ -229,24 +230,46 @@ def tracks_of(name: str) -> Callable[..., TrackSet]:
 
     def scenes(
         *, scene: tracks.Scene = "zara1", past: int = tracks.PAST, future: int = tracks.FUTURE, mirror: bool = True,
-        limit: int = 0, validation: float = 0.0,
+        limit: int = 0, validation: float = 0.0, pose: bool = False, agents: int = 1,
     ) -> TrackSet:  # fmt: skip
         def read(part: Split) -> list[tracks.Tracks]:
             return tracks.eth_ucy(images.find_root("", name), scene, _TRACK_PART[part])
 
-        return TrackSet(read, name, past=past, future=future, mirror=mirror, limit=limit, validation=validation)
+        return TrackSet(
+            read, name, past=past, future=future, mirror=mirror, limit=limit, validation=validation, pose=pose,
+            agents=agents,
+        )  # fmt: skip
 
     def videos(
         *, past: int = tracks.PAST, future: int = tracks.FUTURE, mirror: bool = True, limit: int = 0,
-        validation: float = 0.0,
+        validation: float = 0.0, pose: bool = False, agents: int = 1,
     ) -> TrackSet:  # fmt: skip
         def read(part: Split) -> list[tracks.Tracks]:
             _no_validation(name, part)
             return tracks.sdd(images.find_root("", name), "train" if part == "train" else "test")
 
-        return TrackSet(read, name, past=past, future=future, mirror=mirror, limit=limit, validation=validation)
+        return TrackSet(
+            read, name, past=past, future=future, mirror=mirror, limit=limit, validation=validation, pose=pose,
+            agents=agents,
+        )  # fmt: skip
 
     return scenes if name == "eth_ucy" else videos
+
+
+def tracks_in(name: str) -> Callable[..., TrackSet]:
+    """A reader of a published set that is a folder of recordings; of a single one, the last fifth of time is held out."""
+
+    def open(
+        *, past: int = tracks.PAST, future: int = tracks.FUTURE, mirror: bool = True, limit: int = 0,
+        validation: float = 0.0, pose: bool = False, agents: int = 1,
+    ) -> TrackSet:  # fmt: skip
+        folder = images.find_root("", name) / name
+        return read_tracks(
+            folder, past=past, future=future, mirror=mirror, limit=limit, validation=validation, pose=pose,
+            agents=agents,
+        )  # fmt: skip
+
+    return open
 
 
 def read_tracks(
@@ -257,6 +280,8 @@ def read_tracks(
     mirror: bool = True,
     limit: int = 0,
     validation: float = 0.0,
+    pose: bool = False,
+    agents: int = 1,
 ) -> TrackSet:
     """Tracks of a file, or of every file of text in a folder; without splits every fifth recording is held out."""
     if not isinstance(source, Path):
@@ -274,7 +299,10 @@ def read_tracks(
             _no_validation(str(source), part)
         return found[part]
 
-    return TrackSet(read, source.name, past=past, future=future, mirror=mirror, limit=limit, validation=validation)
+    return TrackSet(
+        read, source.name, past=past, future=future, mirror=mirror, limit=limit, validation=validation, pose=pose,
+        agents=agents,
+    )  # fmt: skip
 
 
 def published_table(name: str) -> Callable[..., TableSet]:
@@ -301,19 +329,22 @@ def read_table(
 def published_picture(file: str) -> Callable[..., PictureSet]:
     """A reader of one image of the folder of textures."""
 
-    def open(*, side: int = 256, piece: int = 128) -> PictureSet:
+    def open(*, side: int = 256, piece: int = 128, whole: bool = False) -> PictureSet:
         path = images.find_root("", "textures") / "textures" / file
-        return PictureSet(exemplar(path, side), path.stem, piece=piece)
+        return read_picture_set(path, side=side, piece=piece, whole=whole)
 
     return open
 
 
 def carried_picture(file: str, left: int, top: int, width: int) -> Callable[..., PictureSet]:
-    """A reader of a square of a photo that scikit-learn ships."""
+    """A reader of a square of a photo that scikit-learn ships, or of the whole photo."""
 
-    def open(*, side: int = 256, piece: int = 128) -> PictureSet:
+    def open(*, side: int = 256, piece: int = 128, whole: bool = False) -> PictureSet:
         from sklearn.datasets import load_sample_image
 
+        if whole:
+            x = photograph(load_sample_image(file).transpose(2, 0, 1), side)
+            return PictureSet(x, Path(file).stem, piece=0)
         x = torch.from_numpy(load_sample_image(file)[top : top + width, left : left + width].copy()).float().mean(2)
         x = nn.functional.interpolate(x[None, None], size=(side, side), mode="bilinear", antialias=True)[0]
         return PictureSet((x - x.mean()) / x.std() * CONTRAST, Path(file).stem, piece=piece)
@@ -321,16 +352,21 @@ def carried_picture(file: str, left: int, top: int, width: int) -> Callable[...,
     return open
 
 
-def read_picture_set(source: Any, *, side: int = 256, piece: int = 128) -> PictureSet:
-    """One image: made grey, its central square resized to ``side`` pixels; pieces of ``piece`` pixels are the data."""
+def read_picture_set(source: Any, *, side: int = 256, piece: int = 128, whole: bool = False) -> PictureSet:
+    """One image: made grey, its central square resized to ``side`` pixels; pieces of ``piece`` pixels are the data.
+
+    With ``whole`` the image itself is the one example: in its colours, uncropped, its longer side ``side`` pixels.
+    """
     if not isinstance(source, Path):
         raise InputError("one image is read from a file, got an array: save it as an image")
+    if whole:
+        return PictureSet(photograph(read_picture(source), side), source.stem, piece=0)
     return PictureSet(exemplar(source, side), source.stem, piece=piece)
 
 
 READERS: dict[str, Callable[..., Dataset]] = {
     "image": read_images, "pairs": read_pairs, "text": read_text, "smiles": read_smiles, "tracks": read_tracks,
     "table": read_table, "picture": read_picture_set,
+    "video": read_clip_set, "voxels": read_voxel_set,
 }  # fmt: skip
 """The reader of each kind of data of your own."""
-    "video": read_clip_set, "voxels": read_voxel_set,

@@ -25,6 +25,7 @@ from absynth.data.readers import (
     published_picture,
     published_table,
     published_text,
+    tracks_in,
     tracks_of,
 )
 from absynth.data.toy_set import FiniteToySet
@@ -104,6 +105,7 @@ SETS: dict[str, NamedSet] = {
     "nci5k": NamedSet("smiles", None, published_text("nci5k"), "5,000 molecules that rdkit ships"),
     "eth_ucy": NamedSet("tracks", None, tracks_of("eth_ucy"), "pedestrians, five scenes in metres"),
     "sdd": NamedSet("tracks", None, tracks_of("sdd"), "Stanford drone data, in pixels"),
+    "ngsim": NamedSet("tracks", None, tracks_in("ngsim"), "vehicles on Peachtree Street, in feet, ten a second"),
     "digits_table": NamedSet("table", (64,), published_table("digits"), "the 8×8 digits as 64 columns"),
     "wine": NamedSet("table", (13,), published_table("wine"), "178 wines of three cultivars"),
     "breast_cancer": NamedSet("table", (30,), published_table("breast_cancer"), "569 tumours, two classes"),

@@ -13,17 +13,21 @@ from absynth.data import tracks
 from absynth.data.dataset import Dataset, Split, check_part, mirror_description
 from absynth.data.order import set_aside
 from absynth.data.tracks import Frames, Tracks, Windows
+from absynth.errors import InputError
 from absynth.report import Picture, ResultTable
 from absynth.types import Batch
 
 Read = Callable[[Split], list[Tracks]]
+_FAR = 1e4  # ordinary steps
 
 
 class TrackSet(Dataset):
     """Windows of ``past + future`` positions of one agent.
 
     ``x`` is the residual of the future to constant velocity ``[n, future, 2]`` in the agent's own frame
-    (:class:`absynth.data.tracks.Frames`), ``c`` its past in that frame ``[n, 2 (past − 1) + 1]``.
+    (:class:`absynth.data.tracks.Frames`), ``c`` its past in that frame ``[n, 2 (past − 1) + 1]``. With ``pose``, c ends
+    with its last position and heading in the files' coordinates (4 numbers more). With ``agents`` above 1 an example is
+    one agent and its nearest neighbours at that moment: x ``[n, agents, future, 2]``, c ``[n, agents, ...]``.
 
     Args:
         read: ``split -> recordings``; called once per split.
@@ -34,6 +38,8 @@ class TrackSet(Dataset):
         mirror: Whether the mirror image of every training window is added.
         limit: Number of training windows to use; 0 uses all.
         validation: Share of the training windows set aside; 0 takes the data's own validation split.
+        pose: Whether the condition ends with the pose in the files' coordinates.
+        agents: Number of agents of an example; windows with fewer neighbours are left out of training.
         unit_length: Step of an ordinary agent, in the unit of the files. Defaults to the median of training.
     """
 
@@ -51,11 +57,15 @@ class TrackSet(Dataset):
         mirror: bool = True,
         limit: int = 0,
         validation: float = 0.0,
+        pose: bool = False,
+        agents: int = 1,
         unit_length: float = 0.0,
     ) -> None:
         check_part(part)
         self._read, self.part, self.past, self.future, self.mirror, self.limit = read, part, past, future, mirror, limit
-        self.shape, self.condition = (future, 2), 2 * (past - 1) + 1
+        self.pose, self.agents = pose, agents
+        several = (agents,) if agents > 1 else ()
+        self.shape, self.condition = (*several, future, 2), 2 * (past - 1) + 1 + 4 * pose
         self.validation = validation
         self.recordings = read("train" if validation and part == "validation" else part)
         notes = (note for recording in self.recordings for note in recording.notes)
@@ -75,13 +85,36 @@ class TrackSet(Dataset):
 
     def _framed(self) -> tuple[Tensor, Tensor]:
         if self.windows is None:
-            return torch.zeros(0, *self.shape), torch.zeros(0, self.condition)
+            return torch.zeros(0, *self.shape), torch.zeros(0, *self.shape[:-2], self.condition)
         parts = [self.windows]
         if self.mirror and self.part == "train":
             parts.append(tracks.mirrored(self.windows))
-        framed = [(self.frames(part), part) for part in parts]
-        x = torch.cat([frames.departure(part.future) for frames, part in framed])
-        return x, torch.cat([frames.condition(part.past) for frames, part in framed])
+        x = [self.frames(part).departure(part.future) for part in parts]
+        c = [self.frames(part).condition(part.past) for part in parts]
+        if self.pose:
+            c = [torch.cat([a, self.frames(part).pose()], 1) for a, part in zip(c, parts)]
+        if self.agents > 1:
+            groups = [tracks.neighbours(part, self.agents) for part in parts]
+            whole = [group[(group >= 0).all(1)] for group in groups]
+            if not len(whole[0]):
+                raise InputError(
+                    f"expected moments that at least {self.agents} agents share, got none: give fewer --agents"
+                )
+            x, c = [a[rows] for a, rows in zip(x, whole)], [a[rows] for a, rows in zip(c, whole)]
+        return torch.cat(x), torch.cat(c)
+
+    def conditions(self, windows: Windows) -> Tensor:
+        """The condition ``c`` of windows; a neighbour that is missing stands far away."""
+        frames = self.frames(windows)
+        c = frames.condition(windows.past)
+        if self.pose:
+            c = torch.cat([c, frames.pose()], 1)
+        if self.agents == 1:
+            return c
+        groups = tracks.neighbours(windows, self.agents)
+        found = c[groups.clamp(min=0)]
+        missing = (groups < 0)[..., None]
+        return torch.where(missing, found + _FAR * self.unit_length * torch.eye(self.condition)[-4], found)
 
     def frames(self, windows: Windows) -> Frames:
         """The frames of coordinates in which the windows' futures are predicted."""
@@ -103,7 +136,7 @@ class TrackSet(Dataset):
     def _options(self) -> dict[str, Any]:
         return {
             "past": self.past, "future": self.future, "mirror": self.mirror, "limit": self.limit,
-            "validation": self.validation, "unit_length": self.unit_length,
+            "validation": self.validation, "unit_length": self.unit_length, "pose": self.pose, "agents": self.agents,
         }  # fmt: skip
 
     def split_sizes(self) -> dict[str, int]:
@@ -133,7 +166,7 @@ class TrackSet(Dataset):
         test = self.split("test").windows
         if test is None:
             return []
-        windows = test[: len(x)]
+        x, windows = x[:, 0] if self.agents > 1 else x, test[: len(x)]
         draw(file, windows, self.frames(windows).positions(x[: len(windows)])[None])
         return [{"file": file.name, "caption": f"{len(windows)} pasts, one prediction and the truth of each"}]
 

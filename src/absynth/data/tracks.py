@@ -21,12 +21,12 @@ from absynth.data import listing
 from absynth.data.layouts import LAYOUTS, NAMES, columns_of_header, is_number, layout_of, ngsim_parts, plain_name
 from absynth.data.lines import read_lines
 from absynth.data.times import frames_of_times
-from absynth.data.windows import FUTURE, PAST, Frames, Tracks, Windows, cut, mirrored, ordinary_step
+from absynth.data.windows import FUTURE, PAST, Frames, Tracks, Windows, cut, mirrored, neighbours, ordinary_step
 from absynth.errors import InputError
 
 __all__ = [
     "FUTURE", "PAST", "SCENES", "Frames", "Scene", "Tracks", "Windows", "cut", "eth_ucy", "looks_like_tracks",
-    "mirrored", "ordinary_step", "read", "read_all", "read_splits", "sdd", "split_recordings",
+    "mirrored", "neighbours", "ordinary_step", "read", "read_all", "read_splits", "sdd", "split_recordings",
 ]  # fmt: skip
 
 Scene = Literal["eth", "hotel", "univ", "zara1", "zara2"]

@@ -123,6 +123,10 @@ class Frames:
         earlier = self._turned(past[:, :-1] - self.origin[:, None], -1) / self.scale[:, None, None]
         return torch.cat([4 * earlier.flatten(1), (self.scale / self.unit).log()[:, None]], 1).float()
 
+    def pose(self) -> Float32[Tensor, "n 4"]:
+        """Last position and heading, in the coordinates of the file."""
+        return torch.cat([self.origin, self.heading], 1).float()
+
     def departure(self, future: Float64[Tensor, "n future 2"]) -> Float32[Tensor, "n future 2"]:
         """Future positions, as departures from constant velocity in this frame."""
         return (self._turned(future - self._straight(future.shape[1]), -1) / self.scale[:, None, None]).float()
@@ -150,6 +154,17 @@ def ordinary_step(windows: Windows) -> float:
     if not len(moving):
         raise InputError("expected tracks of agents that move, got none that do: check the columns x and y")
     return float(moving.median())
+
+
+def neighbours(windows: Windows, agents: int) -> Int64[Tensor, "n agents"]:
+    """Rows of each window and of its nearest neighbours at the same moment, itself first; −1 where there are fewer."""
+    moment = torch.stack([windows.recording, windows.frame], 1).unique(dim=0, return_inverse=True)[1]
+    found = torch.full((len(windows), agents), -1)
+    for rows in moment.argsort(stable=True).split(moment.bincount().tolist()):
+        at = windows.past[rows, -1]
+        near = torch.cdist(at, at).fill_diagonal_(-1).argsort(1)[:, :agents]
+        found[rows, : near.shape[1]] = rows[near]
+    return found
 
 
 def mirrored(windows: Windows) -> Windows:

@@ -11,14 +11,14 @@ from torch.nn import functional as F
 
 
 class Canvas(nn.Module):
-    """The textures in synthesis, one parameter ``[n, c, side, side]`` for each scale."""
+    """The images in synthesis, one parameter ``[n, c, height, width]`` for each scale."""
 
-    def __init__(self, n: int, channels: int, sides: Sequence[int]) -> None:
+    def __init__(self, n: int, channels: int, sizes: Sequence[Sequence[int]]) -> None:
         super().__init__()
-        self.scales = nn.ParameterList([torch.zeros(n, channels, side, side) for side in sides])
+        self.scales = nn.ParameterList([torch.zeros(n, channels, *size) for size in sizes])
 
     def extra_repr(self) -> str:
-        return f"sides={[p.shape[-1] for p in self.scales]}"
+        return f"sizes={[tuple(p.shape[-2:]) for p in self.scales]}"
 
 
 def resized(x: Float[Tensor, "b c h w"], size: Sequence[int]) -> Float[Tensor, "b c h2 w2"]:

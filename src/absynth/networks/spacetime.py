@@ -56,10 +56,11 @@ class SpaceTimeF(nn.Sequential):
     ) -> None:
         require_sides(sides, "a spatial-temporal f")
         layers, (maps, _, *left) = downsample((channels, 8, *sides), width, (4, 2), act=act, least=8)
-        # Two zeros before and after: else the first and the last frames would count less than the others.
+        # Zeros before and after: else the first and the last frames would count less than the others.
         whole, padding = (left, (2, 0, 0)) if stationary == "time" else ((3, 3), (2, 1, 1))
         super().__init__(
-            *layers, nn.Conv3d(maps, 4 * width, (3, *whole), padding=padding), activation(act),
+            nn.ConstantPad3d((0, 0, 0, 0, 2, 2), 0.0), *layers,
+            nn.Conv3d(maps, 4 * width, (3, *whole), padding=padding), activation(act),
             nn.Conv3d(4 * width, 1, (3, 1, 1), padding=(2, 0, 0)), SumOut(),
         )  # fmt: skip
         self.stationary = stationary

@@ -6,6 +6,7 @@ A recipe inherits the groups it needs, before :class:`absynth.recipes.recipe.Rec
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -28,7 +29,6 @@ class ImageOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-@dataclass(frozen=True, kw_only=True)
 class VideoOptions:
     """Options of the reader of video."""
 
@@ -48,6 +48,7 @@ class VoxelOptions:
     """Side in voxels, at which a voxel is occupied where any of its block is; 0 leaves them as found, meshes at 32."""
 
 
+@dataclass(frozen=True, kw_only=True)
 class TableOptions:
     """Options of the reader of tables."""
 
@@ -190,3 +191,12 @@ def linear_end(step: int, steps: int, share: float) -> float:
 def half_cosine(step: int, steps: int) -> float:
     """From 1 to 0 by a half cosine over all updates."""
     return 0.5 * (1.0 + math.cos(math.pi * min(step / steps, 1.0)))
+
+
+def restarted(step: int, stages: Sequence[int]) -> float:
+    """In each stage of so many updates: 1, then linearly to 0 over its second half."""
+    for n in stages:
+        if step < n:
+            return min(1.0, 2 * (1 - step / n))
+        step -= n
+    return 0.0

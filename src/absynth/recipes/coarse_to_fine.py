@@ -26,6 +26,8 @@ PRESETS = {
     "cifar10": Preset(
         source="Zhao et al. 2021 and their code", published="FID 16.71", checkpoint_every=1000, data_noise=0.02
     ),
+    "flag": Preset(minutes=5, steps=300, batch=4, threads=1, grids=2, energy_width=8, energy_lr=1e-3),
+    "modelnet10": Preset(minutes=6, size=16, steps=900, batch=16, threads=1, energy_width=8, energy_lr=1e-3),
 }
 
 

@@ -9,17 +9,25 @@ batch, and their generator normalizes over the batch; here there is one chain pe
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from absynth.algorithms.cooperative import Cooperative
 from absynth.recipes._teaching import DIGITS, RING, TeachingRecipe
 from absynth.recipes.bounds import Positive
 from absynth.recipes.presets import Preset
 
+GRIDS: dict[str, Any] = {
+    "steps": 600, "threads": 1, "checkpoint_every": 100, "latent": 16, "generator_width": 8, "energy_width": 16,
+    "energy_lr": 1e-3, "generator_lr": 1e-3, "energy_strided": True,
+}  # fmt: skip
+"""Clips and shapes, small networks."""
+
 PRESETS = {
     "wide_ring": Preset(minutes=0.5, recorded="teaching_ring", **RING | {"generator_lr": 5e-4}),
     "mnist": Preset(minutes=1, recorded="teaching_mnist", **DIGITS),
     "fashion_mnist": Preset(minutes=1, recorded="teaching_fashion_mnist", **DIGITS),
+    "flag": Preset(minutes=5, batch=4, **GRIDS),
+    "modelnet10": Preset(minutes=6, size=16, batch=16, **GRIDS),
     "cifar10/paper": Preset(
         source="Xie et al. 2018 and their code", published="IS 6.55, FID 33.61", steps=500_000, checkpoint_every=1000,
         chain_step_size=0.002, temperature=1.0, reference_std=0.016, energy_lr=3e-3,

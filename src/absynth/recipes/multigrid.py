@@ -24,7 +24,14 @@ from absynth.samplers import Langevin
 
 PRESETS = {
     "mnist": Preset(minutes=4, recorded="multiscale_mnist", steps=900, checkpoint_every=100, energy_width=16),
-}
+    "flag": Preset(
+        minutes=5, steps=300, batch=4, threads=1, grids=2, energy_strided=True, energy_width=16, energy_lr=1e-3
+    ),
+    "modelnet10": Preset(
+        minutes=3, size=16, steps=400, checkpoint_every=100, batch=16, threads=1, energy_strided=True, energy_width=16,
+        energy_lr=1e-3, start_noise=0.3,
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +39,8 @@ class MultiGridRecipe(MultiscaleRecipe):
     """Multi-grid energy-based models of images, clips or shapes (Gao et al. 2018)."""
 
     steps: Count = 30_000
+    energy_strided: bool = False
+    """Whether the first convolution halves the sides too where they are 16 or more, which is several times as fast."""
     noise_scale: NonNegative = 0.01
     """Standard deviation s of the noise of every step."""
     start_noise: NonNegative = 0.5
@@ -42,9 +51,12 @@ class MultiGridRecipe(MultiscaleRecipe):
         nets = []
         for size in sizes:
             sides = self.sides(size)
-            layout = conv_f if min(sides) >= 8 else small_conv_f
             width = self.energy_width * sizes[-1] // size
-            net = layout(channels, sides, width, self.energy_activation)
+            if min(sides) < 8:
+                net = small_conv_f(channels, sides, width, self.energy_activation)
+            else:
+                stem = 2 if self.energy_strided and min(sides) >= 16 else 1
+                net = conv_f(channels, sides, width, self.energy_activation, stem=stem)
             nets.append(channels_last(net) if len(sides) == 2 else net)
         sampler = Langevin(self.chain_steps, self.chain_step_size, self.noise_scale)
         return MultiGrid(

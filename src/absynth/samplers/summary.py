@@ -61,7 +61,8 @@ class ChainSummary:
             found.append(f"{n} of {self.chains} chains never moved")
         rhat, ess = self.figures["largest R-hat"], min(self.ess_limits())
         if rhat > RHAT_LIMIT:
-            found.append(f"R-hat {rhat:.3g} > {RHAT_LIMIT}: chains disagree")
+            shown = f"{rhat:.3g}" if rhat >= RHAT_LIMIT + 0.005 else f"{rhat:.6g}"  # never "1.01 > 1.01"
+            found.append(f"R-hat {shown} > {RHAT_LIMIT}: chains disagree")
         if ess < ESS_LIMIT:
             found.append(f"effective sample size {ess:.3g} < {ESS_LIMIT}")
         constant = int((self.rhat.isnan()).sum()) - self.not_finite

@@ -14,6 +14,7 @@ from torch import Tensor
 from absynth.algorithms import Algorithm
 from absynth.data import tracks as track_files
 from absynth.data.tracks import Windows
+from absynth.errors import Unsupported
 from absynth.files import write_atomic
 from absynth.metrics.displacement import RULE, best_of, constant_velocity, stochastic_constant_velocity
 from absynth.report import TaskResult
@@ -41,12 +42,13 @@ def predict(
     """
     check_positive(k=k)
     frames = data.frames(windows)
-    c = frames.condition(windows.past).to(device)
+    c = data.conditions(windows).to(device)
     drawn = [
         model.sample(len(c), c, rng=row_streams(seed, range(len(c)), number, device=device)).cpu()
         for number in range(k)
     ]
-    return torch.stack([frames.positions(x) for x in drawn])
+    own = [x[:, 0] if x.ndim == 4 else x for x in drawn]  # of several agents, the one whose window it is
+    return torch.stack([frames.positions(x) for x in own])
 
 
 def command(
@@ -79,12 +81,16 @@ def command(
     paths = predict(opened.model, opened.data, windows, k, seed=seed, device=opened.device)
     write_atomic(opened.folder / "predictions.csv", _csv(windows, paths))
     draw(opened.folder / "predictions.png", windows, paths)
+    controls = _controls(opened, windows, paths)
     known = windows.future.isfinite().all(2).all(1)
     future = windows.future.shape[1]
     text = f"{k} predictions of {len(windows)} futures, {future} positions each, in predictions.csv."
     if known.any():
         text += f" Of {int(known.sum())} the future is known. Displacements, in the tracks' unit: {RULE}."
     found = opened.result("Prediction", text, seed)
+    if controls:
+        write_atomic(opened.folder / "controls.csv", controls)
+        found.text += " The controls that made them are in controls.csv."
     found.pictures.append({"file": "predictions.png", "caption": "The busiest moments: pasts, predictions, truth"})
     found.figures["predicted futures"] = len(windows)
     if known.any():
@@ -119,6 +125,25 @@ def _measure(found: TaskResult, windows: Windows, paths: Tensor, seed: int) -> N
     name = f"FDE, best of {len(paths)}"
     found.figures[name] = float(ours.final.mean())
     found.baselines[name] = {method: float(each.final.mean()) for method, each in others.items()}
+
+
+def _controls(opened: Opened, windows: Windows, paths: Tensor) -> str:
+    """A line per control of a prediction; empty for a model without dynamics."""
+    data: Any = opened.data
+    frames, c = data.frames(windows), data.conditions(windows).to(opened.device)
+    c = c[:, 0] if c.ndim == 3 else c
+    try:
+        u = [opened.model.controls(frames.departure(path).to(opened.device), c) for path in paths]
+    except Unsupported:
+        return ""
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(["recording", "agent", "frame", "prediction", "step", *opened.model.control_names()])
+    keys = list(zip(windows.recording.tolist(), windows.agent.tolist(), windows.frame.tolist()))
+    for number, rows in enumerate(u):
+        for key, row in zip(keys, rows.tolist()):
+            writer.writerows([*key, number, step, *(f"{v:.5g}" for v in values)] for step, values in enumerate(row, 1))
+    return text.getvalue()
 
 
 def _csv(windows: Windows, paths: Tensor) -> str:

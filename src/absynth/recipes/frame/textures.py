@@ -23,7 +23,7 @@ from absynth.distributions import StandardNormal
 from absynth.errors import InputError
 from absynth.networks.filters import FilterBank, frame_bank
 from absynth.networks.statistics import ExponentialF, Histograms
-from absynth.recipes._fields import CHAINS, linear_end
+from absynth.recipes._fields import CHAINS, linear_end, restarted
 from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive, Share
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
@@ -149,9 +149,4 @@ class FrameTexture(Recipe):
     def schedule(self, step: int) -> float:
         if self.energy != "pyramid":
             return linear_end(step, self.steps, self.final_share)
-        done = step
-        for n in self.scale_steps():
-            if done < n:
-                return min(1.0, 2 * (1 - done / n))
-            done -= n
-        return 0.0
+        return restarted(step, self.scale_steps())

@@ -32,9 +32,9 @@ HIDDEN = int.from_bytes(b"hidden", "big")
 """Separates the choice of what is hidden of a clip from all other noise of a seed."""
 
 PRESETS = {
-    "fire": Preset(minutes=3, recorded="video_clips"),
-    "flag": Preset(minutes=3, recorded="video_clips"),
-    "fountain": Preset(minutes=3, recorded="video_clips"),
+    "fire": Preset(minutes=3),
+    "flag": Preset(minutes=3),
+    "fountain": Preset(minutes=3),
 }
 
 
@@ -43,18 +43,20 @@ class MaximumLikelihoodVideo(FinalShare, ColdChains, VideoOptions, MaximumLikeli
     """Spatial-temporal generative ConvNet: an energy-based model of video, of one clip or several (Xie et al. 2017)."""
 
     kinds = ("video",)
-    TINY: ClassVar[dict[str, Any]] = {**MaximumLikelihoodRecipe.TINY, "size": 16, "frames": 8, "batch": 4}
+    TINY: ClassVar[dict[str, Any]] = {**MaximumLikelihoodRecipe.TINY, "size": 16, "frames": 8, "batch": 3}
 
-    steps: Count = 300
-    batch: Count = 4
+    steps: Count = 220
+    batch: Count = 3
     threads: int = 1
     checkpoint_every: Count = 100
     stationary: Stationary = "time"
     """Axes along which the model is stationary: time alone (f sees whole frames), or space and time (local layers)."""
     energy_width: Count = 16
     chain_steps: Count = 20
-    data_noise: NonNegative = 0.03
-    energy_lr: Positive = 5e-4
+    start_std: NonNegative = 0.05
+    """Standard deviation of the noise that chains start from; what is left of it at the end flickers."""
+    data_noise: NonNegative = 0.01
+    energy_lr: Positive = 7e-4
     beta1: Decay = 0.9
     final_share: Share = 0.5
     missing: Decay = 0.0

@@ -19,7 +19,7 @@ from absynth.recipes.bounds import Count, Decay, NonNegative, Positive, Share
 from absynth.recipes.maximum_likelihood._chains import MaximumLikelihoodRecipe
 from absynth.recipes.presets import Preset
 
-PRESETS = {"modelnet10": Preset(minutes=4, recorded="voxel_shapes", size=16, steps=600)}
+PRESETS = {"modelnet10": Preset(minutes=4, size=16, steps=600)}
 
 
 @dataclass(frozen=True, kw_only=True)
