@@ -22,8 +22,8 @@ def fill(
     """Fill the missing entries of a table: numbers by their conditional mean, words by the most probable one.
 
     Args:
-        data: Table with missing entries: .csv, .parquet, or an .npz of X.
-        out: Table to write, of the same suffix or .csv.
+        data: Table with missing entries: .csv, .tsv, .parquet, or an .npz of X.
+        out: Table to write: .csv or .parquet.
         like: Complete or incomplete table to learn from. Defaults to the same table.
         draws: Number of further tables, each a draw given what is known: OUT_1, OUT_2 ...
         minutes: Minutes of training at most.
@@ -73,9 +73,11 @@ def read_frame(path: Path) -> Any:
 
             x = np.load(path, allow_pickle=False)["X"]
             return pd.DataFrame(x, columns=[f"x{i}" for i in range(x.shape[1])])
-        return pd.read_parquet(path) if path.suffix == ".parquet" else pd.read_csv(path)
+        if path.suffix == ".parquet":
+            return pd.read_parquet(path)
+        return pd.read_csv(path, sep="\t" if path.suffix == ".tsv" else ",")
     except (OSError, ValueError, KeyError, ImportError) as error:
-        raise InputError(f"{path}: expected a table (.csv, .parquet, .npz of X), got none ({error})") from None
+        raise InputError(f"{path}: expected a table (.csv, .tsv, .parquet, .npz of X), got none ({error})") from None
 
 
 def _as_frame(rows: Any, like: Any) -> Any:
