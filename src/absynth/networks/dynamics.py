@@ -14,7 +14,7 @@ from __future__ import annotations
 import importlib
 import sys
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -24,6 +24,7 @@ from torch.func import jacfwd, vmap
 from absynth.errors import InputError
 
 
+@runtime_checkable
 class Dynamics(Protocol):
     """What a module:Class of yours must have; it is made by ``Class(interval)``, the seconds of a time step."""
 
