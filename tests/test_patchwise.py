@@ -61,7 +61,7 @@ def test_a_pyramid_that_begins_at_an_image_keeps_its_layout():
     spoiled = x + 0.2 * noise_like(x, stream(8))
     kept = pyramid.redraw(spoiled, 1, rng=stream(9))
     fresh = pyramid.sample(1, rng=stream(10))
-    assert float((kept - x).square().mean()) < 0.3 * float((fresh - x).square().mean())
+    assert float((kept - x).square().mean()) < 0.6 * float((fresh - x).square().mean())
     assert apart(kept, pyramid.image[None]) < apart(spoiled, pyramid.image[None])
 
 

@@ -24,6 +24,7 @@ from absynth.networks.patches import patch_distance, random_filters
 from absynth.seeding import stream
 
 IMAGES = ("brick", "beehive", "china", "coffee")
+SAMPLES = {"batch": 1}
 PATCH, OCTAVES = 7, (1, 2, 4)
 
 
@@ -85,7 +86,7 @@ def sorted_differences(x: Tensor) -> Tensor:
 
 @experiment(
     data="brick, beehive, china and coffee, the longer side resized to 112 pixels (super-resolution: 112 to 224)",
-    protocol="720 updates on four scales (brick: five) for two samples at the image's size, and one sample of twice its width; patch "
+    protocol="720 updates on four scales (brick: five) for a sample at the image's size, and one sample of twice its width; patch "
     "distance of 7×7 patches over three octaves, as a share of the lower null; distance to the nearest shift in "
     "standard deviations; super-resolution by 2: PSNR minus bicubic's, and the distance of the gradient magnitudes to "
     "the true image's as a share of bicubic's",
@@ -104,7 +105,7 @@ def measure(seed: int, run: Run) -> Figures:
     values: dict[str, float] = {}
     baselines: dict[str, float] = {}
     for name in IMAGES[:1] if run.tiny else IMAGES:
-        model = run.fit("patchwise", name, label=name).model
+        model = run.fit("patchwise", name, label=name, **SAMPLES).model
         assert isinstance(model, Patchwise)
         image = model.image
         height, width = image.shape[1:]
@@ -133,8 +134,8 @@ def measure(seed: int, run: Run) -> Figures:
                 smooth, truth
             )
         if seed == 0:
-            shown = {"image": resized(truth[None], image.shape[1:]), "sample": x[:1], "another": x[1:]}
-            pictures.rows_with_labels({k: v for k, v in shown.items() if len(v)}, run.images / f"{name}.png", scale=2)
+            shown = {"image": resized(truth[None], image.shape[1:]), "sample": x}
+            pictures.rows_with_labels(shown, run.images / f"{name}.png", scale=2)
             pictures.grid(wide, run.images / f"{name}_wide.png", scale=2)
             shown = {"bicubic": smooth[None], "enlarged": fine[None], "true": truth[None]}
             pictures.rows_with_labels(shown, run.images / f"{name}_enlarged.png", scale=1)
