@@ -349,11 +349,13 @@ class Slope(nn.Module):
 DELTA, THETA = 0.4, 1.5
 
 
-def slope_gradient(x: torch.Tensor, **weights: float) -> tuple[float, ImprovedContrastiveDivergence]:
-    flat = Uniform(1, low=-1.0, high=1.0).double()
+def slope_gradient(
+    x: torch.Tensor, reference: nn.Module | None = None, **weights: float
+) -> tuple[float, ImprovedContrastiveDivergence]:
+    reference = reference or Uniform(1, low=-1.0, high=1.0).double()
     algorithm = ImprovedContrastiveDivergence(
-        EBM(Slope(THETA), flat),
-        start=Persistent(40, flat, rng=stream(7)),
+        EBM(Slope(THETA), reference),
+        start=Persistent(40, reference, rng=stream(7)),
         sampler=Langevin(3, DELTA),
         **{"through": 0.0, "entropy": 0.0, "energy_penalty": 0.0, **weights},
     )
@@ -380,6 +382,17 @@ def test_each_term_of_improved_contrastive_divergence_has_its_sign(rng):
     assert entropy - plain == pytest.approx(float((-(DELTA**2 / 2) / nearest).mean()))
     penalty, _ = slope_gradient(x, energy_penalty=1.0)
     assert penalty - plain == pytest.approx(float(2 * THETA * ((x**2).mean() + (x_neg**2).mean())))
+
+
+def test_the_reference_is_part_of_the_energy_that_the_last_step_lowers(rng):
+    """With p_0 = N(0, σ²) E_stop(x) is x²/2σ² − θ_stop x; where log p_0 is left out −θ_stop alone remains."""
+    x, std = torch.randn(10, 1, generator=rng, dtype=torch.float64), 0.5
+    normal = StandardNormal(1, std=std).double()
+    plain, algorithm = slope_gradient(x, normal)
+    x_neg = algorithm.chains["ebm"].end
+    through, _ = slope_gradient(x, normal, through=1.0)
+    assert through - plain == pytest.approx(float((x_neg / std**2 - THETA).mean()) * DELTA**2 / 2)
+    assert through - plain != pytest.approx(-THETA * DELTA**2 / 2)
 
 
 def test_without_its_terms_it_is_maximum_likelihood(rng):

@@ -112,7 +112,8 @@ class ImprovedContrastiveDivergence(MaximumLikelihood):
         level = (f_pos**2).mean() + (f_neg**2).mean()
         frozen = {name: p.detach() for name, p in self.ebm.f.named_parameters()}
         arguments = (x_neg,) if c is None else (x_neg, c)
-        energy = -functional_call(self.ebm.f, frozen, arguments).mean()  # E_{stop(θ)}(x⁻(θ))
+        f_stopped = functional_call(self.ebm.f, frozen, arguments)
+        energy = -(f_stopped + self.ebm.reference.log_prob(x_neg)).mean()  # E_{stop(θ)}(x⁻(θ))
         nearest = torch.cdist(x_neg.flatten(1), buffer.flatten(1)).amin(1)
         log_q = -nearest.clamp(min=1e-12).log().mean()  # −H(q_θ) up to a constant and the factor D
         return {"ebm": difference + self.energy_penalty * level + self.through * energy + self.entropy * log_q}

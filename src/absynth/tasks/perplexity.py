@@ -11,9 +11,10 @@ from torch import Tensor
 
 from absynth.algorithms import Algorithm
 from absynth.errors import Unsupported
+from absynth.metrics.ngram import NGram
 from absynth.metrics.text import KneserNey, forward_perplexity, reverse_perplexity
 from absynth.report import TaskResult
-from absynth.seeding import Streams
+from absynth.seeding import Streams, stream
 from absynth.tasks.opened import Opened, check_positive, open_run
 from absynth.tasks.sample import samples
 
@@ -23,6 +24,7 @@ REPORT = {"n": 2000}
 
 ORDER = 3
 """Order of the evaluator."""
+_UNIGRAMS = int.from_bytes(b"unigram", "big")  # the noise of the baseline is its own
 
 
 def text_of(opened: Opened) -> Any:
@@ -54,13 +56,13 @@ def perplexities(x: Int64[Tensor, "n length"], data: Any) -> tuple[float, float]
 
 
 def compute_baselines(data: Any, n: int) -> dict[str, tuple[float, float]]:
-    """Forward and reverse perplexity of real text, and of a unigram model of real text."""
+    """Forward and reverse perplexity of real text, and of n sequences of words drawn one by one by their frequency."""
     size, train, test = len(data.vocabulary), data.all(), data.split("test").all()
-    unigram = KneserNey(train, size, order=1).perplexity(test)
     real = KneserNey(train, size, order=ORDER).perplexity(test)
+    unigrams = NGram(train, 0).sample(n, stream(0, 0, 0, _UNIGRAMS))
     return {
         "real text": (real, KneserNey(train[:n], size, order=ORDER).perplexity(test)),
-        "unigram model of real text": (unigram, unigram),
+        "samples of a unigram model": perplexities(unigrams, data),
     }
 
 
