@@ -12,14 +12,14 @@ from PIL import Image
 
 from absynth import cli, recipes
 from absynth.data import sets
-from absynth.data.hidden import hidden
+from absynth.data.hidden import hidden, through_time
 from absynth.metrics.motion import autocorrelation, difference_spectrum, worst_factor
 from absynth.networks.growing import GrowingConv
 from absynth.networks.spacetime import SpaceTimeF
 from absynth.samplers.multiscale import coarsen, refine
 from absynth.seeding import stream
 from absynth.tasks.features import probe
-from absynth.tasks.observed import through_time, wrong_share
+from absynth.tasks.observed import wrong_share
 from absynth.training import fit
 from absynth.updates import update
 

@@ -145,6 +145,8 @@ def with_frames(reference: Reference, frames: int) -> Reference:
     Raises:
         InputError: It has no length that could change.
     """
+    if hasattr(reference, "with_frames") and frames >= 1:
+        return reference.with_frames(frames)
     if not isinstance(reference, StandardNormal | Uniform) or frames < 1:
         raise InputError(
             f"expected --frames of at least 1 and a reference of independent entries, got {frames} and "

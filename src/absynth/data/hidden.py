@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Bool
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 from absynth.errors import InputError
@@ -53,3 +53,24 @@ def hidden(
             f"expected to hide a part of {size}, got a share of {share:g} of its {kind}: give another share"
         )
     return mask
+
+
+def through_time(x: Float[Tensor, "n c t h w"], hole: Bool[Tensor, "1 t h w"]) -> Float[Tensor, "n c t h w"]:
+    """Clips whose hidden pixels are interpolated between the nearest observed moments of the same pixel.
+
+    Where a pixel is never observed, it is the mean of what is observed of the clip.
+    """
+    t = x.shape[2]
+    seen = ~hole[0]
+    time = torch.arange(t, device=x.device).view(t, 1, 1).expand_as(seen)
+    last = torch.where(seen, time, -1).cummax(0).values
+    after = torch.where(seen, time, t).flip(0).cummin(0).values.flip(0)
+    known = seen.any(0)
+    before, ahead = last.where(last >= 0, after).clamp(0, t - 1), after.where(after < t, last).clamp(0, t - 1)
+    weight = (time - before).float() / (ahead - before).clamp(min=1)
+    values = (x.gather(2, i.expand_as(x)) for i in (before, ahead))
+    filled = torch.lerp(*values, weight.expand_as(x))
+    observed = seen.expand_as(x).float()
+    mean = (x * observed).flatten(2).sum(2) / observed.flatten(2).sum(2).clamp(min=1)
+    filled = torch.where(known, filled, mean[:, :, None, None, None])
+    return torch.where(hole, filled, x)

@@ -11,12 +11,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from absynth.data.hidden import Hidden
-from absynth.experiments._clips import linear_dynamics, shuffled
+from absynth.data.hidden import Hidden, through_time
+from absynth.dynamic_texture import LinearDynamics
 from absynth.experiments.harness import Figures, Run, at_most, experiment
 from absynth.metrics.motion import autocorrelation, difference_spectrum, worst_factor
 from absynth.seeding import Streams, stream
-from absynth.tasks.observed import through_time
 
 CLIPS: dict[str, tuple[Hidden, float]] = {"fire": ("pixels", 0.5), "flag": ("frames", 0.5), "fountain": ("block", 0.25)}
 """The clips, and what is hidden of each where a model learns from an incomplete one."""
@@ -41,6 +40,21 @@ def motion_kept(x: Tensor) -> float:
     return float(change[-third:].mean() / change[:third].mean())
 
 
+def shuffled(clip: Tensor, frames: int, n: int, seed: int) -> Tensor:
+    """Frames of a clip ``[c, t, h, w]`` in random order, n times."""
+    order = torch.randint(clip.shape[1], (n, frames), generator=stream(seed, 0, 0, 21))
+    return clip[:, order].transpose(0, 1)
+
+
+def linear(clip: Tensor, frames: int, n: int, seed: int, *, moving: bool = True) -> Tensor:
+    """n clips of the linear dynamic texture of a clip; else of a Gaussian of its frames, each drawn anew."""
+    law = LinearDynamics((clip.shape[0], frames, *clip.shape[2:]), 30).fit([clip])
+    if not moving:
+        law.step.zero_()
+        law.innovation.copy_(law.first)
+    return law.sample(n, stream(seed, 0, 0, 22)).clamp(-1, 1)
+
+
 def recover(model: Any, recipe: Any, clip: Tensor, seed: int) -> tuple[Tensor, Tensor]:
     """The incomplete training clip with what was hidden drawn by the model, and what was hidden."""
     hole = recipe.observed(0, clip.shape[1])[None] < 0.5
@@ -55,7 +69,7 @@ def recover(model: Any, recipe: Any, clip: Tensor, seed: int) -> tuple[Tensor, T
     data="fire, flag and fountain at 32×32 in colour, 64 frames each, of which 48 to train on",
     protocol=f"maximum likelihood, one preset per clip; {N} fresh clips of {FRAMES} frames by a model trained on "
     "windows of 16. Worst factor, either way, between autocorrelations of clips and data at lags 1 "
-    f"to {LAGS} (lags at which the data's is above .2), and between power spectra of frame differences in four octaves; "
+    f"to {LAGS} (where the data's is above .2), and between power spectra of frame differences in four octaves; "
     "motion kept is the mean square of the changes in the last third over the first. Recovery: a second model learns "
     "from the clip with half the pixels (fire), half the frames (flag) or the middle quarter of every frame (fountain) "
     "hidden; RMSE over hidden entries on the [-1, 1] scale, of the mean of four draws",
@@ -78,14 +92,15 @@ def measure(seed: int, run: Run) -> Figures:
         values |= {f"{name}: {k}": v for k, v in found.items()} | {f"{name}: {MOTION}": motion_kept(x)}
         others = {
             "frames in random order": shuffled(clip, frames, n, seed),
-            "Gaussian of single frames": linear_dynamics(clip, frames, n, seed, order=0),
-            "linear dynamic texture": linear_dynamics(clip, frames, n, seed),
+            "Gaussian of single frames": linear(clip, frames, n, seed, moving=False),
+            "linear dynamic texture": linear(clip, frames, n, seed),
         }
         for other, y in others.items():
             baselines |= {f"{name}: {k}/{other}": v for k, v in motion_figures(y, clip[None]).items()}
         data.show(torch.cat([clip[None, :, :frames], x[:2]]), run.images / f"{name}.png")
 
-        part = run.fit("maximum_likelihood", name, label=f"{name} incomplete", missing=share, missing_kind=kind)
+        part = run.fit("maximum_likelihood", name, label=f"{name} incomplete", missing=share, missing_kind=kind,
+                       dynamics_rank=0)  # fmt: skip
         back, hole = recover(part.model, part.full, clip, seed)
         figure = f"{name}: RMSE of hidden {kind}"
         wide = hole.expand_as(back)

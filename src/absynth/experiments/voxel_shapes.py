@@ -1,7 +1,7 @@
 """Chairs and monitors: recovery of hidden voxels, super-resolution, features for classification, samples.
 
-Multi-grid energies of voxels (Xie et al. 2018) on ModelNet's chairs and monitors at 16³, from 4³ on. Where little is hidden at random a
-linear-Gaussian conditional is hard to beat, so half a shape is hidden in one piece too.
+Multi-grid energies of voxels (Xie et al. 2018) on ModelNet's chairs and monitors at 16³, from 4³ on. Where voxels are
+hidden at random a linear-Gaussian conditional is hard to beat, so half a shape is hidden in one piece too.
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ def nearest_overlap(x: Float[Tensor, "n 1 d h w"], train: Float[Tensor, "m 1 d h
 
 @experiment(
     data="ModelNet10's chairs and monitors at 16³, 1,221 to train on, the first 80 of 133 test shapes",
-    protocol=f"multi-grid, preset modelnet10 (4³, 8³, 16³). Recovery: share of the hidden voxels that are wrong in the mean "
-    f"of {DRAWS} draws, read off at 0. Super-resolution from means of 4³ blocks: the same over all voxels, and the "
-    "largest error of a block's mean in a draw. Features: logistic regression on 64 principal components of pooled "
+    protocol="multi-grid, preset modelnet10 (4³, 8³, 16³). Recovery: share of the hidden voxels that are wrong in the "
+    f"mean of {DRAWS} draws, read off at 0. Super-resolution from means of 4³ blocks: the same over all voxels, and "
+    "the largest error of a block's mean in a draw. Features: logistic regression on 64 principal components of pooled "
     f"responses, {LABELS} labelled shapes of each class, all test shapes. Samples: overlap with the nearest training "
     "shape; draws with independent voxels and test shapes say what that is worth",
     seeds=(0, 1),

@@ -13,12 +13,12 @@ from PIL import Image
 from torch import Tensor
 
 from absynth.algorithms import Projection
-from absynth.data.hidden import hidden
+from absynth.data.hidden import hidden, through_time
 from absynth.density import restrict
 from absynth.errors import InputError
 from absynth.report import TaskResult
 from absynth.seeding import stream
-from absynth.tasks.observed import WORDS, add_completions, completions, nearest, through_time
+from absynth.tasks.observed import WORDS, add_completions, completions, nearest
 from absynth.tasks.opened import Opened, check_positive, open_run
 
 TITLE = "Inpainting"

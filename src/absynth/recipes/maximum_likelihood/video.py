@@ -2,8 +2,10 @@
 
 Xie, Zhu, Wu, CVPR 2017, arXiv:1606.00972. The paper learns from one clip of 70 frames at 100 to 224 pixels with three
 persistent chains, 20 steps of δ = .3 per update on values of 0 to 255 and N(0, 1) as the reference: steps so short that
-the noise is invisible. Here chains are short runs from noise on windows of the clip, in the scale and with the
-temperature of the other images' models; windows overlap, so a clip of 64 frames is a few dozen examples.
+the noise is invisible. Here chains are short runs on windows of the clip, in the scale and with the temperature of the
+images' models; windows overlap, so a clip of 64 frames is a few dozen examples. Chains start at a linear dynamic
+texture (:mod:`absynth.dynamic_texture`), which already moves as the clip does, and f learns what it lacks; from noise
+(``--start noise``) learning takes many times as many updates.
 
 ``--stationary time`` has a layer that sees whole frames (an object that moves), ``space_time`` has local layers alone
 (a texture that moves). Either makes clips of any length: ``absynth sample RUN --frames 64``.
@@ -13,18 +15,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 import torch
 from torch import Tensor
 
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
-from absynth.data.hidden import Hidden, hidden
+from absynth.data.hidden import Hidden, hidden, through_time
+from absynth.dynamic_texture import LinearDynamics
 from absynth.networks.spacetime import SpaceTimeF, Stationary
 from absynth.recipes._fields import ColdChains, FinalShare, VideoOptions
-from absynth.recipes.bounds import Count, Decay, NonNegative, Positive, Share
+from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive, Share
 from absynth.recipes.maximum_likelihood._chains import MaximumLikelihoodRecipe
 from absynth.recipes.presets import Preset
+from absynth.samplers import FromNoise
 from absynth.seeding import stream
 from absynth.types import Batch
 
@@ -43,9 +47,11 @@ class MaximumLikelihoodVideo(FinalShare, ColdChains, VideoOptions, MaximumLikeli
     """Spatial-temporal generative ConvNet: an energy-based model of video, of one clip or several (Xie et al. 2017)."""
 
     kinds = ("video",)
-    TINY: ClassVar[dict[str, Any]] = {**MaximumLikelihoodRecipe.TINY, "size": 16, "frames": 8, "batch": 3}
+    TINY: ClassVar[dict[str, Any]] = {
+        **MaximumLikelihoodRecipe.TINY, "size": 16, "frames": 8, "batch": 3, "dynamics_rank": 4,
+    }  # fmt: skip
 
-    steps: Count = 220
+    steps: Count = 100
     batch: Count = 3
     threads: int = 1
     checkpoint_every: Count = 100
@@ -53,8 +59,12 @@ class MaximumLikelihoodVideo(FinalShare, ColdChains, VideoOptions, MaximumLikeli
     """Axes along which the model is stationary: time alone (f sees whole frames), or space and time (local layers)."""
     energy_width: Count = 16
     chain_steps: Count = 20
-    start_std: NonNegative = 0.05
-    """Standard deviation of the noise that chains start from; what is left of it at the end flickers."""
+    start: Literal["dynamics", "noise", "persistent", "data"] = "dynamics"  # type: ignore[assignment]
+    """Chain initialization: a linear dynamic texture of the clips, noise (short run), a replay buffer, the data."""
+    start_std: NonNegative = 0.03
+    """Standard deviation of the noise that chains start from, about the texture; what is left at the end flickers."""
+    dynamics_rank: Natural = 30
+    """Principal components of frames in the linear dynamic texture that chains start from; 0 is the mean frame."""
     data_noise: NonNegative = 0.01
     energy_lr: Positive = 7e-4
     beta1: Decay = 0.9
@@ -67,7 +77,19 @@ class MaximumLikelihoodVideo(FinalShare, ColdChains, VideoOptions, MaximumLikeli
     def algorithm(self) -> MaximumLikelihood:
         channels, _, *sides = self.shape
         f = SpaceTimeF(channels, sides, self.energy_width, self.energy_activation, stationary=self.stationary)
-        return self._of(f, 1.0)
+        model = self._of(f, 1.0)
+        if self.start == "dynamics":
+            model.start = FromNoise(self.dynamics())
+        return model
+
+    def dynamics(self) -> LinearDynamics:
+        """The linear dynamic texture of what is seen of the training clips, hidden parts interpolated in time."""
+        found, data = LinearDynamics(self.shape, self.dynamics_rank, self.start_std), self.examples
+        clips = [clip.x.float() / 127.5 - 1 for clip in data.clips]  # type: ignore[attr-defined]
+        if self.missing:
+            masks = [self.observed(i, x.shape[1]) < 0.5 for i, x in enumerate(clips)]
+            clips = [through_time(x[None], hole)[0] for x, hole in zip(clips, masks)]
+        return found.fit(clips) if clips else found
 
     def batches(self, start: int = 0) -> Iterator[Batch]:
         found = super().batches(start)
