@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from scipy.special import ndtr, ndtri
+from scipy.special import logsumexp, ndtr, ndtri
 from torch import nn
 
 from absynth.networks.mlp import mlp
@@ -12,55 +12,72 @@ from absynth.sklearn.atoms import WIDTH, find_atoms
 
 CLIP = 1e-6
 """Least distance of a distribution function from 0 and 1, so that its normal score is finite."""
-
-
-def _score(level: np.ndarray) -> np.ndarray:
-    return ndtri(level.clip(CLIP, 1 - CLIP))
+ROOT = np.sqrt(2 * np.pi)
+ROUNDS = 40
+"""Rounds in which correlations are learned; the later half is averaged."""
 
 
 class Copula:
     """A Gaussian copula: each column's own law, and the correlations of their normal scores.
 
-    A column of few values has a probability for each, spread as :mod:`absynth.sklearn.atoms` spreads it, and the score
-    of the middle of its step; another column has a kernel density estimate of Silverman's width.
+    A column of few values has a probability for each, spread as :mod:`absynth.sklearn.atoms` spreads it; its scores lie
+    anywhere in their value's step, and are drawn there given the other columns while correlations are learned (Hoff,
+    Annals of Applied Statistics 2007). Another column has a kernel density estimate of Silverman's width.
 
     Args:
         rows: Training rows ``[n, p]``.
-        seed: Seed of the scores of repeated values within their steps.
+        seed: Seed of the draws within steps.
     """
 
     def __init__(self, rows: np.ndarray, seed: int) -> None:
         self.rows, self.std = rows, rows.std(0)
         self.atoms = find_atoms(rows, np.ones(len(rows)), [None] * rows.shape[1])
         self.width = 1.06 * self.std * len(rows) ** -0.2
-        within = np.random.default_rng(seed).uniform(size=rows.shape)
-        scores = np.stack([self._column(j, rows[:, j], within[:, j])[0] for j in range(rows.shape[1])], 1)
-        self.cov = np.corrcoef(scores.T) + 1e-6 * np.eye(rows.shape[1])
+        rng = np.random.default_rng(seed)
+        low, high, _ = self._columns(rows)
+        z, found = _scores(low, high, rng), []
+        for _ in range(ROUNDS):
+            found.append(np.corrcoef(z.T) + 1e-6 * np.eye(z.shape[1]))
+            precision = np.linalg.inv(found[-1])
+            for j in (j for j, values in enumerate(self.atoms) if values is not None):
+                std = precision[j, j] ** -0.5
+                mean = z[:, j] - z @ precision[j] * std**2
+                ends = (ndtr((ndtri(level[:, j].clip(CLIP, 1 - CLIP)) - mean) / std) for level in (low, high))
+                z[:, j] = mean + std * _scores(*ends, rng)
+        self.cov = np.mean(found[ROUNDS // 2 :], 0)
 
-    def _column(self, j: int, x: np.ndarray, within: np.ndarray | float) -> tuple[np.ndarray, np.ndarray]:
-        """(normal scores, log densities) of a column's values."""
+    def _columns(self, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """(lower and upper levels, log densities of the columns' own laws), each ``[n, p]``."""
+        parts = [self._column(j, x[:, j]) for j in range(x.shape[1])]
+        low, high, density = (np.stack(part, 1) for part in zip(*parts))
+        return low, high, density
+
+    def _column(self, j: int, x: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         values, rare = self.atoms[j], 1 / (len(self.rows) + 1)
         z = (x - self.rows[:, j].mean()) / self.std[j]
-        wide = rare * np.exp(-0.5 * z * z) / (self.std[j] * np.sqrt(2 * np.pi))  # for what training rows did not hold
+        wide = np.log(rare) - 0.5 * z * z - np.log(self.std[j] * ROOT)  # for what training rows did not hold
         if values is None:
             z = (x[:, None] - self.rows[:, j]) / self.width[j]
-            level, density = ndtr(z).mean(1), np.exp(-0.5 * z * z).mean(1) / (self.width[j] * np.sqrt(2 * np.pi))
-            return _score(level), np.log((1 - rare) * density + wide)
+            level, density = ndtr(z).mean(1), logsumexp(-0.5 * z * z, 1) - np.log(len(self.rows) * self.width[j] * ROOT)
+            return level, level, np.logaddexp(np.log1p(-rare) + density, wide)
         line = np.array(values)
         nearest = np.abs(x[:, None] - line).argmin(1)
         share = np.bincount(np.abs(self.rows[:, j, None] - line).argmin(1), minlength=len(line)) / len(self.rows)
-        level = share.cumsum()[nearest] - share[nearest] * (1 - within)
+        high = share.cumsum()[nearest]
         off = (x - line[nearest]) / (WIDTH * self.std[j])
-        density = share[nearest] * np.exp(-0.5 * off * off) / (WIDTH * self.std[j] * np.sqrt(2 * np.pi))
-        return _score(level), np.log((1 - rare) * density + wide)
+        density = np.log(share[nearest]) - 0.5 * off * off - np.log(WIDTH * self.std[j] * ROOT)
+        return high - share[nearest], high, np.logaddexp(np.log1p(-rare) + density, wide)
 
-    def log_density(self, rows: np.ndarray) -> np.ndarray:
-        """Log density of each row, normalized."""
-        parts = [self._column(j, rows[:, j], 0.5) for j in range(rows.shape[1])]
-        z = np.stack([score for score, _ in parts], 1)
-        quadratic = (z @ (np.linalg.inv(self.cov) - np.eye(len(self.cov))) * z).sum(1)
-        joint = -0.5 * np.linalg.slogdet(self.cov)[1] - 0.5 * quadratic
-        return joint + sum(density for _, density in parts)
+    def log_density(self, rows: np.ndarray, draws: int = 100) -> np.ndarray:
+        """Log density of each row, normalized: the copula's density is averaged over the steps of values."""
+        low, high, own = self._columns(rows)
+        rng, excess = np.random.default_rng(0), np.linalg.inv(self.cov) - np.eye(len(self.cov))
+        each = []
+        for _ in range(draws if (high > low).any() else 1):
+            z = _scores(low, high, rng)
+            each.append(-0.5 * (z @ excess * z).sum(1))
+        joint = logsumexp(each, 0) - np.log(len(each)) - 0.5 * np.linalg.slogdet(self.cov)[1]
+        return joint + own.sum(1)
 
     def sample(self, n: int, seed: int) -> np.ndarray:
         """n rows: the columns' quantiles of correlated normal scores."""
@@ -72,6 +89,11 @@ class Copula:
             at = (level[:, j] * len(column)).astype(int).clip(0, len(column) - 1)
             out[:, j] = column[at] + (0 if values is not None else self.width[j] * rng.normal(size=n))
         return out
+
+
+def _scores(low: np.ndarray, high: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Normal scores of levels drawn evenly between two ends."""
+    return ndtri((low + (high - low) * rng.uniform(size=low.shape)).clip(CLIP, 1 - CLIP))
 
 
 def classifier_energy_samples(
