@@ -41,8 +41,8 @@ def nearest(rows: np.ndarray, train: np.ndarray) -> float:
     data="red wine quality (1,599 rows; 12 columns, one of 6 values) and Boston housing (506 rows; 14 columns, one of "
     "2 values, one of 9) of the UCI repository; halves for training and test",
     protocol="columns standardized by training rows; log-likelihood ratio: its mean over its standard error on test "
-    "rows, columns of few values spread alike in both densities; gradient-boosted trees tell as many new rows as there are "
-    "test rows from those, |2 AUROC − 1| on held-out halves",
+    "rows, columns of few values spread alike in both densities; gradient-boosted trees tell as many new rows as there "
+    "are test rows from those, |2 AUROC − 1| on held-out halves",
     seeds=(0, 1, 2),
     minutes=2,
     bars={
