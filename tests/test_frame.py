@@ -6,12 +6,15 @@ import math
 
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
+from absynth import recipes
 from absynth.algorithms.filter_pursuit import FilterPursuit
 from absynth.algorithms.frame import Frame
 from absynth.algorithms.sparse_frame import SparseFrame, shared_matching_pursuit
 from absynth.algorithms.texture_pyramid import TexturePyramid
+from absynth.data import open as open_data
 from absynth.density import EBM
 from absynth.distributions import StandardNormal
 from absynth.errors import InputError
@@ -244,3 +247,46 @@ def test_bad_input_is_one_line():
         Histograms(bank(), torch.ones(3), [0.0, 1.0])
     with pytest.raises(InputError, match="at most 64 wavelets"):
         shared_matching_pursuit(torch.zeros(2, 1, 8, 8), differences(), 100)
+
+
+def classes_of_squares(folder, counts):
+    """Folders of grey images, one per class."""
+    rng = torch.Generator().manual_seed(0)
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        for i in range(count):
+            pixels = torch.randint(0, 255, (20, 20), generator=rng, dtype=torch.uint8)
+            Image.fromarray(pixels.numpy()).save(folder / name / f"{i}.png")
+    return str(folder)
+
+
+def test_a_class_is_named_or_numbered(tmp_path):
+    data = classes_of_squares(tmp_path / "pets", {"cat": 9, "dog": 6, "owl": 1})
+    opened = open_data(data)
+
+    def rows(label: str) -> list[int]:
+        return recipes.build("frame", opened, label=label, tiny=True).rows().tolist()
+
+    assert rows("dog") == rows("1") == (opened.labels == 1).nonzero()[:, 0].tolist()
+    assert rows("") == list(range(len(opened)))
+    with pytest.raises(InputError, match="cat, dog, owl"):
+        rows("cow")
+    with pytest.raises(InputError, match="two images or more of class owl, got 1"):
+        rows("owl")
+    plain = open_data(classes_of_squares(tmp_path / "plain", {"": 9}))
+    assert len(recipes.build("frame", plain, tiny=True).rows()) == len(plain)
+    with pytest.raises(InputError, match="one sub-folder per class"):
+        recipes.build("frame", plain, label="0", tiny=True)
+
+
+def test_a_gaussian_reference_is_that_of_the_images_and_their_noise(tmp_path):
+    data = classes_of_squares(tmp_path / "pets", {"cat": 30, "dog": 4})
+    recipe = recipes.build("frame", data, label="cat", reference="gaussian", data_noise=0.5, tiny=True)
+    model = recipe.algorithm()
+    x = recipe.model_inputs(recipe.examples.batch(recipe.rows()).x)
+    spread = model.ebm.reference.factor.square().sum(1).sqrt()
+    expected = (x.flatten(1).var(0) + 0.25).mean().sqrt()
+    assert float(spread.mean()) == pytest.approx(float(expected), rel=0.05)
+    loss = model.losses(next(recipe.batches()), rng=stream(0))["ebm"]
+    assert torch.isfinite(loss)
+    torch.testing.assert_close(model.log_prob(x), model.ebm.reference.log_prob(x))  # f is 0 before learning

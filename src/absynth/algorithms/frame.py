@@ -12,7 +12,9 @@ Of all laws with the data's E[h], (1) is the one nearest to p_0. Chains persist 
 so that the model is normalized at the end of learning.
 
 (2) moves λ away from what the chains have too much of by chance, so (3) over the same chains is too low, at every
-update. Chains that λ does not learn from have no such bias.
+update. Chains that λ does not learn from, resampled in proportion to exp⟨λ' − λ, h⟩, have no such bias, nor one from
+lagging behind λ: they are annealed importance sampling along learning (Carbone, Hua, Coste, Vanden-Eijnden, NeurIPS
+2023, arXiv:2305.19414).
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from absynth.density import EBM
 from absynth.errors import InputError
 from absynth.networks.statistics import ExponentialF
 from absynth.samplers import Persistent
+from absynth.samplers.jarzynski import systematic
 from absynth.types import Batch, Rng, Sampler
 
 
@@ -83,16 +86,27 @@ class Frame(MaximumLikelihood):
         difference = (self.statistics(x) - self.statistics(self.chains_now)).abs()
         return float(difference[self.f.active].mean())
 
+    def log_weights(self) -> Float[Tensor, "n"]:
+        """⟨λ' − λ, h⟩ of each chain of (3), λ' − λ the last update."""
+        with torch.no_grad():
+            chains = self.chains_now[-self.tracking :]  # all of them for 0
+            return self.f.statistics(chains) @ (self.f.weights - self.previous)
+
     def log_z(self) -> Float[Tensor, ""]:
         """log Z(λ) relative to p_0, by (3) on the way to the present λ."""
-        chains = self.chains_now[-self.tracking :]  # all of them for 0
-        with torch.no_grad():
-            change = self.f.statistics(chains) @ (self.f.weights - self.previous)
-            return self.tracked + change.logsumexp(0) - math.log(len(change))
+        change = self.log_weights()
+        return self.tracked + change.logsumexp(0) - math.log(len(change))
+
+    def follow(self, *, rng: Rng) -> None:
+        """Add (3) of the last update to log Z, and resample the chains that track it."""
+        self.tracked.copy_(self.log_z())
+        if self.tracking:
+            chains = self.chains_now[-self.tracking :]
+            chains.copy_(chains[systematic(self.log_weights().softmax(0), rng)])
+        self.previous.copy_(self.f.weights.detach())
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        self.tracked.copy_(self.log_z())  # (3), of the last update
-        self.previous.copy_(self.f.weights.detach())
+        self.follow(rng=rng)
         x_neg = self.run_chain("ebm", self.sampler, self.ebm().log_density, self.chains_now.clone(), rng=rng)
         self.chains_now.copy_(x_neg)
         learned_from = x_neg[: len(x_neg) - self.tracking]

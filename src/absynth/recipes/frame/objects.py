@@ -24,6 +24,7 @@ from absynth.data.order import minibatches
 from absynth.density import EBM
 from absynth.distributions import StandardNormal
 from absynth.errors import InputError
+from absynth.gaussian import Gaussian, Whitened
 from absynth.networks.filters import gabor, laplacian_of_gaussian
 from absynth.networks.statistics import ExponentialF, LocalResponses, Potential, WaveletResponses
 from absynth.recipes._fields import CHAINS, FinalShare, ImageOptions
@@ -32,15 +33,15 @@ from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import HMC, Persistent
 from absynth.seeding import noise_like, stream
-from absynth.types import Batch
+from absynth.types import Batch, Reference, Sampler
 
 BLUR = int.from_bytes(b"blur", "big")
 """Separates the noise on the data from all other noise."""
 
 PRESETS = {
-    "mnist": Preset(minutes=1, label=3),
+    "mnist": Preset(minutes=1),
     "mnist/sparse": Preset(
-        minutes=0.3, label=3, energy="sparse", chains=200, steps=200, examples_used=200, gabor_scales=(0.4,)
+        minutes=0.3, energy="sparse", chains=200, tracking_chains=40, steps=200, examples_used=200, gabor_scales=(0.4,)
     ),
 }
 
@@ -51,12 +52,12 @@ class FrameObjects(FinalShare, ImageOptions, Recipe):
 
     kinds = ("image",)
     TINY: ClassVar[dict[str, Any]] = {
-        **Recipe.TINY, "limit": 400, "orientations": 2, "chain_steps": 1, "leapfrog_steps": 2, "chains": 8, "label": -1,
-        "wavelets": 12,
+        **Recipe.TINY, "limit": 400, "orientations": 2, "chain_steps": 1, "leapfrog_steps": 2, "chains": 8,
+        "tracking_chains": 2, "wavelets": 12,
     }  # fmt: skip
 
-    label: int = -1
-    """Class to learn; -1 learns from all images."""
+    label: str = ""
+    """Class to learn, by its name or number; empty: all images."""
     examples_used: Natural = 100
     """Number of training images of the class to use; 0 uses all."""
     steps: Count = 80
@@ -76,8 +77,10 @@ class FrameObjects(FinalShare, ImageOptions, Recipe):
     """Standard deviation of noise added to images of variance 1; without, λ of constant places has no maximum."""
     response_scale: tuple[float, ...] = ()
     """Root mean square of each filter's response; found from the training images."""
+    reference: Literal["standard", "gaussian"] = "standard"
+    """p_0: N(0, σ² I), or the Gaussian of the training images with their noise, in whose coordinates chains run."""
     reference_std: Positive = 1.0
-    """Standard deviation of the reference N(0, σ² I)."""
+    """Standard deviation σ of the standard reference."""
     chains: Count = 50
     """Number of persistent chains; all move in each update."""
     tracking_chains: Natural = 0
@@ -105,8 +108,11 @@ class FrameObjects(FinalShare, ImageOptions, Recipe):
         assert isinstance(found, FrameObjects)
         if found.shape[0] != 1:
             raise InputError(f"FRAME's filters see grey images, got {found.shape[0]} channels: convert them to grey")
-        if found.label >= max(found.classes, 1) or found.label < -1:
-            raise InputError(f"expected --label of a class below {found.classes}, got {found.label}")
+        if found.label and not found.classes:
+            raise InputError(
+                f"expected images with classes for --label {found.label}, got none: leave it out, or give a folder "
+                "with one sub-folder per class"
+            )
         if found.response_scale or not len(found.examples):
             return found
         x = found.model_inputs(found.examples.batch(found.rows()).x)
@@ -127,15 +133,16 @@ class FrameObjects(FinalShare, ImageOptions, Recipe):
     def rows(self) -> Tensor:
         """The training images that are used."""
         data = self.examples
-        if self.label >= 0:
-            assert data.labels is not None
-            rows = (data.labels == self.label).nonzero()[:, 0]
-        else:
-            rows = torch.arange(len(data))
+        rows = torch.arange(len(data))
+        if self.label and data.labels is not None:
+            known = list(data.class_names) or [str(k) for k in range(self.classes)]
+            numbers = [str(k) for k in range(len(known))]
+            if self.label not in known + numbers:
+                raise InputError(f"expected --label of a class ({', '.join(known[:10])}), got {self.label}")
+            label = known.index(self.label) if self.label in known else numbers.index(self.label)
+            rows = (data.labels == label).nonzero()[:, 0]
         if len(rows) < 2:
-            raise InputError(
-                f"expected two images or more of class {self.label}, got {len(rows)}: give another --label"
-            )
+            raise InputError(f"expected two images or more of class {self.label}, got {len(rows)}: give more images")
         order = torch.randperm(len(rows), generator=stream(self.seed, 0, 0, CHAINS))
         return rows[order[: self.examples_used or None]].sort().values
 
@@ -153,11 +160,21 @@ class FrameObjects(FinalShare, ImageOptions, Recipe):
             noise = noise_like(x[chosen], stream(self.seed, 0, step, BLUR))
             yield Batch(x[chosen] + self.data_noise * noise)
 
+    def _gaussian(self) -> Gaussian:
+        """The Gaussian of the training images with their noise; a stand-in where the data are not at hand."""
+        if not len(self.examples):
+            return Gaussian.standard(*self.shape)
+        x = self.model_inputs(self.examples.batch(self.rows()).x)
+        return Gaussian.fit(x + self.data_noise * noise_like(x, stream(self.seed, 0, 2, BLUR)))
+
     def algorithm(self) -> Frame:
         kernels = self.kernels()
-        reference = StandardNormal(*self.shape, std=self.reference_std)
+        reference: Reference = StandardNormal(*self.shape, std=self.reference_std)
+        sampler: Sampler = HMC(self.chain_steps, self.chain_step_size, leapfrog_steps=self.leapfrog_steps)
+        if self.reference == "gaussian":
+            reference = self._gaussian()
+            sampler = Whitened(sampler, reference)
         start = Persistent(self.chains, reference, rng=stream(self.seed, 0, 1, CHAINS))
-        sampler = HMC(self.chain_steps, self.chain_step_size, leapfrog_steps=self.leapfrog_steps)
         scale = torch.tensor(self.response_scale) if self.response_scale else torch.ones(len(kernels))
         if self.energy == "dense":
             h = LocalResponses(kernels, self.shape[1:], scale, self.potential)  # type: ignore[arg-type]
