@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
 import torch
@@ -39,9 +40,8 @@ def test_the_weights_of_the_best_figure_are_saved_and_not_the_last(tmp_path, mon
     chosen = ab.fit(recipe(), tmp_path / "run")
     plain = ab.fit(recipe(select_by="", steps=6), tmp_path / "six")
     last = ab.fit(recipe(select_by=""), tmp_path / "last")
-    for (name, a), b, c in zip(chosen.state_dict().items(), plain.state_dict().values(), last.state_dict().values()):
-        assert torch.equal(a, b), name
-        assert torch.equal(a, c) == (a.numel() == 0), name
+    assert all(torch.equal(a, b) for a, b in zip(chosen.parameters(), plain.parameters()))
+    assert not all(torch.equal(a, c) for a, c in zip(chosen.parameters(), last.parameters()))
     config = json.loads((tmp_path / "run" / "config.json").read_text())
     assert config["selected"] == {"step": 6, "loss": 1.0}
     assert config["step"] == 12
@@ -102,7 +102,7 @@ def test_figures_say_what_they_are():
         def classify(self, x):
             return torch.zeros(len(x), 10)
 
-    assert labels.figure(Guess()) == pytest.approx(torch.tensor(10.0).log())
+    assert labels.figure(Guess()) == pytest.approx(math.log(10))
 
     samples = HeldOut(recipe(select_by="samples"), CPU)
 
