@@ -29,7 +29,7 @@ class LinearDynamics(nn.Module):
     Args:
         shape: Shape of a clip.
         rank: Number of components; 0 is the mean frame.
-        std: Standard deviation τ of noise of each pixel.
+        std: Standard deviation τ of noise of each pixel; 0 is that of what the components leave out of the clips.
     """
 
     mean: Tensor
@@ -37,11 +37,13 @@ class LinearDynamics(nn.Module):
     step: Tensor
     innovation: Tensor
     first: Tensor
+    scale: Tensor
 
     def __init__(self, shape: Sequence[int], rank: int, std: float = 0.0) -> None:
         super().__init__()
         channels, _, height, width = shape
         self.shape, self.rank, self.std = tuple(shape), rank, std
+        self.register_buffer("scale", torch.tensor(std))
         self.register_buffer("mean", torch.zeros(channels, height, width))
         self.register_buffer("components", torch.zeros(rank, channels, height, width))
         for name in ("step", "innovation", "first"):
@@ -55,10 +57,13 @@ class LinearDynamics(nn.Module):
         frames = [clip.transpose(0, 1).flatten(1).double() for clip in clips]
         mean = torch.cat(frames).mean(0)
         self.mean.copy_(mean.view_as(self.mean))
-        if not self.rank:
-            return self
-        _, _, directions = torch.linalg.svd(torch.cat(frames) - mean, full_matrices=False)
+        centred = torch.cat(frames) - mean
+        _, _, directions = torch.linalg.svd(centred, full_matrices=False)
         q = min(self.rank, len(directions))
+        if not self.std:
+            self.scale.copy_((centred - centred @ directions[:q].T @ directions[:q]).square().mean().sqrt())
+        if not q:
+            return self
         z = [(rows - mean) @ directions[:q].T for rows in frames]
         past, future, all_z = torch.cat([v[:-1] for v in z]), torch.cat([v[1:] for v in z]), torch.cat(z)
         ridge = RIDGE * past.square().mean() * len(past) * torch.eye(q, dtype=past.dtype)
@@ -84,7 +89,7 @@ class LinearDynamics(nn.Module):
             found.append(self.mean + torch.einsum("nq,qchw->nchw", z, self.components))
             z = z @ self.step + noise_like(z, rng) @ self.innovation.T
         x = torch.stack(found, 2)
-        return x + self.std * noise_like(x, rng) if self.std else x
+        return x + self.scale * noise_like(x, rng)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Not available.

@@ -28,7 +28,7 @@ PRESETS = {
         minutes=5, steps=300, batch=4, threads=1, grids=2, energy_strided=True, energy_width=16, energy_lr=1e-3
     ),
     "modelnet10": Preset(
-        minutes=3, size=16, steps=400, checkpoint_every=100, batch=16, threads=1, energy_strided=True, energy_width=16,
+        minutes=3, size=16, steps=220, checkpoint_every=100, batch=16, threads=1, energy_strided=True, energy_width=16,
         energy_lr=1e-3, start_noise=0.3,
     ),
 }  # fmt: skip

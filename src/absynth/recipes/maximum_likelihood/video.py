@@ -61,8 +61,11 @@ class MaximumLikelihoodVideo(FinalShare, ColdChains, VideoOptions, MaximumLikeli
     chain_steps: Count = 20
     start: Literal["dynamics", "noise", "persistent", "data"] = "dynamics"  # type: ignore[assignment]
     """Chain initialization: a linear dynamic texture of the clips, noise (short run), a replay buffer, the data."""
-    start_std: NonNegative = 0.03
-    """Standard deviation of the noise that chains start from, about the texture; what is left at the end flickers."""
+    start_std: NonNegative = 0.0
+    """Standard deviation of noise about the linear dynamic texture that chains start from; 0 is that of what its
+    components leave out. With --start noise it is that of the noise itself."""
+    temperature: NonNegative = 2e-6
+    """Temperature T that is sampled; noise that a chain adds to its frames flickers."""
     dynamics_rank: Natural = 30
     """Principal components of frames in the linear dynamic texture that chains start from; 0 is the mean frame."""
     data_noise: NonNegative = 0.01
