@@ -109,7 +109,7 @@ OUTSIDE = "beyond the bounds and two standard errors"
 NAMES = [f"{case}, {what}" for case in ("plane", "64-D") for what in ("forward", "reverse", OUTSIDE)]
 BITS, BELOW = "digits, bits per dimension", "digits, bits per dimension below the Gaussian's"
 GAP = f"digits, absolute gap at {TEMPERATURES[-1]} temperatures"
-UPDATES = 1000
+UPDATES = 700
 
 
 @experiment(
