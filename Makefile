@@ -8,7 +8,7 @@ QUOTING := README.md docs/tables.md $(wildcard docs/methods/*.md)
 # Small networks on a busy machine are fastest on one thread a process.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test test-slow torture mutants lint bench figures pictures clean
+.PHONY: demo test coverage test-slow torture mutants lint bench figures pictures clean
 
 demo: $(VENV)/installed
 	$(BIN)/absynth demo --out runs/demo
@@ -19,6 +19,10 @@ test: $(VENV)/installed-dev
 	$(BIN)/absynth results --check $(QUOTING)
 	$(BIN)/absynth results --folder results/bench --check docs/speed.md
 	$(BIN)/python -m pytest -n auto -m "not slow"
+
+# The same tests, half as slow again, with the branches of src that they reach.
+coverage: $(VENV)/installed-dev
+	$(BIN)/python -m pytest -n auto -m "not slow" --cov --cov-report=term:skip-covered
 
 test-slow: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -m slow
