@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import argparse
 import ast
-import copy
 import json
 import multiprocessing
 import os
@@ -24,9 +23,11 @@ import signal
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
+from itertools import islice
 from pathlib import Path
 
 import beartype.claw  # noqa: F401  what every test needs is imported once, before the forks
@@ -57,28 +58,39 @@ NAMES = {"mean": "sum", "sum": "mean", "sqrt": "square", "exp": "log", "log": "e
 
 @dataclass(frozen=True)
 class Mutant:
-    """One planted fault: where it is and the source of the whole file with it."""
+    """One planted fault: where it is, what it is, and its number among the faults of the file."""
 
     file: Path
     line: int
     what: str
-    source: str
+    number: int
 
     @property
     def key(self) -> str:
         """A name that does not depend on line numbers."""
         return f"{self.file.relative_to(SOURCE)}: {self.what}"
 
+    @property
+    def source(self) -> str:
+        """The source of the whole file with the fault."""
+        tree = ast.parse(self.file.read_text())
+        _, _, plant = next(islice(_faults(tree), self.number, None))
+        plant()
+        return ast.unparse(tree)
+
 
 def mutants_of(file: Path) -> Iterator[Mutant]:
     """Every mutant of a file."""
-    tree = ast.parse(file.read_text())
+    for number, (line, what, _) in enumerate(_faults(ast.parse(file.read_text()))):
+        yield Mutant(file, line, what, number)
+
+
+def _faults(tree: ast.Module) -> Iterator[tuple[int, str, Callable[[], None]]]:
+    """``(line, description, plant)`` of each fault that a file can have; ``plant()`` changes the tree."""
     for function in (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name not in SKIPPED):
         for node in _inside(function):
-            for what, change in _changes(node):
-                undo = change()
-                yield Mutant(file, node.lineno, f"{function.name}: {what}", ast.unparse(copy.deepcopy(tree)))
-                undo()
+            for what, plant in _changes(node):
+                yield node.lineno, f"{function.name}: {what}", plant
 
 
 def _inside(function: ast.FunctionDef) -> Iterator[ast.AST]:
@@ -96,39 +108,29 @@ def _inside(function: ast.FunctionDef) -> Iterator[ast.AST]:
             stack.extend(p for p in (part if isinstance(part, list) else [part]) if isinstance(p, ast.AST))
 
 
-def _changes(node: ast.AST) -> Iterator[tuple[str, object]]:
-    """``(description, apply)`` for each fault that can be planted at a node; ``apply()`` returns its undo."""
+def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[], None]]]:
+    """``(description, plant)`` for each fault that can be planted at a node."""
     if isinstance(node, ast.BinOp) and type(node.op) in BINARY:
         new = BINARY[type(node.op)]
-        yield f"{ast.unparse(node)[:60]} -> {new.__name__}", _swap(node, "op", new())
+        yield f"{ast.unparse(node)[:60]} -> {new.__name__}", partial(setattr, node, "op", new())
     if isinstance(node, ast.Compare) and len(node.ops) == 1 and type(node.ops[0]) in COMPARE:
         new = COMPARE[type(node.ops[0])]
-        yield f"{ast.unparse(node)[:60]} -> {new.__name__}", _swap(node, "ops", [new()])
+        yield f"{ast.unparse(node)[:60]} -> {new.__name__}", partial(setattr, node, "ops", [new()])
     if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.USub) and not isinstance(node.operand, ast.Constant):
-        yield f"{ast.unparse(node)[:60]} without its sign", _swap(node, "op", ast.UAdd())
+        yield f"{ast.unparse(node)[:60]} without its sign", partial(setattr, node, "op", ast.UAdd())
     if isinstance(node, ast.Constant) and type(node.value) in (int, float):
-        yield f"constant {node.value} -> {node.value + 1}", _swap(node, "value", node.value + 1)
+        yield f"constant {node.value} -> {node.value + 1}", partial(setattr, node, "value", node.value + 1)
     if isinstance(node, ast.Constant) and isinstance(node.value, bool):
-        yield f"constant {node.value} -> {not node.value}", _swap(node, "value", not node.value)
+        yield f"constant {node.value} -> {not node.value}", partial(setattr, node, "value", not node.value)
     if isinstance(node, ast.BoolOp):
         new_op: ast.boolop = ast.Or() if isinstance(node.op, ast.And) else ast.And()
-        yield f"{ast.unparse(node)[:60]} -> {type(new_op).__name__}", _swap(node, "op", new_op)
+        yield f"{ast.unparse(node)[:60]} -> {type(new_op).__name__}", partial(setattr, node, "op", new_op)
     if isinstance(node, ast.Attribute) and node.attr in NAMES:
-        yield f"{ast.unparse(node)[:60]} -> .{NAMES[node.attr]}", _swap(node, "attr", NAMES[node.attr])
+        yield f"{ast.unparse(node)[:60]} -> .{NAMES[node.attr]}", partial(setattr, node, "attr", NAMES[node.attr])
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call):
-        yield f"{ast.unparse(node)[:60]} left out", _swap(node, "value", ast.Constant(None))
+        yield f"{ast.unparse(node)[:60]} left out", partial(setattr, node, "value", ast.Constant(None))
     if isinstance(node, ast.AugAssign):
-        yield f"{ast.unparse(node)[:60]} left out", _swap(node, "value", ast.Constant(0))
-
-
-def _swap(node: ast.AST, name: str, value: object):
-    before = getattr(node, name)
-
-    def apply():
-        setattr(node, name, value)
-        return lambda: setattr(node, name, before)
-
-    return apply
+        yield f"{ast.unparse(node)[:60]} left out", partial(setattr, node, "value", ast.Constant(0))
 
 
 def tests_of(file: Path) -> list[list[str]]:
