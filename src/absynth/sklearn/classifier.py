@@ -224,9 +224,9 @@ class JEMClassifier(ClassifierMixin, TableEstimator):
             consistency=self.consistency,
             noise=self.noise,
         )
-        self.n_steps_ = train(
-            algorithm, x, weights, steps=self.steps or default_steps(x), decay=1e-2, minutes=self.minutes, seed=seed
-        )
+        # A row of few columns needs as many updates to be classified as one of many.
+        steps = self.steps or max(default_steps(x), min(600, len(x)))
+        self.n_steps_ = train(algorithm, x, weights, steps=steps, decay=1e-2, minutes=self.minutes, seed=seed)
         self.ebm_.double()
         return self
 
