@@ -25,7 +25,6 @@ from absynth.metrics.kernel import mmd
 from absynth.seeding import stream
 from absynth.types import LogDensity
 
-GRID = Grid(-3, 3, 400, 2, dtype=torch.float32)
 SAMPLES = 2000
 METHODS = {
     "energy discrepancy": "energy_discrepancy",
@@ -77,33 +76,34 @@ def measure(seed: int, run: Run) -> Figures:
     baselines: dict[str, float] = {}
     densities: dict[str, dict[str, LogDensity]] = {method: {} for method in METHODS.values()}
     records, n = results.load_all(results.records_folder()), run.few(SAMPLES)
+    grid = Grid(-3, 3, run.few(400, 60), 2, dtype=torch.float32)
     for data, law in LAWS.items():
         truth, again = (law.sample(n, stream(seed, 0, 0, purpose)) for purpose in (1, 2))
-        gaussian = GRID.kl(law.log_prob, Gaussian.fit(law.sample(100_000, stream(seed))).log_prob)
+        gaussian = grid.kl(law.log_prob, Gaussian.fit(law.sample(100_000, stream(seed))).log_prob)
         for title, method in METHODS.items():
             if (data, method) == ("grid25", "energy_matching"):  # it has no preset for that
                 continue
             model = run.fit(method, data, label=f"{title}, {data}").model
             density, figure = model.chain().density.log_density, f"on {data}, {title}"
             densities[method][data] = density
-            values[f"KL {figure}"] = GRID.kl(law.log_prob, density)
+            values[f"KL {figure}"] = grid.kl(law.log_prob, density)
             values[f"MMD² {figure}"] = mmd(model.sample(n, rng=stream(seed, 0, 0, 3)), truth)
             if method == "diffusive_classification":
                 with torch.no_grad():
-                    values[f"|log Z| {figure}"] = abs(float(GRID.log_integral(density)))
+                    values[f"|log Z| {figure}"] = abs(float(grid.log_integral(density)))
             baselines[f"KL {figure}/best single Gaussian"] = gaussian
             baselines[f"MMD² {figure}/two sets of data"] = mmd(again, truth)
             if (found := records.get(RECORDED.get(data, ""))) is not None:
                 kls = found.figures["KL"]
                 baselines[f"KL {figure}/persistent maximum likelihood"] = sum(kls) / len(kls)
     for method, title in NORMALIZED.items():
-        found = [product_divergence(pair, densities[method]) for pair in PRODUCTS]
+        found = [product_divergence(grid, pair, densities[method]) for pair in PRODUCTS]
         values[f"KL of products, {title}"] = sum(kl for kl, _ in found) / len(found)
         baselines[f"KL of products, {title}/first factor alone"] = sum(kl for _, kl in found) / len(found)
     return Figures(values, baselines)
 
 
-def product_divergence(pair: tuple[str, str], densities: Mapping[str, LogDensity]) -> tuple[float, float]:
+def product_divergence(grid: Grid, pair: tuple[str, str], densities: Mapping[str, LogDensity]) -> tuple[float, float]:
     """KL of the true product from the product of two models, and from the first true factor alone."""
 
     def truth(x: Tensor) -> Tensor:
@@ -112,4 +112,4 @@ def product_divergence(pair: tuple[str, str], densities: Mapping[str, LogDensity
     def learned(x: Tensor) -> Tensor:
         return densities[pair[0]](x) + densities[pair[1]](x)
 
-    return GRID.kl(truth, learned), GRID.kl(truth, LAWS[pair[0]].log_prob)
+    return grid.kl(truth, learned), grid.kl(truth, LAWS[pair[0]].log_prob)
