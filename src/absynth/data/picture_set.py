@@ -127,7 +127,9 @@ def exemplar(path: Path, side: int) -> Float[Tensor, "1 h w"]:
     return (x - x.mean()) / x.std() * CONTRAST
 
 
-def photograph(pixels: UInt8[np.ndarray, "c h w"] | Float32[np.ndarray, "1 h w"], side: int) -> Float[Tensor, "channels h2 w2"]:
+def photograph(
+    pixels: UInt8[np.ndarray, "c h w"] | Float32[np.ndarray, "1 h w"], side: int
+) -> Float[Tensor, "channels h2 w2"]:
     """A whole image in [−1, 1] whose longer side is ``side`` pixels, in one channel where it is grey."""
     x = torch.tensor(pixels).float()
     if not torch.isfinite(x).all() or float(x.std()) == 0:

@@ -22,6 +22,7 @@ from absynth.data.molecules import Tokens
 from absynth.data.order import set_aside
 from absynth.data.pair_set import PairSet
 from absynth.data.picture_set import CONTRAST, PictureSet, exemplar, photograph
+from absynth.data.point_set import PointSet, read_point_set
 from absynth.data.table_set import TableSet, table_of_file
 from absynth.data.text import Text
 from absynth.data.text_set import SmilesSet, TextSet, Unit
@@ -31,9 +32,10 @@ from absynth.data.voxel_set import VoxelSet, read_voxel_set
 from absynth.errors import InputError
 
 CLASSES: dict[str, type[Dataset]] = {
-    cls.kind: cls
-    for cls in (ToySet, ImageSet, PairSet, TextSet, SmilesSet, TrackSet, TableSet, PictureSet, ClipSet, VoxelSet)
-}
+    cls.kind: cls for cls in (
+        ToySet, ImageSet, PairSet, TextSet, SmilesSet, TrackSet, TableSet, PictureSet, ClipSet, VoxelSet, PointSet,
+    )
+}  # fmt: skip
 """The class of each kind, for :func:`absynth.data.sets.empty`."""
 
 _CARRIED = ("digits", "mnist5k", "nci5k")
@@ -257,7 +259,7 @@ def tracks_of(name: str) -> Callable[..., TrackSet]:
 
 
 def tracks_in(name: str) -> Callable[..., TrackSet]:
-    """A reader of a published set that is a folder of recordings; of a single one, the last fifth of time is held out."""
+    """A reader of a published set that is a folder of recordings; of one alone, the last fifth is held out."""
 
     def open(
         *, past: int = tracks.PAST, future: int = tracks.FUTURE, mirror: bool = True, limit: int = 0,
@@ -367,6 +369,6 @@ def read_picture_set(source: Any, *, side: int = 256, piece: int = 128, whole: b
 READERS: dict[str, Callable[..., Dataset]] = {
     "image": read_images, "pairs": read_pairs, "text": read_text, "smiles": read_smiles, "tracks": read_tracks,
     "table": read_table, "picture": read_picture_set,
-    "video": read_clip_set, "voxels": read_voxel_set,
+    "video": read_clip_set, "voxels": read_voxel_set, "points": read_point_set,
 }  # fmt: skip
 """The reader of each kind of data of your own."""

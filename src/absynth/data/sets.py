@@ -17,6 +17,7 @@ from absynth.data import images, packaged, toy, voxels
 from absynth.data.clip_set import published_clip
 from absynth.data.dataset import KINDS, Dataset
 from absynth.data.find_kind import kind_of
+from absynth.data.point_set import published_clouds
 from absynth.data.readers import (
     READERS,
     carried_picture,
@@ -105,6 +106,7 @@ SETS: dict[str, NamedSet] = {
     "nci5k": NamedSet("smiles", None, published_text("nci5k"), "5,000 molecules that rdkit ships"),
     "eth_ucy": NamedSet("tracks", None, tracks_of("eth_ucy"), "pedestrians, five scenes in metres"),
     "sdd": NamedSet("tracks", None, tracks_of("sdd"), "Stanford drone data, in pixels"),
+    "modelnet10_points": NamedSet("points", None, published_clouds, "128 points on chairs and monitors of ModelNet10"),
     "ngsim": NamedSet("tracks", None, tracks_in("ngsim"), "vehicles on Peachtree Street, in feet, ten a second"),
     "digits_table": NamedSet("table", (64,), published_table("digits"), "the 8×8 digits as 64 columns"),
     "wine": NamedSet("table", (13,), published_table("wine"), "178 wines of three cultivars"),

@@ -29,7 +29,7 @@ OPTIONS = frozenset(
     {
         "size", "channels", "limit", "target", "targets", "unit", "vocabulary_size", "length", "tokens", "past",
         "future", "scene", "mirror", "skip_broken", "missing_value", "validation", "anomaly", "column", "side", "piece",
-        "whole", "frames", "pose", "agents",
+        "whole", "frames", "pose", "agents", "points",
     }
 )  # fmt: skip
 """Fields that are options of the reader of the data; a recipe has those that its kinds of data take."""
