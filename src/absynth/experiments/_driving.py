@@ -83,11 +83,11 @@ def roads(n: int, seed: int) -> tuple[Tensor, Tensor]:
 
 
 def meetings(n: int, seed: int) -> tuple[Tensor, Tensor]:
-    """Starts ``[n, 2, 2]`` of two cars in one lane, the one behind faster."""
+    """Starts ``[n, 2, 2]`` of two cars on both sides of the lane that both want, one a little behind the other."""
     noise = noise_like(torch.empty(n, 2, 3), stream(seed, 0, 0, 6))
-    first = torch.tensor([0.0, -7.0]) + noise[..., 0]
-    position = torch.stack([first, 0.3 * noise[..., 1]], -1)
-    speed = torch.tensor([7.0, 13.0]) + 0.5 * noise[..., 2]
+    along = torch.tensor([0.0, -1.0]) + 0.5 * noise[..., 0]
+    position = torch.stack([along, torch.tensor([3.0, -3.0]) + 0.3 * noise[..., 1]], -1)
+    speed = SPEED + 0.3 * noise[..., 2]
     return position, torch.stack([speed, torch.zeros_like(speed)], -1)
 
 

@@ -1,8 +1,8 @@
 """Inverse optimal control of cars whose cost is known: the cost that is found, and two cars that must not collide.
 
 Cars begin off the centre of their lane, at another heading and speed than they want, and draw their controls from the
-true cost; the model sees their positions alone. The two cars of the second part meet in one lane, the one behind
-faster; they are demonstrated by a joint cost, and a model with an own cost for each car is the baseline.
+true cost; the model sees their positions alone. The two cars of the second part drive side by side and want the same
+lane; they are demonstrated by a joint cost, and a model with an own cost for each car is the baseline.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from absynth.experiments._driving import (
 from absynth.experiments.harness import Figures, Run, at_least, at_most, experiment
 from absynth.seeding import stream
 
-NEAR = 4.0
+NEAR = 3.0
 """Radius of nearness of the joint cost, in metres."""
-JOINT = (*WEIGHTS, 60.0)
+JOINT = (*WEIGHTS, 10.0)
 FIELDS = {
     "dynamics": "bicycle", "interval": INTERVAL, "road": 0.0, "lanes": (0.0,), "speed": SPEED, "tolerance": 1e-3,
     "steps": 200, "radius": NEAR,

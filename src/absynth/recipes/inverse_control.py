@@ -35,11 +35,11 @@ PRESETS = {
     "eth_ucy": Preset(minutes=2, dynamics="unicycle", radius=0.5, mode="ilqr"),
     "ngsim": Preset(
         minutes=3, recorded="inverse_control_ngsim", source="Xu et al. 2022", published="RMSE .318, .644, 1.149, 2.138",
-        past=10, future=40, interval=0.1, wheelbase=9.0, road=90.0, radius=10.0, tolerance=0.3, mode="ilqr",
-        steps=60, batch=32,
+        past=10, future=40, interval=0.1, wheelbase=9.0, road=90.0, radius=10.0, tolerance=0.3, steps=60,
+        batch=32,
     ),
 }
-FITTED = 400
+FITTED = 200
 """Number of examples that typical sizes are found from."""
 
 
