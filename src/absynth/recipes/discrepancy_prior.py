@@ -26,7 +26,11 @@ PRESETS = {
     "mnist": Preset(minutes=1, threads=1, limit=20_000),
     "mnist5k": Preset(minutes=1, threads=1),
     "fashion_mnist": Preset(minutes=1, threads=1, limit=20_000),
-    "linear_modes": Preset(minutes=0.5, **VECTORS["linear_modes"].fields | {"contrasts": 8}),
+    "linear_modes": Preset(
+        minutes=0.5, recorded="discrepancy_prior_toy", **VECTORS["linear_modes"].fields | {"contrasts": 8}
+    ),
+    "ring": Preset(minutes=0.5, **VECTORS["ring"].fields),
+    "breast_cancer": Preset(minutes=0.5, **VECTORS["breast_cancer"].fields),
 }
 
 
