@@ -56,8 +56,6 @@ class NoiseContrastiveRecipe(ImageOptions, DataChain, FewLabels):
     threads: Natural = 1
     noise: Literal["gaussian", "flow"] = "gaussian"
     """The noise: the Gaussian of the data, or a flow of affine couplings (vectors only)."""
-    reference: Literal["flat", "gaussian"] = "flat"
-    """p_0, which f tilts: flat, so that f alone is the log density up to log Z, or the Gaussian of the data."""
     turns: Turns = "fixed"
     """Who learns after the warm-up: the energy alone, both together, or one of them in turn (flow contrastive)."""
     warmup: Share = 0.375
@@ -116,11 +114,10 @@ class NoiseContrastiveRecipe(ImageOptions, DataChain, FewLabels):
             hidden=self.hidden,
         )  # fmt: skip
         f = SymbolF(Scaled(net, self.input_scale))
-        reference: Reference = reference_of("flat", self.examples, low=-0.5, high=0.5)  # a box of volume 1
-        if self.reference == "gaussian":
-            reference = fitted(self.examples, self.data_noise)
+        # A box of volume 1: f alone is the log density up to log Z.
+        flat = reference_of("flat", self.examples, low=-0.5, high=0.5)
         return NoiseContrastive(
-            EBM(Normalized(f), reference),
+            EBM(Normalized(f), flat),
             self._noise(),
             sampler=Langevin(self.chain_steps, self.chain_step_size),
             turns=self.turns,
