@@ -1,15 +1,15 @@
-"""Learning from images with missing pixels: a short-run EBM of 8×8 digits of which half of the pixels are hidden.
+"""Learning from images with missing pixels: an EBM of 8×8 digits of which half of the pixels are hidden.
 
-The same pixels of an image are always hidden: a recovery chain draws them given the others, a synthesis chain draws
-whole images, and learning compares the two. The hidden pixels of the training images are then recovered: by one chain,
-and by the mean of twenty, which is what can be compared with a fill. Baselines: the mean of what was seen of a pixel,
-and the conditional mean of a Gaussian whose mean and covariance are learned by EM from the same pixels. Samples are
-compared with those of the same model learned from whole images.
+It tilts the Gaussian that expectation maximization finds from the pixels that are seen, at temperature 1. The same
+pixels of an image are always hidden: a recovery chain draws them given the others, a synthesis chain draws whole
+images, and learning compares the two. The hidden pixels of the training images are then recovered: by one chain, and by
+the mean of fifty, which is what can be compared with a fill. Baselines: the mean of what was seen of a pixel, and the
+conditional mean of a Gaussian whose mean and covariance are learned by EM from the same pixels. Samples are compared
+with those of the same model learned from whole images.
 """
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -22,12 +22,12 @@ from absynth.metrics.frechet import frechet
 from absynth.seeding import stream
 from absynth.types import Batch
 
-DRAWS = 20
+DRAWS = 50
 ONE, MEAN = "MSE of one recovery", "MSE of the recoveries' mean"
 FIELDS: dict[str, Any] = {
-    "steps": 1500, "batch": 100, "energy_network": "mlp", "energy_width": 128, "chain_steps": 30,
-    "chain_step_size": math.sqrt(0.2), "temperature": 0.03**2 / 0.2, "data_noise": 0.05, "energy_lr": 2e-3,
-    "final_share": 0.5,
+    "steps": 1200, "batch": 100, "threads": 1, "energy_network": "mlp", "energy_width": 128, "reference": "gaussian",
+    "temperature": 1.0, "start": "persistent", "chains": 1000, "restart": 0.02, "chain_steps": 20,
+    "chain_step_size": 0.3, "data_noise": 0.05, "energy_lr": 1e-3, "final_share": 0.5,
 }  # fmt: skip
 
 
@@ -57,12 +57,13 @@ def gaussian_fill(x: Float[Tensor, "n d"], seen: Bool[Tensor, "n d"], rounds: in
 @experiment(
     data="scikit-learn's digits, 8×8, the training split with half of its pixels hidden; the test split for the "
     "distance",
-    protocol="1,500 updates of 100 synthesis and as many recovery chains of 30 steps, temperature .0045; mean "
+    protocol="1,200 updates of 100 synthesis and as many recovery chains of 20 steps, temperature 1; settings chosen "
+    "on seed 100; mean "
     f"squared error of the hidden pixels of the training images, on the [-1, 1] scale, by one recovery chain and the "
     f"mean of {DRAWS}; Fréchet distance of 1,000 samples in a classifier's features",
-    seeds=(0, 1),
-    minutes=4,
-    bars={MEAN: at_most(0.379, "below mean fill")},
+    seeds=(0, 1, 2),
+    minutes=3,
+    bars={MEAN: at_most(0.13, "below the Gaussian's .135")},
 )
 def measure(seed: int, run: Run) -> Figures:
     opened = {
