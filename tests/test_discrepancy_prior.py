@@ -65,9 +65,9 @@ def test_the_prior_becomes_the_law_of_the_posterior_draws():
     torch.manual_seed(0)
     found, rng = model(), stream(3)
     optimizer = torch.optim.Adam(found.prior.parameters(), 0.05)
-    for step in range(400):
+    for step in range(1200):
         for group in optimizer.param_groups:
-            group["lr"] = 0.05 * (1 - step / 400)
+            group["lr"] = 0.05 * (1 - step / 1200)
         update(found, {"prior": optimizer}, Batch(torch.zeros(500, 3)), rng=rng)
     a, b = (p.item() for p in found.prior.f.parameters())
     assert abs(a - MEAN / STD**2) < 0.25  # of 4.17

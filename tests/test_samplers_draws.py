@@ -51,7 +51,6 @@ def quiet(*arguments, **options) -> Draws:
         HMC(1, 0.1),
         MALA(4, 0.1),
         Tempering(1, HMC(2, 0.3, leapfrog_steps=4), betas=(1.0, 0.3)),
-        Adapted(Langevin(2, 0.1), 100),
     ],
     ids=repr,
 )
@@ -63,10 +62,9 @@ def test_good_draws_are_right_and_silent(sampler):
     assert drawn.warning == ""
     assert not drawn.stuck.any()
     assert drawn.rhat.max() < 1.01
-    bias = 0.2 if isinstance(sampler, Adapted) else 0.0  # Langevin without a test is wider than its target
     error = 5 * SIGMA / drawn.ess_bulk.sqrt()
     assert (drawn.mean.abs() < error).all()
-    assert ((drawn.std / SIGMA - 1).abs() < bias + 5 / drawn.ess_tail.sqrt()).all()
+    assert ((drawn.std / SIGMA - 1).abs() < 5 / drawn.ess_tail.sqrt()).all()
     if drawn.log_density is not None:
         torch.testing.assert_close(drawn.log_density, normal(drawn.x.flatten(0, 1)).view(16, 400))
 

@@ -414,12 +414,12 @@ def test_data_that_moved_are_found_by_data_and_data_that_changed_are_refused(run
     photos.rename(tmp_path / "moved")
     assert run("sample", made, "--n", 2) == 0  # the data are not needed
     capsys.readouterr()
-    assert run("detect", made) == 2
+    assert run("inpaint", made) == 2
     assert "give --data if they moved" in capsys.readouterr().err
-    assert run("detect", made, "--data", tmp_path / "moved") == 0
+    assert run("inpaint", made, "--data", tmp_path / "moved", "--n", 2) == 0
     Image.new("L", (16, 16)).save(tmp_path / "moved" / "more.png")
     capsys.readouterr()
-    assert run("detect", made, "--data", tmp_path / "moved") == 2
+    assert run("inpaint", made, "--data", tmp_path / "moved", "--n", 2) == 2
     assert "are not those that" in capsys.readouterr().err
 
 

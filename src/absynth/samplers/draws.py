@@ -231,7 +231,8 @@ def _first_states(
         if start.ndim < 2 or len(start) < 1:
             raise InputError(f"start must have shape [chains, *event], got {list(start.shape)}: one row a chain")
         if chains is not None and chains != len(start):
-            raise InputError(f"start has {len(start)} rows and chains is {chains}: leave chains out, or give {chains}")
+            n = len(start)
+            raise InputError(f"start has {n} rows and chains is {chains}: leave chains out, or give {n}")
         x = start.detach()
         usable = _usable(gradient, x)
     else:
