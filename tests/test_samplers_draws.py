@@ -15,7 +15,6 @@ from absynth.samplers import (
     HMC,
     MALA,
     NUTS,
-    Adapted,
     ChainWarning,
     Draws,
     GibbsWithGradients,
