@@ -64,6 +64,10 @@ def write_data(kind: str, folder: Path) -> str:
         for i, (x, y) in enumerate(zip(images(10, 64, 3), images(10, 64, 3)[::-1])):
             Image.fromarray(np.concatenate([x, y], 2).transpose(1, 2, 0)).save(folder / f"{i}.png")
         return str(folder)
+    if kind == "points":
+        x = np.random.default_rng(0).normal(size=(40, 150, 3)).astype(np.float32)
+        np.savez(folder / "clouds.npz", x=x, y=np.arange(40) % 2)
+        return str(folder / "clouds.npz")
     if kind == "picture":
         Image.fromarray(np.random.default_rng(0).integers(0, 255, (90, 90), dtype=np.uint8)).save(folder / "a.png")
         return str(folder / "a.png")

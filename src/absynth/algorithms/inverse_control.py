@@ -29,7 +29,7 @@ from absynth.density import EBM, Density
 from absynth.errors import InputError
 from absynth.networks.controls import ControlF
 from absynth.samplers import Langevin
-from absynth.samplers.ilqr import ilqr
+from absynth.samplers.ilqr import least_cost
 from absynth.samplers.preconditioned import width_of
 from absynth.samplers.start import Start
 from absynth.types import Batch, Rng, Sampler
@@ -49,7 +49,12 @@ class InverseControl(Algorithm):
         iterations: Iterations of iLQR. A Langevin sample begins at its result, too.
         tolerance: Standard deviation of a demonstrated position about the path that its controls make.
         sample_rounds: Number of times the sampler runs for a sample.
+
+    Attributes:
+        width: Width of the density along each control, ``[t, m]``, at the last update.
     """
+
+    width: Tensor
 
     def __init__(
         self,
@@ -67,6 +72,8 @@ class InverseControl(Algorithm):
         self.ebm, self.start, self.sampler, self.mode = ebm, start, sampler, mode
         self.steps, self.iterations, self.tolerance = steps, iterations, tolerance
         self.sample_rounds = sample_rounds
+        dynamics = self.f.signals.dynamics
+        self.register_buffer("width", torch.ones(steps, dynamics.controls))
 
     @property
     def f(self) -> ControlF:
@@ -98,23 +105,7 @@ class InverseControl(Algorithm):
 
     def plan(self, c: Tensor, u: Tensor) -> Tensor:
         """The most probable controls near u, by iLQR."""
-        f, (state, plan) = self.f, self.f.start(c)
-        agents, d, m = state.shape[1], state.shape[2], u.shape[-1]
-        split = agents * d
-
-        def step(z: Tensor, v: Tensor) -> Tensor:
-            moved = f.signals.dynamics.step(z[:split].view(agents, d), v.view(agents, m) * f.signals.scale)
-            return torch.cat([moved.flatten(), v])
-
-        def cost(z: Tensor, v: Tensor, p: Tensor) -> Tensor:
-            last, now = z[split:].view(agents, m), v.view(agents, m)
-            return f.stage(step(z, v)[:split].view(agents, d), now, last, p.view(agents, -1))
-
-        begin = torch.cat([state.flatten(1), state.new_zeros(len(c), agents * m)], 1)
-        rows = u.view(len(c), agents, -1, m).transpose(1, 2).flatten(2)
-        with torch.no_grad():
-            found = ilqr(step, cost, begin, plan.flatten(1), rows, iterations=self.iterations)
-        return found.unflatten(2, (agents, m)).transpose(1, 2).reshape(u.shape)
+        return least_cost(self.f, c, u, iterations=self.iterations)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         if batch.c is None:
@@ -125,6 +116,7 @@ class InverseControl(Algorithm):
         if self.mode == "ilqr":
             u_neg = self.plan(batch.c, u)
         else:
+            self.measure_width(batch.c, u, rng=rng)
             u_neg = self.move(p, u, rng=rng)
         self.start.keep(ticket, u_neg)
         return {"ebm": p.f(u_neg).mean() - p.f(u_pos).mean()}  # −L'(θ), (2)
@@ -137,12 +129,16 @@ class InverseControl(Algorithm):
         return self.move(self.ebm(c), u, rounds=rounds, rng=rng) if rounds else u
 
     def move(self, p: Density, u: Tensor, *, rounds: int = 1, rng: Rng) -> Tensor:
-        """(3), with δ in units of the density's width along each control: early controls move a path the most."""
-        width = width_of(p.log_density, u, rng=rng, probes=4)
-        y = u / width
+        """(3), with δ in units of :attr:`width`."""
+        y = u / self.width
         for _ in range(rounds):
-            y = self.run_chain("ebm", self.sampler, lambda y: p.log_density(width * y), y, rng=rng)
-        return width * y
+            y = self.run_chain("ebm", self.sampler, lambda y: p.log_density(self.width * y), y, rng=rng)
+        return self.width * y
+
+    def measure_width(self, c: Tensor, u: Tensor, *, rng: Rng) -> None:
+        """Set :attr:`width` to that of the density at some controls: early controls move a path the most."""
+        found = width_of(self.ebm(c).log_density, u, rng=rng, probes=4)
+        self.width.copy_(found if found.ndim == 2 else found.mean(0))
 
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """n paths ``[n, ..., t, 2]`` as the data set gives them."""

@@ -46,6 +46,8 @@ def expert_paths(model: InverseControl, position: Tensor, velocity: Tensor, *, s
     back = torch.arange(PAST - 1, -1, -1.0)[:, None] * INTERVAL
     past = position[..., None, :] - back * velocity[..., None, :]
     c = condition(position, velocity)
+    u = torch.zeros(*c.shape[:-1], FUTURE, 2)
+    model.measure_width(c, model.plan(c, u), rng=stream(seed, 0, 0, 7))
     u = model.draw_controls(c, rng=stream(seed))
     state, _ = f.start(c)
     future = dynamics.position(rollout(dynamics, state, _agents(u) * f.signals.scale))

@@ -20,7 +20,7 @@ TESTED = 100
 @experiment(
     data="NGSIM, 5,000 rows of Peachtree Street; windows of 10 + 40 positions at 10 per second; the last fifth of the "
     "time is held out",
-    protocol="60 updates of a linear cost through a bicycle; the most probable path of up to 100 test windows, evenly "
+    protocol="30 updates of a linear cost through a bicycle; the most probable path of up to 100 test windows, evenly "
     "spread; root mean squared distance in metres after 1, 2, 3 and 4 s; published on the whole of NGSIM (Xu et al. "
     "2022): .318, .644, 1.149, 2.138, constant velocity .484, 1.500, 2.911, 4.718",
     seeds=(0, 1),

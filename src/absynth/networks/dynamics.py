@@ -136,6 +136,7 @@ def find(name: str, interval: float, wheelbase: float) -> Dynamics:
         raise InputError(f"expected --dynamics {', '.join(BUILT_IN)} or module:Class of yours, got {name!r}")
     if str(Path.cwd()) not in sys.path:
         sys.path.append(str(Path.cwd()))
+    importlib.invalidate_caches()
     try:
         found = getattr(importlib.import_module(module), cls)(interval)
     except (ImportError, AttributeError, TypeError) as error:

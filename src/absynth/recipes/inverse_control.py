@@ -34,9 +34,9 @@ from absynth.seeding import stream
 PRESETS = {
     "eth_ucy": Preset(minutes=2, dynamics="unicycle", radius=0.5, mode="ilqr"),
     "ngsim": Preset(
-        minutes=3, recorded="inverse_control_ngsim", source="Xu et al. 2022", published="RMSE .318, .644, 1.149, 2.138",
-        past=10, future=40, interval=0.1, wheelbase=9.0, road=90.0, radius=10.0, tolerance=0.3, steps=60,
-        batch=32,
+        minutes=3, source="Xu et al. 2022", published="RMSE .318, .644, 1.149, 2.138",
+        past=10, future=40, pose=True, interval=0.1, wheelbase=9.0, road=90.0, radius=10.0, tolerance=0.3, mode="ilqr",
+        iterations=4, steps=30, batch=32,
     ),
 }
 FITTED = 200
@@ -127,7 +127,7 @@ class InverseControlRecipe(FinalShare, Recipe):
             f = found._f(scale, LinearCost([1.0]))
             u = f.infer(batch.x, batch.c, self.tolerance) * f.signals.scale  # type: ignore[arg-type]
             # Not the standard deviation: a path that the dynamics cannot make has controls without bound.
-            scale = tuple((u.flatten(0, -2).abs().median(0).values / 0.6745).clamp(min=1e-4).tolist())
+            scale = tuple((u.flatten(0, -2).abs().quantile(0.9, 0) / 1.645).clamp(min=1e-4).tolist())
         f = found._f(scale, LinearCost([1.0]))
         u = f.infer(batch.x, batch.c, self.tolerance)  # type: ignore[arg-type]
         features = f.features(u, batch.c).mean(0) / data.future  # type: ignore[arg-type]

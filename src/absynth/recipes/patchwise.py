@@ -22,10 +22,10 @@ from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
 
 PRESETS = {
-    "brick": Preset(minutes=1, recorded="single_image", scales=5),
-    "beehive": Preset(minutes=1, recorded="single_image"),
-    "china": Preset(minutes=1, recorded="single_image"),
-    "coffee": Preset(minutes=1, recorded="single_image"),
+    "brick": Preset(minutes=1, scales=5),
+    "beehive": Preset(minutes=1),
+    "china": Preset(minutes=1),
+    "coffee": Preset(minutes=1),
 }
 STEP = 0.06
 """Step size of the pixels, and noise of the coarsest scale, in standard deviations of the image."""
@@ -77,12 +77,14 @@ class PatchwiseRecipe(Recipe):
         return [self.steps - rest * (self.scales - 1), *[rest] * (self.scales - 1)]
 
     def algorithm(self) -> Algorithm:
-        image = self.examples.image  # type: ignore[attr-defined]
+        data: Any = self.examples
+        image = data.image
+        size = (self.side, self.side) if data.piece else self.shape[1:]
         if not image.numel():  # the data are not at hand: the weights of a trained run hold the image
-            image = torch.zeros(self.shape)
+            image = torch.zeros(self.shape[0], *size)
         return Patchwise(
             image,
-            side=(self.shape[1], self.shape[2]),
+            side=(size[0], size[1]),
             steps=self.scale_steps(),
             factor=self.scale_factor,
             patch=self.patch,

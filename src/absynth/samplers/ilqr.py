@@ -8,11 +8,12 @@ change of the controls at several lengths; a path of higher cost is refused and 
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.func import grad, hessian, jacfwd, vmap
+from torch.func import grad, jacfwd, jacrev, vmap
 
 LENGTHS = (1.0, 0.5, 0.2, 0.05)
 
@@ -53,7 +54,7 @@ def ilqr(
     z, now = roll(u)
     damping = torch.full_like(now, 1e-3)
     jacobian = vmap(vmap(jacfwd(lambda w: step(w[:d], w[d:]))))
-    slope, curve = vmap(vmap(grad(joined), (0, None))), vmap(vmap(hessian(joined), (0, None)))
+    slope, curve = vmap(vmap(grad(joined), (0, None))), vmap(vmap(jacrev(grad(joined)), (0, None)))
     for _ in range(iterations):
         w = torch.cat([z, u], 2)
         values, vectors = torch.linalg.eigh(curve(w, plan))
@@ -74,6 +75,34 @@ def ilqr(
         damping = torch.where(best < now, damping / 5, damping * 10).clamp(1e-8, 1e8)
         z, u, now = best_z, best_u, best
     return u
+
+
+def least_cost(f: Any, c: Tensor, u: Tensor, *, iterations: int) -> Tensor:
+    """Controls of least cost by iLQR, of one agent or several jointly.
+
+    Args:
+        f: A :class:`absynth.networks.controls.ControlF`.
+        c: Conditions, ``[b, c]`` or ``[b, agents, c]``.
+        u: Where the iterations begin, ``[b, t, m]`` or ``[b, agents, t, m]``.
+        iterations: Number of iterations.
+    """
+    state, plan = f.start(c)
+    agents, d, m = state.shape[1], state.shape[2], u.shape[-1]
+    split = agents * d
+
+    def step(z: Tensor, v: Tensor) -> Tensor:
+        moved = f.signals.dynamics.step(z[:split].view(agents, d), v.view(agents, m) * f.signals.scale)
+        return torch.cat([moved.flatten(), v])
+
+    def cost(z: Tensor, v: Tensor, p: Tensor) -> Tensor:
+        last, now = z[split:].view(agents, m), v.view(agents, m)
+        return f.stage(step(z, v)[:split].view(agents, d), now, last, p.view(agents, -1))
+
+    begin = torch.cat([state.flatten(1), state.new_zeros(len(c), agents * m)], 1)
+    rows = u.view(len(c), agents, -1, m).transpose(1, 2).flatten(2)
+    with torch.no_grad():
+        found = ilqr(step, cost, begin, plan.flatten(1), rows, iterations=iterations)
+    return found.unflatten(2, (agents, m)).transpose(1, 2).reshape(u.shape)
 
 
 def _backward(
