@@ -124,7 +124,8 @@ class LocalResponses(nn.Module):
         self.potential: Potential = potential
         if kernels.shape[-1] > min(size):
             raise InputError(
-                f"filters of {kernels.shape[-1]} pixels are larger than images of {min(size)}: give smaller --scales"
+                f"filters of {kernels.shape[-1]} pixels are larger than images of {min(size)}: give smaller "
+                "--gabor-scales"
             )
         self.register_buffer("kernels", kernels / scale[:, None, None], persistent=False)
         self.register_buffer("inside", inside(kernels, size), persistent=False)

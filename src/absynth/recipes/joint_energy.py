@@ -18,7 +18,7 @@ from torch import Tensor
 from absynth.algorithms.joint_energy import JointEnergy
 from absynth.algorithms.symbol_vector import SymbolF
 from absynth.density import EBM
-from absynth.gaussian import GaussianMixture
+from absynth.gaussian import Gaussian, GaussianMixture, Whitened
 from absynth.networks.classifier import classifier
 from absynth.networks.ready import Network
 from absynth.recipes._few_labels import FewLabels
@@ -78,10 +78,12 @@ class JointEnergyRecipe(FinalShare, ColdChains, ImageOptions, TemperedChain, Few
             network=self.energy_network,
         )  # fmt: skip
         start = Persistent(self.chains, self._start(), self.restart, rng=stream(self.seed, 0, 0, CHAINS))
+        reference, sampler = reference_of(self.reference, self.examples), self.sampler()
         return JointEnergy(
-            EBM(SymbolF(net), reference_of(self.reference, self.examples)),
+            EBM(SymbolF(net), reference),
             start=start,
-            sampler=self.sampler(),
+            # Directions in which the Gaussian is narrow would make steps of one size diverge.
+            sampler=Whitened(sampler, reference) if isinstance(reference, Gaussian) else sampler,
             data_noise=self.data_noise,
             sample_rounds=self.sample_rounds,
             label_weight=self.label_weight,
