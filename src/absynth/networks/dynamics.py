@@ -153,10 +153,11 @@ def _check_differentiable(name: str, dynamics: Dynamics) -> None:
     start = torch.tensor([[0.0, 0.0]]), torch.tensor([[1.0, 0.5]])
     try:
         path = dynamics.position(rollout(dynamics, dynamics.state(*start), u))
-        (gradient,) = torch.autograd.grad(path.square().sum(), u, allow_unused=True)
+        found = torch.autograd.grad(path.square().sum(), u, allow_unused=True) if path.requires_grad else (None,)
     except (RuntimeError, TypeError, ValueError, IndexError) as error:
         why = str(error).splitlines()[0]
         raise InputError(f"{name} must be differentiable torch operations of any leading shape, got {why}") from None
+    (gradient,) = found
     if gradient is None or not bool(gradient.isfinite().all()) or not bool(gradient.abs().sum() > 0):
         raise InputError(f"{name} must be differentiable, its positions have no gradient in the controls: use torch")
 
