@@ -150,4 +150,5 @@ def test_bad_clips_are_refused_in_one_line(tmp_path):
     (tmp_path / "broken.mp4").write_bytes(b"no film" * 50)
     refused(lambda: sets.open(tmp_path / "broken.mp4"), "broken.mp4")
     refused(lambda: sets.open(np.full((20, 8, 8, 3), np.nan), kind="video"), "finite")
-    refused(lambda: sets.open(np.random.default_rng(0).normal(size=(2, 9, 8, 5, 6)), kind="video"), "expected an array of clips")
+    odd = np.random.default_rng(0).normal(size=(2, 9, 8, 5, 6))
+    refused(lambda: sets.open(odd, kind="video"), "expected an array of clips")

@@ -6,6 +6,8 @@ network that was learned without labels, over blocks, serve a linear classifier.
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -28,7 +30,7 @@ def pooled_features(net: nn.Module, x: Float[Tensor, "b *event"], cells: int = 3
     """
     found: list[Tensor] = []
     layers = [m for m in net.modules() if not list(m.children())]
-    hooked = [b for a, b in zip(layers, layers[1:]) if isinstance(a, _LINEAR) and not isinstance(b, nn.Flatten)]
+    hooked = [b for a, b in pairwise(layers) if isinstance(a, _LINEAR) and not isinstance(b, nn.Flatten)]
     handles = [layer.register_forward_hook(lambda _m, _i, y: found.append(y)) for layer in hooked]
     try:
         net(x)
