@@ -32,7 +32,7 @@ NEAR = 3.0
 """Radius of nearness of the joint cost, in metres."""
 JOINT = (*WEIGHTS, 10.0)
 FIELDS = {
-    "dynamics": "bicycle", "interval": INTERVAL, "road": 0.0, "lanes": (0.0,), "speed": SPEED, "tolerance": 1e-3,
+    "dynamics": "bicycle", "mode": "langevin", "interval": INTERVAL, "road": 0.0, "lanes": (0.0,), "speed": SPEED, "tolerance": 1e-3,
     "steps": 200, "radius": NEAR,
 }  # fmt: skip
 
@@ -119,7 +119,7 @@ def two_cars(seed: int, run: Run) -> tuple[float, float]:
     for agents in (2, 1):
         data = track_set(train, test, agents=agents)
         label = "two cars" if agents == 2 else "each car alone"
-        model = run.fit("inverse_control", data, label=label, mode="ilqr", **(FIELDS | {"steps": 60})).model
+        model = run.fit("inverse_control", data, label=label, **(FIELDS | {"mode": "ilqr", "steps": 60})).model
         assert isinstance(model, InverseControl)
         _, c = all_of(data.split("test"))
         p = planned(model, c)
