@@ -32,8 +32,8 @@ NEAR = 3.0
 """Radius of nearness of the joint cost, in metres."""
 JOINT = (*WEIGHTS, 10.0)
 FIELDS = {
-    "dynamics": "bicycle", "mode": "langevin", "interval": INTERVAL, "road": 0.0, "lanes": (0.0,), "speed": SPEED, "tolerance": 1e-3,
-    "steps": 200, "radius": NEAR,
+    "dynamics": "bicycle", "mode": "langevin", "interval": INTERVAL, "road": 0.0, "lanes": (0.0,), "speed": SPEED,
+    "tolerance": 1e-3, "steps": 200, "radius": NEAR,
 }  # fmt: skip
 
 
