@@ -73,6 +73,7 @@ OTHER: dict[str, Any] = {
     "textures": 3,
     "through": 2.0,
     "tolerance": 0.5,
+    "tracking": 2,
     "trim": 0.4,
     "truth": 0.6,
     "turns": "alternate",
@@ -81,7 +82,7 @@ OTHER: dict[str, Any] = {
 LEVELS = {"DiffusionRecovery", "CooperativeRecovery", "MultilevelScoreMatching", "DiffusiveClassification"}
 """Whose ``noise`` is one number per level."""
 
-SHAPES = {"classes", "shape", "channels", "sizes", "filters", "bins", "reference"}
+SHAPES = {"classes", "shape", "channels", "sizes", "filters", "bins", "reference", "sides"}
 """Sizes of networks and buffers, which must fit the others."""
 
 IDLE = {

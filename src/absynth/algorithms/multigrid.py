@@ -82,7 +82,8 @@ class MultiGrid(Pyramid):
 
     def started(self, colours: Float[Tensor, "b c *ones"], rng: Rng) -> Tensor:
         """Images of one colour at the coarsest grid, with the noise that chains start with."""
-        x = colours.clamp(-1, 1).view(len(colours), -1, *[1] * (len(self.events[0]) - 1)).expand(-1, *self.events[0])
+        ones = [1] * (len(self.events[0]) - 1)
+        x = colours.clamp(-1, 1).view(len(colours), self.events[0][0], *ones).expand(-1, *self.events[0])
         return x + self.start_noise * noise_like(x, rng) if self.start_noise else x
 
     def coarser_samples(self, n: int, rng: Rng) -> Tensor:

@@ -25,7 +25,7 @@ from absynth.algorithms.algorithm import Algorithm
 from absynth.errors import InputError
 from absynth.networks.canvas import Canvas, resized
 from absynth.networks.patches import patch_distance
-from absynth.seeding import noise_like
+from absynth.seeding import empty_rows, noise_like
 from absynth.types import Batch, Rng
 
 
@@ -138,6 +138,8 @@ class TexturePyramid(Algorithm):
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """n textures by (3), each from noise of its own."""
         x = None
+        if n < 1:
+            return empty_rows(n, len(self.image), *self.size, like=self.image)
         for level, size in enumerate(self.sizes(self.size)):
             like = self.image.new_empty(n, len(self.image), *self.with_margin(size))
             x = self.minimize(self.begin(level, x, like, rng=rng), level, self.steps[level], rng=rng)
@@ -150,7 +152,8 @@ class TexturePyramid(Algorithm):
     def minimize(
         self, x: Tensor, level: int, steps: int, *, rate: float = 1.0, noise: float | None = None, rng: Rng
     ) -> Tensor:
-        """(3) at one scale, the margin cut off; ``rate`` multiplies the step size, and ``noise`` replaces that of the coarsest scale."""
+        """(3) at one scale, the margin cut off; ``rate`` is a factor on the step size, ``noise`` replaces the coarsest
+        scale's."""
         image, step_size = self.exemplar(level), rate * self.step_size
         noise = noise if noise is not None else self.noise if level == 0 else 0.0
         with torch.inference_mode(False), torch.enable_grad():

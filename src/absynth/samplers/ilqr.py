@@ -98,6 +98,8 @@ def least_cost(f: Any, c: Tensor, u: Tensor, *, iterations: int) -> Tensor:
         last, now = z[split:].view(agents, m), v.view(agents, m)
         return f.stage(step(z, v)[:split].view(agents, d), now, last, p.view(agents, -1))
 
+    if not len(c):
+        return u
     begin = torch.cat([state.flatten(1), state.new_zeros(len(c), agents * m)], 1)
     rows = u.view(len(c), agents, -1, m).transpose(1, 2).flatten(2)
     with torch.no_grad():
