@@ -88,8 +88,8 @@ def sorted_differences(x: Tensor) -> Tensor:
     data="brick, beehive, china and coffee, the longer side resized to 112 pixels (super-resolution: 112 to 224)",
     protocol="720 updates on four scales (brick: five) for a sample at the image's size, and one sample of twice its "
     "width; patch distance of 7×7 patches over three octaves, as a share of the lower null; distance to the nearest "
-    "shift in standard deviations; super-resolution by 2: PSNR minus bicubic's, and the distance of the gradient magnitudes to "
-    "the true image's as a share of bicubic's",
+    "shift in standard deviations; super-resolution by 2: PSNR minus bicubic's, and the distance of the gradient "
+    "magnitudes to the true image's as a share of bicubic's",
     seeds=(0, 1),
     minutes=3,
     bars={
