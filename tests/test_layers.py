@@ -11,7 +11,18 @@ import absynth
 SRC = Path(absynth.__file__).parent
 LAYERS = (
     ("errors", "distributed", "devices", "files", "lock", "seeding", "types"),
-    ("checkpoint", "logs", "results", "quoting", "pictures", "density", "densities", "distributions", "references"),
+    (
+        "checkpoint",
+        "logs",
+        "results",
+        "quoting",
+        "pictures",
+        "density",
+        "densities",
+        "distributions",
+        "references",
+        "dynamic_texture",
+    ),
     ("data.vocabulary", "report", "report.result", "report.html", "report.style", "engine", "samplers"),
     ("networks", "classifiers", "gaussian"),
     ("data", "metrics", "algorithms", "scenes"),
