@@ -66,6 +66,8 @@ class Case:
     err: str = ""
 
     def start(self) -> None:
+        for name in ("stdout", "stderr"):  # a signal may come before the child has opened them
+            (self.folder / name).touch()
         sys.stdout.flush()
         self.begun, self.pid = time.monotonic(), os.fork()
         if self.pid == 0:

@@ -224,6 +224,8 @@ def images(root: Path) -> Path:
 
 
 def clip(root: Path) -> Path:
+    from PIL import Image
+
     frames = [Image.fromarray(np.roll(np.arange(256, dtype=np.uint8).reshape(16, 16), t, 1)) for t in range(32)]
     frames[0].save(root / "a.gif", save_all=True, append_images=frames[1:], duration=80, loop=0)
     return root / "a.gif"
