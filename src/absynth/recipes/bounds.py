@@ -3,6 +3,9 @@
 >>> check_bounds(int, "steps", 0, Count)
 Traceback (most recent call last):
 absynth.errors.InputError: expected --steps of at least 1, got 0
+>>> check_bounds(int, "step_size", 1e30, Positive)
+Traceback (most recent call last):
+absynth.errors.InputError: expected --step-size of at most 1e+18, got 1e+30
 """
 
 from __future__ import annotations
@@ -32,6 +35,9 @@ class Bound:
             return f"above {self.low:g}" if self.open else f"of at least {self.low:g}"
         return f"{'strictly ' if self.open else ''}between {self.low:g} and {self.high:g}"
 
+
+LARGEST = 1e18
+"""Of any bounded field: the square of a larger number is none in single precision."""
 
 Count = Annotated[int, Bound(1)]
 """A whole number of at least 1."""
@@ -63,7 +69,14 @@ def check_bounds(cls: type, name: str, value: Any, hint: Any = None) -> None:
         name: Name of the field.
         value: Its value.
         hint: The type that states the range. Defaults to the field's own.
+
+    Raises:
+        InputError: The value is out of its range, or above :data:`LARGEST`.
     """
     bound = bounds_of(cls).get(name) if hint is None else get_args(hint)[1]
-    if bound is not None and isinstance(value, int | float) and not bound.holds(value):
+    if bound is None or not isinstance(value, int | float):
+        return
+    if not bound.holds(value):
         raise InputError(f"expected --{name.replace('_', '-')} {bound}, got {value:g}")
+    if abs(value) > LARGEST:
+        raise InputError(f"expected --{name.replace('_', '-')} of at most {LARGEST:g}, got {value:g}")
