@@ -4,7 +4,7 @@ VENV   ?= .venv
 TORCH  ?= torch==2.13.0
 BIN    := $(VENV)/bin
 # The documents that quote recorded figures.
-QUOTING := README.md docs/tables.md $(wildcard docs/methods/*.md)
+QUOTING := README.md docs/tables.md docs/video.md docs/voxels.md $(wildcard docs/methods/*.md)
 # Small networks on a busy machine are fastest on one thread a process.
 export OMP_NUM_THREADS ?= 1
 
@@ -17,7 +17,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/absynth results --check $(QUOTING)
-	$(BIN)/absynth results --folder results/bench --check docs/speed.md
+	$(BIN)/absynth results --folder results/bench --check docs/speed.md docs/samplers.md
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
 # The same tests, half as slow again, with the branches of src that they reach.
@@ -46,7 +46,7 @@ bench: $(VENV)/installed-dev
 # Writes every recorded figure into the documents that quote them.
 figures: $(VENV)/installed
 	$(BIN)/absynth results --write $(QUOTING)
-	$(BIN)/absynth results --folder results/bench --write docs/speed.md
+	$(BIN)/absynth results --folder results/bench --write docs/speed.md docs/samplers.md
 
 # Trains the presets whose pictures docs/methods lacks.
 pictures: $(VENV)/installed-dev
