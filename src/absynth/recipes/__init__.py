@@ -82,7 +82,7 @@ def find(name: str, kind: str = "", folder: str = "") -> type[Recipe]:
         return cls
     by_kind = classes(name)
     if kind and kind not in by_kind:
-        raise InputError(f"{name} takes {', '.join(by_kind)} data, got {kind} data: the run is damaged")
+        raise InputError(f"{name} takes {', '.join(by_kind)} data, got {kind} data: give others, or another method")
     return by_kind[kind] if kind else next(iter(by_kind.values()))
 
 
