@@ -40,7 +40,8 @@ def minibatches(n: int, batch: int, *, seed: int, start: int = 0) -> Iterator[Te
         raise InputError(f"expected batch at least 1 and start at least 0, got batch {batch} and start {start}")
     if n < batch:
         raise InputError(
-            f"expected at least one batch of {batch} examples, got {n}: lower the batch size to {n} (--batch {n}) or less"
+            f"expected at least one batch of {batch} examples, got {n}: lower the batch size to {n} or less "
+            f"(--batch {n})"
         )
     return _minibatches(n, batch, seed, start)
 
