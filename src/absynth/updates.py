@@ -162,7 +162,7 @@ class Training:
         return dict(self.algorithm.state_dict()) | (self.ema.average if self.ema else {})
 
     def judge(self) -> str:
-        """Measure the held-out figure of the weights of this step; what it is, in words, "" where none is asked for."""
+        """Measure the held-out figure of the weights of this step; what it is, in words, "" without one."""
         if self.held_out is None:
             return ""
         figure = float("nan")

@@ -110,7 +110,7 @@ def clips_of_array(x: np.ndarray, name: str = "array", *, size: int = 0, channel
 
 
 def shrink(frames: Float[Tensor, "t c h w"], size: int) -> Float[Tensor, "t c h2 w2"]:
-    """Frames at the size that was asked for; 0 makes large ones small and leaves the others."""
+    """Frames at the given size; 0 makes large ones small and leaves the others."""
     if not size and max(frames.shape[2:]) > LARGE:
         size = SMALL
     return arrays.resize(frames, size) if size and frames.shape[2:] != (size, size) else frames
