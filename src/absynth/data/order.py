@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -77,3 +78,24 @@ def set_aside(n: int, share: float) -> tuple[Tensor, Tensor]:
         raise InputError(f"--validation {share} of {n} training examples is {held}: give another share, or more data")
     order = torch.randperm(n, generator=stream(0, 0, n, _HELD))
     return order[held:].sort().values, order[:held].sort().values
+
+
+def validated(read: Callable[[Any], Any], share: float, take: Callable[[Any, Tensor], Any]) -> Callable[[Any], Any]:
+    """A reader whose validation split is a share of its training split; with share 0, its own if it has one.
+
+    Args:
+        read: ``split -> examples``.
+        share: Share of the training split that is set aside.
+        take: ``(examples, rows) -> examples``.
+    """
+    if not share:
+        return read
+
+    def split(part: str) -> Any:
+        found = read("test" if part == "test" else "train")
+        if part == "test":
+            return found
+        kept, held = set_aside(len(found), share)
+        return take(found, kept if part == "train" else held)
+
+    return split

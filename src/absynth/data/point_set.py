@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -12,84 +11,31 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from absynth import pictures
 from absynth.data import points as clouds
 from absynth.data import voxels
-from absynth.data.dataset import Dataset, Split, check_part, mirror_description
-from absynth.data.order import set_aside
+from absynth.data.dataset import Split
 from absynth.data.points import Points
-from absynth.errors import InputError
-from absynth.report import Picture, ResultTable
+from absynth.data.shape_set import ShapeSet
 from absynth.types import Batch
 
-Read = Callable[[Split], Points]
 
-
-class PointSet(Dataset):
-    """Clouds ``[n, points, 3]`` in [−1, 1]; the third axis is up.
-
-    Args:
-        read: ``split -> Points``; called once per split.
-        name: Name of the set.
-        part: The split.
-        limit: Number of training clouds to use; 0 uses all.
-    """
+class PointSet(ShapeSet):
+    """Clouds ``[n, points, 3]`` in [−1, 1]; the third axis is up. The arguments are those of :class:`ShapeSet`."""
 
     kind = "points"
     unit = "clouds"
-
-    def __init__(self, read: Read, name: str, part: Split = "train", *, limit: int = 0) -> None:
-        check_part(part)
-        self._read, self.name, self.part, self.limit = read, name, part, limit
-        found = read(part)
-        if limit and part == "train":
-            found = found.take(torch.arange(min(limit, len(found))))
-        self.clouds, self.labels, self.class_names = found, found.y, found.class_names
-        self.shape = tuple(found.x.shape[1:])
-        self.examples = len(found) if part == "train" else 0
-
-    def __len__(self) -> int:
-        return len(self.clouds)
+    Stored = Points
 
     def batch(self, index: Tensor) -> Batch:
-        return Batch(self.clouds.x[index], y=None if self.labels is None else self.labels[index])
-
-    def split(self, part: Split) -> PointSet:
-        if part == self.part:
-            return self
-        found = PointSet(self._read, self.name, part, limit=self.limit)
-        found.source, found.examples = self.source, self.examples
-        return found
-
-    def names(self, index: Tensor) -> list[str]:
-        names = self.clouds.names
-        return [names[i] for i in index.tolist()] if names else super().names(index)
-
-    def details(self) -> dict[str, Any]:
-        return {}
-
-    @classmethod
-    def from_description(cls, description: Mapping[str, Any]) -> PointSet:
-        y = torch.zeros(0, dtype=torch.long) if description["class_names"] else None
-        empty = Points(torch.zeros(0, *description["shape"]), y)
-        found = cls(lambda part: empty, description["name"])
-        mirror_description(found, description)
-        return found
+        return Batch(self.stored.x[index], y=None if self.labels is None else self.labels[index])
 
     def parse(self, path: Path) -> Tensor:
         """Your own clouds, of as many points as in training."""
         return clouds.read_all(path, self.shape[0])[0].x
 
-    def split_sizes(self) -> dict[str, int]:
-        return self.count_splits("validation", "test")
-
-    def show(self, x: Tensor, file: Path, *, columns: int = 10) -> list[Picture | ResultTable]:
-        pictures.grid(render(x[:40]), file, columns=columns, scale=1)
-        return [{"file": file.name, "caption": f"Views of {min(len(x), 40)} clouds"}]
-
-    def compare(self, rows: Mapping[str, Tensor], file: Path) -> list[Picture | ResultTable]:
-        pictures.rows_with_labels({title: render(x[:10]) for title, x in rows.items()}, file, scale=1)
-        return [{"file": file.name, "caption": f"From the top: {', '.join(rows)}"}]
+    @staticmethod
+    def render(x: Float[Tensor, "n p 3"]) -> Tensor:
+        return render(x)
 
 
 def render(x: Float[Tensor, "n p 3"], pixels: int = 72) -> Float[Tensor, "n 1 pixels pixels"]:
@@ -119,9 +65,9 @@ def read_point_set(source: Any, *, points: int = 0, limit: int = 0, validation: 
     def read(part: Split) -> Points:
         if splits is not None and any(splits.part):
             return found.take(torch.from_numpy(splits.rows(part)))
-        return clouds.split_rows(found, part)
+        return found.part(part)
 
-    return PointSet(_validated(read, validation), name, limit=limit)
+    return PointSet(read, name, limit=limit, validation=validation)
 
 
 def published_clouds(*, points: int = 128, limit: int = 0, validation: float = 0.0) -> PointSet:
@@ -134,22 +80,7 @@ def published_clouds(*, points: int = 128, limit: int = 0, validation: float = 0
         x = x - (x.amax(1, keepdim=True) + x.amin(1, keepdim=True)) / 2
         return Points(x / 16, shapes.y, shapes.class_names)
 
-    return PointSet(_validated(read, validation), "modelnet10_points", limit=limit)
+    return PointSet(read, "modelnet10_points", limit=limit, validation=validation)
 
 
 SPLIT_SEEDS: dict[str, int] = {"train": 0, "validation": 1, "test": 2}
-
-
-def _validated(read: Read, share: float) -> Read:
-    """A reader whose validation split is a share of its training split; with share 0, its own if it has one."""
-
-    def split(part: Split) -> Points:
-        if not share or part == "test":
-            return read(part)
-        found = read("train")
-        kept, held = set_aside(len(found), share)
-        if not len(kept):
-            raise InputError("expected --validation to leave clouds for training, got none: give a smaller share")
-        return found.take(kept if part == "train" else held)
-
-    return split

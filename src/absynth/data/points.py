@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from absynth.data import arrays, labels, listing
-from absynth.data.dataset import Split
+from absynth.data.shape_set import Shapes
 from absynth.errors import InputError
 from absynth.seeding import stream, uniform_like
 
@@ -28,28 +28,10 @@ _TYPES = {
 
 
 @dataclass(frozen=True)
-class Points:
-    """Clouds of a split, centred and in [−1, 1].
-
-    Attributes:
-        x: Coordinates.
-        y: Classes, int64 with −1 for none, or None.
-        class_names: Name of each class.
-        names: Name of each cloud; empty for rows of an array.
-    """
+class Points(Shapes):
+    """Clouds of a split, centred and in [−1, 1]."""
 
     x: Float32[Tensor, "n p 3"]
-    y: Tensor | None = None
-    class_names: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def take(self, rows: Tensor) -> Points:
-        """Some of the clouds, in this order."""
-        names = tuple(self.names[i] for i in rows.tolist()) if self.names else ()
-        return replace(self, x=self.x[rows], y=None if self.y is None else self.y[rows], names=names)
 
 
 def checked(x: np.ndarray, source: str) -> Float32[np.ndarray, "p 3"]:
@@ -201,15 +183,6 @@ def of_array(x: np.ndarray, y: Any, points: int, source: str) -> Points:
     kept = gathered(clouds, points, (source,) * len(clouds))
     found = None if y is None else labels.number(np.asarray(y), len(clouds), "cloud")
     return Points(kept) if found is None or not found.names else Points(kept, found.y, found.names)
-
-
-def split_rows(found: Points, part: Split) -> Points:
-    """Every fifth cloud, in a shuffled order, is for testing."""
-    order = uniform_like(torch.empty(len(found)), stream(0, 0, 0, 1)).argsort()
-    held = torch.arange(len(found)) % 5 == 4
-    if part == "validation":
-        raise InputError("the clouds have no validation split: give --validation 0.1 to set a share of training aside")
-    return found.take(order[held if part == "test" else ~held].sort().values)
 
 
 def surface(voxels: Tensor, points: int, *, seed: int) -> Float[Tensor, "n p 3"]:

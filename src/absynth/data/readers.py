@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from absynth.data import anomaly, folder, images, molecules, packaged, pairs, tables, text, tracks
 from absynth.data.arrays import resize, with_channels
@@ -19,7 +19,7 @@ from absynth.data.dataset import Dataset, Split
 from absynth.data.decode import read_picture
 from absynth.data.image_set import ImageSet
 from absynth.data.molecules import Tokens
-from absynth.data.order import set_aside
+from absynth.data.order import validated
 from absynth.data.pair_set import PairSet
 from absynth.data.picture_set import CONTRAST, PictureSet, exemplar, photograph
 from absynth.data.point_set import PointSet, read_point_set
@@ -56,30 +56,13 @@ def _held_out(read: Callable[[Split], images.Images], label: int) -> Callable[[S
     return held_out
 
 
-def _validated(
-    read: Callable[[Split], Any], share: float, take: Callable[[Any, Tensor], Any]
-) -> Callable[[Split], Any]:
-    """A reader whose validation split is a share of its training split; with share 0, its own if it has one."""
-    if not share:
-        return read
-
-    def split(part: Split) -> Any:
-        found = read("test" if part == "test" else "train")
-        if part == "test":
-            return found
-        kept, held = set_aside(len(found), share)  # type: ignore[arg-type]
-        return take(found, kept if part == "train" else held)
-
-    return split
-
-
 def _image_set(
     read: Callable[[Split], images.Images], source: str, limit: int, anomaly_label: int, validation: float
 ) -> ImageSet:
     read = lru_cache(maxsize=4)(read)
     if anomaly_label >= 0:
         read = _held_out(read, anomaly_label)
-    return ImageSet(_validated(read, validation, images.Images.take), source, limit=limit)
+    return ImageSet(validated(read, validation, images.Images.take), source, limit=limit)
 
 
 def _no_validation(name: str, part: Split) -> None:
@@ -141,7 +124,7 @@ def published_pairs(name: str) -> Callable[..., PairSet]:
             _no_validation(name, part)
             return reader(images.find_root("", name), part, size)
 
-        return PairSet(_validated(read, validation, pairs.Pairs.take), name, limit=limit)
+        return PairSet(validated(read, validation, pairs.Pairs.take), name, limit=limit)
 
     return open
 
@@ -156,7 +139,7 @@ def read_pairs(source: Any, *, size: int = 64, targets: str = "", limit: int = 0
             return pairs.two_folders(source, Path(targets).expanduser(), part, size)
         return pairs.side_by_side(source, part, size)
 
-    return PairSet(_validated(lru_cache(maxsize=4)(read), validation, pairs.Pairs.take), limit=limit)
+    return PairSet(validated(lru_cache(maxsize=4)(read), validation, pairs.Pairs.take), limit=limit)
 
 
 def published_text(name: str) -> Callable[..., TextSet]:
@@ -178,11 +161,11 @@ def published_text(name: str) -> Callable[..., TextSet]:
     def sentences(
         *, unit: Unit = "word", vocabulary_size: int = 10_000, length: int = 41, limit: int = 0, validation: float = 0.0
     ) -> TextSet:
-        reader = _validated(read, validation, Text.take)
+        reader = validated(read, validation, Text.take)
         return TextSet(reader, name, unit=unit, vocabulary_size=vocabulary_size, length=length, limit=limit)
 
     def smiles(*, tokens: Tokens = "atoms", length: int = 80, limit: int = 0, validation: float = 0.0) -> SmilesSet:
-        return SmilesSet(_validated(read, validation, Text.take), name, tokens=tokens, length=length, limit=limit)
+        return SmilesSet(validated(read, validation, Text.take), name, tokens=tokens, length=length, limit=limit)
 
     return smiles if name in ("zinc", "moses", "nci5k") else sentences
 
@@ -203,7 +186,7 @@ def read_text(
             return text.text_file(source, _PART[part])
         return text.of_lines([str(line) for line in source], _PART[part])
 
-    reader = _validated(read, validation, Text.take)
+    reader = validated(read, validation, Text.take)
     return TextSet(reader, unit=unit, vocabulary_size=vocabulary_size, length=length, limit=limit)
 
 
@@ -224,7 +207,7 @@ def read_smiles(
             return molecules.smiles_file(source, _PART[part], column=column, skip_broken=skip_broken)
         return text.of_lines([str(line) for line in source], _PART[part])
 
-    return SmilesSet(_validated(read, validation, Text.take), tokens=tokens, length=length, limit=limit)
+    return SmilesSet(validated(read, validation, Text.take), tokens=tokens, length=length, limit=limit)
 
 
 def tracks_of(name: str) -> Callable[..., TrackSet]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from torch.nn import functional
 
 from absynth.data import arrays, images, labels, listing
 from absynth.data.dataset import Split
+from absynth.data.shape_set import Shapes
 from absynth.errors import InputError
 
 MESHES = (".off", ".obj", ".stl", ".glb", ".gltf")
@@ -28,30 +29,10 @@ _FAILURES = Exception  # readers raise all kinds on damaged files
 
 
 @dataclass(frozen=True)
-class Voxels:
-    """Shapes of a split.
-
-    Attributes:
-        x: Occupied voxels, 0 or 1.
-        y: Classes, int64 with −1 for none, or None.
-        class_names: Name of each class.
-        names: Name of each shape; empty for rows of an array.
-        notes: What was left out, one phrase each.
-    """
+class Voxels(Shapes):
+    """Shapes of a split; x is 1 where a voxel is occupied, else 0."""
 
     x: UInt8[Tensor, "n 1 d h w"]
-    y: Tensor | None = None
-    class_names: tuple[str, ...] = ()
-    names: tuple[str, ...] = ()
-    notes: tuple[str, ...] = ()
-
-    def __len__(self) -> int:
-        return len(self.x)
-
-    def take(self, rows: Tensor) -> Voxels:
-        """Some of the shapes, in this order."""
-        names = tuple(self.names[i] for i in rows.tolist()) if self.names else ()
-        return replace(self, x=self.x[rows], y=None if self.y is None else self.y[rows], names=names)
 
 
 def occupied(x: np.ndarray, source: str) -> UInt8[Tensor, "n 1 d h w"]:
@@ -251,9 +232,3 @@ def modelnet10(size: int, part: Split) -> Voxels:
     if not path.is_file():
         raise InputError(f"expected {path}, found none: set ABSYNTH_DATA to the folder that holds modelnet10/")
     return split_rows(of_classes(path, ("chair", "monitor"), size), part)
-
-
-def split_rows(found: Voxels, part: Split) -> Voxels:
-    """A split of shapes that have none of their own, by a hash of the index or name."""
-    names = found.names or [str(i) for i in range(len(found))]
-    return found.take(torch.from_numpy(listing.split_by_name(list(names), part)))
