@@ -36,11 +36,7 @@ class Patchwise(TexturePyramid):
     """
 
     torus = False
-
-    @property
-    def margin(self) -> int:  # type: ignore[override]
-        """Half a patch: without it the corners would be in one patch each, and stay noise."""
-        return self.patch // 2
+    margin = True  # without it the corners would be in one patch each, and stay noise
 
     def distance(
         self, x: Float[Tensor, "b c h w"], image: Float[Tensor, "1 c h2 w2"], *, rng: Rng
@@ -55,7 +51,7 @@ class Patchwise(TexturePyramid):
 
     def rewrite(self, x: Tensor, level: int, steps: int, *, rate: float = 1.0, rng: Rng) -> Tensor:
         """(3) at one scale, from images."""
-        like = x.new_empty(len(x), len(self.image), *self.with_margin(x.shape[2:]))
+        like = x.new_empty(len(x), len(self.image), *self.scales.with_margin(x.shape[2:]))
         return self.minimize(self.begin(level, x, like, rng=rng), level, steps, rate=rate, noise=0.0, rng=rng)
 
     def redraw(self, x: Float[Tensor, "n c h w"], scale: int = -1, *, rng: Rng) -> Float[Tensor, "n c h w"]:
@@ -69,15 +65,15 @@ class Patchwise(TexturePyramid):
         Raises:
             InputError: There is no such scale, or the images have other channels than the source.
         """
-        if not -1 <= scale < len(self.steps):
-            raise InputError(f"expected --scale from 0 to {len(self.steps) - 1}, got {scale}")
-        scale = len(self.steps) // 2 if scale < 0 else scale
+        if not -1 <= scale < len(self.scales):
+            raise InputError(f"expected --scale from 0 to {len(self.scales) - 1}, got {scale}")
+        scale = len(self.scales) // 2 if scale < 0 else scale
         if x.shape[1] != len(self.image):
             raise InputError(f"expected an image of {len(self.image)} channels, as the source has, got {x.shape[1]}")
-        for level, size in list(enumerate(self.sizes(x.shape[2:])))[scale:]:
+        for level, size in list(enumerate(self.scales.sizes(x.shape[2:])))[scale:]:
             if min(size) < self.patch // 2 + 1:
                 raise InputError(f"expected an image of more pixels at scale {level}, got {size}: give a larger image")
-            x = self.rewrite(resized(x, size), level, self.steps[level], rng=rng)
+            x = self.rewrite(resized(x, size), level, self.scales.steps[level], rng=rng)
         return x
 
     def enlarge(
@@ -100,9 +96,9 @@ class Patchwise(TexturePyramid):
         source = self.image[None].expand(n, *self.image.shape)
         x, reached = source, 1.0
         while reached < factor:
-            reached = min(reached * self.factor, factor)
+            reached = min(reached * self.scales.factor, factor)
             x = resized(x, self._enlarged(reached))
-            x = self.rewrite(x, len(self.steps) - 1, updates, rate=rate, rng=rng)
+            x = self.rewrite(x, len(self.scales) - 1, updates, rate=rate, rng=rng)
             x = self.correct(x, source)
         return x
 

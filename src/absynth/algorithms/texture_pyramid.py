@@ -14,16 +14,14 @@ minimizes D: it is not maximum likelihood and samples no stated law. A synthesiz
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import accumulate
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn import functional as F
 
 from absynth.algorithms.algorithm import Algorithm
 from absynth.errors import InputError
-from absynth.networks.canvas import Canvas, resized
+from absynth.networks.canvas import Canvas, Scales, descended, fading, resized
 from absynth.networks.patches import patch_distance
 from absynth.seeding import empty_rows, noise_like
 from absynth.types import Batch, Rng
@@ -51,8 +49,8 @@ class TexturePyramid(Algorithm):
     image: Tensor
     level: Tensor
     torus = True
-    margin = 0
-    """Pixels beyond each edge in synthesis, which are cut off at the end of a scale."""
+    margin = False
+    """Whether synthesis has a margin of half a patch, cut off at the end of a scale."""
 
     def __init__(
         self,
@@ -69,7 +67,7 @@ class TexturePyramid(Algorithm):
     ) -> None:
         super().__init__()
         self.size = (side, side) if isinstance(side, int) else side
-        self.steps, self.factor, self.patch = tuple(steps), factor, patch
+        self.patch, self.scales = patch, Scales(tuple(steps), factor, patch // 2 if self.margin else 0)
         self.filters, self.step_size, self.noise, self.share = filters, step_size, noise, 0.0
         smallest = round(min(*self.size, *image.shape[1:]) / factor ** (len(steps) - 1))
         if patch > smallest:
@@ -79,26 +77,14 @@ class TexturePyramid(Algorithm):
             )
         self.register_buffer("image", image)
         self.register_buffer("level", torch.tensor(-1))
-        self.canvas = Canvas(textures, image.shape[0], [self.with_margin(size) for size in self.sizes(self.size)])
+        self.canvas = Canvas(textures, len(image), [self.scales.with_margin(s) for s in self.scales.sizes(self.size)])
 
     def extra_repr(self) -> str:
-        return f"size={self.size}, steps={self.steps}, patch={self.patch}, filters={self.filters}"
-
-    def sizes(self, size: Sequence[int]) -> list[list[int]]:
-        """Height and width of a texture at each scale, coarsest first."""
-        return [[round(side / self.factor**k) for side in size] for k in reversed(range(len(self.steps)))]
-
-    def with_margin(self, size: Sequence[int]) -> list[int]:
-        """The size in synthesis of an image."""
-        return [side + 2 * self.margin for side in size]
-
-    def without_margin(self, x: Float[Tensor, "b c h w"]) -> Float[Tensor, "b c h2 w2"]:
-        """The image that is left of one in synthesis."""
-        return x[..., self.margin : x.shape[2] - self.margin, self.margin : x.shape[3] - self.margin]
+        return f"size={self.size}, steps={self.scales.steps}, patch={self.patch}, filters={self.filters}"
 
     def exemplar(self, level: int) -> Float[Tensor, "1 c h w"]:
         """The image at a scale."""
-        return resized(self.image[None], self.sizes(self.image.shape[1:])[level])
+        return resized(self.image[None], self.scales.sizes(self.image.shape[1:])[level])
 
     def distance(
         self, x: Float[Tensor, "b c h w"], image: Float[Tensor, "1 c h2 w2"], *, rng: Rng
@@ -112,39 +98,32 @@ class TexturePyramid(Algorithm):
     def begin(self, level: int, coarser: Tensor | None, like: Tensor, *, rng: Rng) -> Tensor:
         """First textures of a scale: noise of the image's mean and contrast, or the coarser ones enlarged."""
         if coarser is not None:
-            x = resized(coarser, [side - 2 * self.margin for side in like.shape[2:]])
-            return F.pad(x, [self.margin] * 4, mode="replicate")
+            return self.scales.enlarged(coarser, like.shape[2:])
         image = self.exemplar(level)
         return image.mean((2, 3), keepdim=True) + image.std() * noise_like(like, rng)
 
-    def scale_at(self, share: float) -> tuple[int, float]:
-        """The scale at a share of all updates, and the share of that scale's updates that is done."""
-        done = share * sum(self.steps)
-        level = next((k for k, n in enumerate(accumulate(self.steps)) if done < n), len(self.steps) - 1)
-        return level, (done - sum(self.steps[:level])) / self.steps[level]
-
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        level, within = self.scale_at(self.share)
+        level, within = self.scales.at(self.share)
         x = self.canvas.scales[level]
         with torch.no_grad():
             if level != int(self.level):
-                coarser = self.without_margin(self.canvas.scales[level - 1]) if level else None
+                coarser = self.scales.without_margin(self.canvas.scales[level - 1]) if level else None
                 x.copy_(self.begin(level, coarser, x, rng=rng))
                 self.level.fill_(level)
             if level == 0:
-                x.add_(self.noise * max(0.0, 1 - within / 0.8) * noise_like(x, rng))
+                x.add_(fading(self.noise, within) * noise_like(x, rng))
         return {"canvas": self.distance(x, self.exemplar(level), rng=rng).sum()}  # (1), of each texture
 
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """n textures by (3), each from noise of its own."""
-        x = None
         if n < 1:
             return empty_rows(n, len(self.image), *self.size, like=self.image)
-        for level, size in enumerate(self.sizes(self.size)):
-            like = self.image.new_empty(n, len(self.image), *self.with_margin(size))
-            x = self.minimize(self.begin(level, x, like, rng=rng), level, self.steps[level], rng=rng)
-        assert x is not None
-        return x
+        coarser: list[Tensor] = []
+        for level, size in enumerate(self.scales.sizes(self.size)):
+            like = self.image.new_empty(n, len(self.image), *self.scales.with_margin(size))
+            x = self.begin(level, coarser[-1] if level else None, like, rng=rng)
+            coarser.append(self.minimize(x, level, self.scales.steps[level], rng=rng))
+        return coarser[-1]
 
     def set_size(self, height: int, width: int = 0) -> None:
         self.size = (height, width or height)
@@ -152,23 +131,20 @@ class TexturePyramid(Algorithm):
     def minimize(
         self, x: Tensor, level: int, steps: int, *, rate: float = 1.0, noise: float | None = None, rng: Rng
     ) -> Tensor:
-        """(3) at one scale, the margin cut off; ``rate`` is a factor on the step size, ``noise`` replaces the coarsest
-        scale's."""
-        image, step_size = self.exemplar(level), rate * self.step_size
+        """(3) at one scale, the margin cut off.
+
+        Args:
+            x: Images in synthesis.
+            level: The scale.
+            steps: Updates.
+            rate: Factor on the step size.
+            noise: Replaces the standard deviation of the coarsest scale's noise.
+            rng: Source of randomness.
+        """
+        image = self.exemplar(level)
         noise = noise if noise is not None else self.noise if level == 0 else 0.0
-        with torch.inference_mode(False), torch.enable_grad():
-            x = x.clone().requires_grad_()
-            adam = torch.optim.Adam([x], step_size)
-            for k in range(steps):
-                for group in adam.param_groups:
-                    group["lr"] = step_size * min(1.0, 2 * (1 - k / steps))
-                if noise:
-                    with torch.no_grad():
-                        x.add_(noise * max(0.0, 1 - k / steps / 0.8) * noise_like(x, rng))
-                x.grad = None
-                self.distance(x, image, rng=rng).sum().backward()
-                adam.step()
-        return self.without_margin(x.detach())
+        x = descended(lambda x: self.distance(x, image, rng=rng), x, steps, rate * self.step_size, noise=noise, rng=rng)
+        return self.scales.without_margin(x)
 
     def explain_metrics(self) -> dict[str, str]:
         return {"canvas": "is the distance of patch distributions to the image's, summed over textures, at one scale"}

@@ -23,8 +23,9 @@ from absynth.distributions import StandardNormal
 from absynth.errors import InputError
 from absynth.networks.filters import FilterBank, frame_bank
 from absynth.networks.statistics import ExponentialF, Histograms
-from absynth.recipes._fields import CHAINS, linear_end, restarted
-from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive, Share
+from absynth.recipes._fields import CHAINS, linear_end
+from absynth.recipes._pyramid import PatchPyramid
+from absynth.recipes.bounds import Count, Decay, NonNegative, Positive, Share
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin, Persistent
@@ -38,18 +39,15 @@ PRESETS = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class FrameTexture(Recipe):
+class FrameTexture(PatchPyramid):
     """FRAME: a texture from one image by the statistics of filter responses (Zhu, Wu, Mumford 1998)."""
 
-    kinds = ("picture",)
     TINY: ClassVar[dict[str, Any]] = {
-        **Recipe.TINY, "batch": 2, "side": 48, "canvas": 40, "piece": 44, "scales": 2, "filters": 4, "chain_steps": 2,
-        "sample_rounds": 2, "steps": 4,
+        **PatchPyramid.TINY, "batch": 2, "side": 48, "canvas": 40, "piece": 44, "chain_steps": 2, "sample_rounds": 2,
+        "steps": 4,
     }  # fmt: skip
 
     steps: Count = 770
-    batch: Count = 2
-    threads: Natural = 1
     side: Count = 128
     """Side in pixels that the image's central square is resized to."""
     piece: Count = 100
@@ -58,18 +56,11 @@ class FrameTexture(Recipe):
     """Side of a synthesized texture, a torus, in pixels."""
     energy: Literal["pyramid", "histograms", "pursuit"] = "pyramid"
     """Patch distributions on a pyramid, histograms of fixed filters, or of filters chosen one at a time."""
-    scales: Count = 4
-    """Number of scales of the pyramid."""
-    scale_factor: Positive = 2**0.5
-    """Ratio of one scale to the next."""
     patch: Count = 9
-    """Side of a patch in pixels, odd."""
     filters: Count = 32
     """Number of random filters per update of the pyramid; with pursuit, number of filters to choose."""
     pixel_step_size: Positive = 0.02
-    """Learning rate of the pixels (Adam); halved contrast in the second half of each scale's updates."""
     pixel_noise: NonNegative = 0.02
-    """Standard deviation of noise on the pixels at the coarsest scale, fading out."""
     response_scale: tuple[float, ...] = ()
     """Standard deviation of each filter's response; found from the image."""
     bins: Count = 13
@@ -93,8 +84,7 @@ class FrameTexture(Recipe):
         found = super().resolve()
         assert isinstance(found, FrameTexture)
         if self.energy == "pyramid":
-            if self.steps < self.scales:
-                raise InputError(f"expected --steps of at least one per scale, got {self.steps} for {self.scales}")
+            self.check_pyramid()
             return found
         if not self.canvas < found.shape[1]:
             raise InputError(f"expected --canvas below --piece, got {self.canvas} and {found.shape[1]}")
@@ -105,29 +95,12 @@ class FrameTexture(Recipe):
         scale = responses.std((0, 2, 3)).clamp(min=1e-3 * CONTRAST).tolist()
         return replace(found, response_scale=tuple(scale))
 
-    def scale_steps(self) -> list[int]:
-        """Updates of each scale, coarsest first: half of them at the coarsest."""
-        if self.scales == 1:
-            return [self.steps]
-        rest = self.steps // 2 // (self.scales - 1)
-        return [self.steps - rest * (self.scales - 1), *[rest] * (self.scales - 1)]
+    def coarsest_parts(self) -> int:
+        return self.scales - 1  # half of the updates
 
     def algorithm(self) -> Algorithm:
         if self.energy == "pyramid":
-            image = self.examples.image  # type: ignore[attr-defined]
-            if not image.numel():  # the data are not at hand: the weights of a trained run hold the image
-                image = torch.zeros(self.shape[0], self.side, self.side)
-            return TexturePyramid(
-                image,
-                side=self.canvas,
-                steps=self.scale_steps(),
-                factor=self.scale_factor,
-                patch=self.patch,
-                filters=self.filters,
-                textures=self.batch,
-                step_size=self.pixel_step_size,
-                noise=self.pixel_noise,
-            )
+            return self.pyramid(TexturePyramid, (self.canvas, self.canvas), (self.side, self.side))
         reference = StandardNormal(1, self.canvas, self.canvas, std=CONTRAST)
         centers = [3 * (2 * i / (self.bins - 1) - 1) for i in range(self.bins)]
         h = Histograms(FilterBank(frame_bank(), self.canvas), torch.tensor(self.response_scale), centers)
@@ -143,10 +116,8 @@ class FrameTexture(Recipe):
 
     def optimizers(self, algorithm: Algorithm) -> dict[str, Optimizer]:
         if self.energy == "pyramid":
-            return {"canvas": Adam(algorithm.get_submodule("canvas").parameters(), self.pixel_step_size)}
+            return super().optimizers(algorithm)
         return {"ebm": Adam(algorithm.get_submodule("ebm").parameters(), self.energy_lr, (self.beta1, 0.999))}
 
     def schedule(self, step: int) -> float:
-        if self.energy != "pyramid":
-            return linear_end(step, self.steps, self.final_share)
-        return restarted(step, self.scale_steps())
+        return super().schedule(step) if self.energy == "pyramid" else linear_end(step, self.steps, self.final_share)
