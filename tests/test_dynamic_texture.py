@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from laws import covariance_is, mean_is
 
 from absynth.dynamic_texture import LinearDynamics
 from absynth.errors import Unsupported
@@ -62,3 +63,34 @@ def test_draws_follow_rows_and_come_back_from_a_state():
     assert torch.allclose(law.sample(2, Streams(7, range(2, 4))), x[2:], atol=1e-6)
     with pytest.raises(Unsupported, match="another --start"):
         law.log_prob(x)
+
+
+def test_clips_given_a_part_follow_the_conditional_gaussian():
+    clip, _ = made(400)
+    noisy = clip[..., :2, :2] + 0.2 * torch.randn(1, 400, 2, 2, generator=stream(5))
+    law, rng, n = LinearDynamics((1, 4, 2, 2), 2).fit([noisy]), stream(6), 4000
+    known = torch.rand(1, 4, 2, 2, generator=rng) < 0.5
+    known[:, 1] = False  # a frame of which nothing is seen
+    step, c = law.step.double(), law.components.flatten(1).double()
+    lead = [law.first.double() @ law.first.double().T]
+    for _ in range(3):
+        lead.append(step.T @ lead[-1] @ step + law.innovation.double() @ law.innovation.double().T)
+    joint = torch.cat([
+        torch.cat([(c.T @ (torch.matrix_power(step.T, max(s - t, 0)) @ lead[min(s, t)]
+                           @ torch.matrix_power(step, max(t - s, 0))) @ c) for t in range(4)], 1)
+        for s in range(4)
+    ])  # fmt: skip
+    joint = joint + float(law.scale) ** 2 * torch.eye(16)
+    mean = law.mean.flatten().double().repeat(4)
+    seen = known.flatten()
+    y = law.sample(1, rng)
+    gain = torch.linalg.solve(joint[seen][:, seen], joint[seen][:, ~seen]).T
+    rest = mean[~seen] + gain @ (y.flatten()[seen].double() - mean[seen])
+    covariance = joint[~seen][:, ~seen] - gain @ joint[seen][:, ~seen]
+    x = law.given(lambda v: torch.where(known, y, v), n, rng).flatten(1)
+    assert torch.equal(x[:, seen], y.flatten()[seen].expand(n, -1))
+    mean_is(x[:, ~seen].double(), rest)
+    covariance_is(x[:, ~seen].double() - rest, covariance)
+    free = law.sample(n, rng).flatten(1)[:, ~seen].double()
+    with pytest.raises(AssertionError):  # without the observation
+        mean_is(free, rest)

@@ -4,12 +4,13 @@ Doretto, Chiuso, Wu, Soatto: "Dynamic Textures", IJCV 2003. With y_t a frame, m 
 
     y_t = m + C z_t + τ ε,   z_{t+1} = A z_t + B ε
 
-fitted in closed form. It is the simplest model of a clip that moves, and a place for chains to begin.
+fitted in closed form. It is the simplest model of a clip that moves, and a place for chains to begin. Given a part of a
+clip its states are drawn by a Kalman filter and backwards sampling (Carter and Kohn, Biometrika 1994).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from jaxtyping import Float
@@ -21,6 +22,8 @@ from absynth.types import Rng
 
 RIDGE = 1e-3
 """Weight of the penalty on A, in mean squares of z."""
+FLOOR = 1e-6
+"""The least variance, of pixels in [−1, 1], where clips are drawn given a part."""
 
 
 class LinearDynamics(nn.Module):
@@ -90,6 +93,50 @@ class LinearDynamics(nn.Module):
             z = z @ self.step + noise_like(z, rng) @ self.innovation.T
         x = torch.stack(found, 2)
         return x + self.scale * noise_like(x, rng)
+
+    def given(self, project: Callable[[Tensor], Tensor], n: int, rng: Rng) -> Float[Tensor, "n c t h w"]:
+        """n clips given what was observed of each, the entries that ``project`` sets.
+
+        Args:
+            project: Maps clips to the nearest ones that agree with the observation.
+            n: Number of rows of the observation.
+            rng: Source of randomness.
+        """
+        x, other = project(self.sample(n, rng)), project(self.sample(n, rng))
+        known = (x == other).transpose(1, 2).flatten(2).double()
+        if not self.rank or not known.any():
+            return x
+        y = (x - self.mean[:, None]).transpose(1, 2).flatten(2).double()
+        states = self._states(y, known, rng)
+        mean = (states @ self.components.flatten(1).double()).to(x.dtype).view(n, -1, *self.mean.shape).transpose(1, 2)
+        return project(self.mean[:, None] + mean + self.scale * noise_like(x, rng))
+
+    def _states(self, y: Float[Tensor, "n t d"], known: Float[Tensor, "n t d"], rng: Rng) -> Float[Tensor, "n t q"]:
+        """z given the observed entries of y = C z + τ ε: filtered forwards, drawn backwards."""
+        c, step = self.components.flatten(1).double(), self.step.double()
+        noise = self.innovation.double() @ self.innovation.double().T + FLOOR * torch.eye(self.rank).to(y)
+        covariance = (self.first.double() @ self.first.double().T + FLOOR * torch.eye(self.rank).to(y)).expand(
+            len(y), -1, -1
+        )
+        precision = 1 / max(float(self.scale) ** 2, FLOOR)
+        mean, filtered = y.new_zeros(len(y), self.rank), []
+        for t in range(y.shape[1]):
+            if t:
+                mean, covariance = mean @ step, step.T @ covariance @ step + noise
+            seen = known[:, t, None] * c
+            gain = torch.linalg.inv(torch.linalg.inv(covariance) + precision * seen @ c.T)
+            ahead = precision * (seen @ y[:, t, :, None])[..., 0] + torch.linalg.solve(covariance, mean)
+            mean, covariance = (gain @ ahead[..., None])[..., 0], gain
+            filtered.append((mean, covariance))
+        found: list[Tensor] = []
+        for mean, covariance in reversed(filtered):
+            if found:
+                pull = torch.linalg.solve(step.T @ covariance @ step + noise, step.T @ covariance).mT
+                mean = mean + (pull @ (found[-1] - mean @ step)[..., None])[..., 0]
+                covariance = covariance - pull @ step.T @ covariance
+            root = torch.linalg.cholesky((covariance + covariance.mT) / 2 + FLOOR * torch.eye(self.rank).to(y))
+            found.append(mean + (root @ noise_like(mean, rng)[..., None])[..., 0])
+        return torch.stack(found[::-1], 1)
 
     def log_prob(self, x: Tensor) -> Tensor:
         """Not available.

@@ -40,6 +40,12 @@ class SampledStart:
         raise Unsupported("the initial states of these chains have no density: use an EBM whose chains start at noise")
 
 
+def first_states(start: Any, project: Projection, n: int, *, rng: Rng) -> Tensor:
+    """Initial states that agree with an observation: drawn given it if the start can, else drawn, then projected."""
+    given = getattr(start, "given", None)
+    return project(start.sample(n, rng)) if given is None else given(project, n, rng)
+
+
 def _identity(x: Tensor) -> Tensor:
     return x
 
@@ -95,8 +101,8 @@ class Chain:
         return replace(self, sampler=with_steps(self.sampler, steps), rounds=1) if steps else self
 
     def complete(self, project: Projection, n: int, *, rng: Rng) -> Tensor:
-        """Draw n examples given an observation: log p(x|y) = log p(project(x)) + const, from ``project(start)``."""
-        x = project(self.start.sample(n, rng))
+        """Draw n examples given an observation: log p(x|y) = log p(project(x)) + const, from :func:`first_states`."""
+        x = first_states(self.start, project, n, rng=rng)
         return project(self.run(lambda v: self.density.log_density(project(v)), x, rng=rng))
 
 

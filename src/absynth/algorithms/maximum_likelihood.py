@@ -31,7 +31,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from absynth.algorithms.algorithm import ENERGY_DIFFERENCE, Algorithm
-from absynth.algorithms.chain import Chain
+from absynth.algorithms.chain import Chain, first_states
 from absynth.algorithms.short_run import ShortRun
 from absynth.density import EBM, restrict
 from absynth.distributions import StandardNormal, Uniform, with_frames
@@ -126,7 +126,7 @@ class MaximumLikelihood(Algorithm):
             rng: source of randomness.
         """
         known = restrict(self.ebm(c).log_density, mask.bool(), x)
-        start = known.fill(self.initial_distribution.sample(len(x), rng))
+        start = first_states(self.initial_distribution, known.fill, len(x), rng=rng)
         return known.fill(self.run_chain("recovery", self.sampler, known, start, rng=rng))
 
     def synthesize(self, x: Tensor, c: Tensor | None = None, *, rng: Rng) -> Tensor:
