@@ -115,6 +115,22 @@ def test_the_distance_between_distributions_in_closed_form():
     assert wasserstein1(x, y) < 0.2 < wasserstein1(x, 1.5 * y)
 
 
+def test_what_moses_compares_on_known_molecules():
+    """Ethanol is one BRICS piece; two rings joined by a bond are a scaffold, one ring is none."""
+    assert molecules.nearest_similarity(["OCC", "CCO"], ["CCO", "c1ccccc1"]) == 1
+    assert molecules.nearest_similarity(["CCCCCCCC"], ["c1ccccc1"]) == 0
+    pieces = molecules.fragments(["CCO", "C(", "CCOC(=O)c1ccccc1"])
+    assert pieces["CCO"] == 1
+    assert sum(pieces.values()) > 2
+    rings = molecules.scaffolds(["Cc1ccccc1-c1ccccc1", "c1ccc(-c2ccccc2)cc1", "Cc1ccccc1"])
+    assert rings == {"c1ccc(-c2ccccc2)cc1": 2}
+    assert molecules.cosine(rings, rings) == pytest.approx(1)
+    assert molecules.cosine(rings, pieces) == 0
+    assert molecules.cosine(pieces, pieces | {"X": 3}) < 1
+    with pytest.raises(InputError, match="got none"):
+        molecules.nearest_similarity(["C("], ["CCO"])
+
+
 def test_without_rdkit_one_line_says_so(monkeypatch):
     real = builtins.__import__
 

@@ -183,20 +183,53 @@ class GaussianInference(nn.Module):
     Draws are differentiable in φ (μ + σ ε). ``net`` takes ``x [b, *event]``, and ``(x, c)`` where a condition is given,
     and returns ``[b, 2·d]``, or ``[b, 2·d, h, w]`` for a feature-map latent: the mean, then log σ².
 
+    With ``share`` γ > 0 the rate of q is fixed:
+
+        q_φ(z|x) = N(γ · BN(m(x)), (1 − γ²) I)
+
+    with m the network, which then returns ``[b, d]``, and BN batch normalization without weights. Over the data q has
+    mean 0 and variance 1 in every coordinate, and KL(q_φ ‖ N(0, I)) averages −½ log(1 − γ²) nats a coordinate: a
+    recurrent generator cannot drive it to 0, and it is not bought by a weight on the likelihood. In training mode the
+    statistics are those of the minibatch (of each micro-batch, with ``shards``), in evaluation mode running averages.
+
     Args:
-        net: the network.
-        log_variance: bounds that log σ² is held between; without a lower one the log density of what is taught to q
+        net: The network.
+        log_variance: Bounds that log σ² is held between; without a lower one the log density of what is taught to q
             is unbounded (Han et al. 2019 add 1e-6 to the variance for the same reason).
+        share: γ, at least 0 and below 1; 0 learns the variance. γ² is the share of z's variance that x decides.
+        latent: d, the number of coordinates of z. Required with ``share``.
+
+    Raises:
+        InputError: ``share`` is out of range or given without ``latent``; in training mode, a batch of one example.
+
+    Reference: Zhu et al., "A Batch Normalized Inference Network Keeps the KL Vanishing Away", ACL 2020, who normalize
+    the mean and learn the variance; with a constant variance the aggregate's variance is 1 too.
     """
 
-    def __init__(self, net: nn.Module, log_variance: tuple[float, float] = (-8.0, 4.0)) -> None:
+    def __init__(
+        self, net: nn.Module, log_variance: tuple[float, float] = (-8.0, 4.0), *, share: float = 0.0, latent: int = 0
+    ) -> None:
         super().__init__()
+        if not 0 <= share < 1:
+            raise InputError(f"expected a share of at least 0 and below 1, got {share:g}")
+        if share and latent < 1:
+            raise InputError(f"expected latent, the number of coordinates of z, with share {share:g}, got {latent}")
         self.net = net
         self.log_variance = log_variance
+        self.share = float(share)
+        self.normalization = nn.BatchNorm1d(latent, affine=False, momentum=0.05) if share else None
 
     def extra_repr(self) -> str:
-        return f"log_variance={self.log_variance}"
+        return f"share={self.share:g}" if self.share else f"log_variance={self.log_variance}"
 
     def forward(self, x: Tensor, c: Tensor | None = None) -> Normal:
-        mean, log_variance = (self.net(x) if c is None else self.net(x, c)).chunk(2, dim=1)
+        found = self.net(x) if c is None else self.net(x, c)
+        if self.normalization is not None:
+            if self.training and len(found) < 2:
+                raise InputError(
+                    "expected at least 2 examples in a micro-batch to normalize, got 1: raise --batch"
+                )
+            mean = self.share * self.normalization(found)
+            return Normal(mean, torch.full_like(mean, (1 - self.share**2) ** 0.5))
+        mean, log_variance = found.chunk(2, dim=1)
         return Normal(mean, (0.5 * log_variance.clamp(*self.log_variance)).exp())

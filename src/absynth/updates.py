@@ -28,12 +28,18 @@ RETRY_STREAM = int.from_bytes(b"retry", "big")  # and the noise after a roll-bac
 
 
 def backward(losses: Mapping[str, Tensor], players: Mapping[str, nn.Module], scale: float = 1.0) -> None:
-    """Give each player's parameters the gradient of its own loss, and of nothing else."""
-    *others, last = players
-    for name in (*others, last):
-        parameters = [p for p in players[name].parameters() if p.requires_grad]
+    """Give each player's parameters the gradient of its own loss, and of nothing else.
+
+    Players whose loss is one tensor share a backward pass.
+    """
+    shared: dict[int, list[str]] = {}
+    for name in players:
+        shared.setdefault(id(losses[name]), []).append(name)
+    *_, last = shared
+    for key, names in shared.items():
+        parameters = [p for name in names for p in players[name].parameters() if p.requires_grad]
         # Players may share a graph (one forward pass, two losses): it is freed with the last of them.
-        (losses[name] * scale).backward(inputs=parameters, retain_graph=name != last)
+        (losses[names[0]] * scale).backward(inputs=parameters, retain_graph=key != last)
 
 
 def update(
@@ -108,6 +114,8 @@ class Training:
         self.figures: dict[str, float] = {}
         """The latest held-out figure, likewise."""
         self.best = Best(0, float("inf"), 0, {})
+        self.resting: frozenset[str] = frozenset()
+        """Players that did not learn in the last update."""
         self.step = 0
         self.seconds = 0.0
 
@@ -205,9 +213,10 @@ class Training:
         batches = (batch,) if isinstance(batch, Batch) else batch
         data = {tuple(each.x.shape[1:]): self._reach(each) for each in batches}
         self.algorithm.set_progress(self.step / recipe.steps)
+        players = self._learners()
         for optimizer in self.optimizers.values():
             optimizer.zero_grad(set_to_none=True)
-        totals = {name: torch.zeros((), device=self.device) for name in self.players}
+        totals = {name: torch.zeros((), device=self.device) for name in players}
         retry = (RETRY_STREAM, self.remedies.stream) if self.remedies.stream else ()
         reach: dict[str, Tensor] = {}
         energy: dict[str, Tensor] = {}
@@ -218,7 +227,7 @@ class Training:
                 start.slice = (shard, recipe.shards)
             with dropout_from(rng):
                 losses = self.algorithm.losses(*parts, rng=rng)
-            backward(losses, self.players, world / recipe.shards)
+            backward(losses, players, world / recipe.shards)
             for name in totals:
                 totals[name] += losses[name].detach() * (world / recipe.shards)
             for name, mean in self.algorithm.energies.items():
@@ -233,12 +242,22 @@ class Training:
             start.slice = (0, 1)
             if isinstance(start, FromLast):  # an example may be another process's next time
                 start.merge(distributed.gather)
-        parameters = {name: [p for p in m.parameters() if p.grad is not None] for name, m in self.players.items()}
+        parameters = {name: [p for p in m.parameters() if p.grad is not None] for name, m in players.items()}
         distributed.average([p.grad for ps in parameters.values() for p in ps] + [*totals.values(), *energy.values()])  # type: ignore[misc]
         norms = {name: torch.nn.utils.get_total_norm([p.grad for p in ps]) for name, ps in parameters.items()}  # type: ignore[misc]
         groups = {"loss": totals, "gradient": norms, "reach": reach, "energy": energy}
         numbers = iter(torch.stack([v.float() for g in groups.values() for v in g.values()]).tolist())  # one transfer
         return {group: {name: next(numbers) for name in values} for group, values in groups.items()}
+
+    def _learners(self) -> dict[str, nn.Module]:
+        """The players that learn in this update; the others, if there are any, go to evaluation mode."""
+        rates = {name: self.recipe.rate(self.step, name) for name in self.players}
+        resting = frozenset(name for name, rate in rates.items() if rate == 0 and any(rates.values()))
+        if resting != self.resting:
+            self.resting = resting
+            for name, player in self.players.items():
+                player.train(name not in resting)
+        return {name: player for name, player in self.players.items() if name not in resting}
 
     def _reach(self, batch: Batch) -> float:
         """The largest coordinate of a batch.
@@ -284,9 +303,11 @@ class Training:
         return self.guard.check(self.step, seen, fresh, samplers)
 
     def advance(self) -> None:
-        """Step every player's optimizer at the scheduled rate."""
+        """Step the optimizer of every player that learns, at the scheduled rate."""
         for name, optimizer in self.optimizers.items():
-            factor = self.recipe.schedule(self.step) * self.remedies.learning_rate.get(name, 1.0)
+            if name in self.resting:
+                continue
+            factor = self.recipe.rate(self.step, name) * self.remedies.learning_rate.get(name, 1.0)
             for group, rate in zip(optimizer.param_groups, self.rates[name]):
                 group["lr"] = rate * factor
             optimizer.step()

@@ -45,7 +45,9 @@ class AmortizedLatentPrior(LatentPrior):
             generator from ignoring z: q_φ is then the posterior of the likelihood to this power.
         sample_rounds: Number of times the prior's sampler runs on a fresh chain.
         free_nats: A coordinate of z whose KL(q_φ ‖ p_0) is below this on average over the batch is not pulled towards
-            p_0 (the authors of symbol-vector coupling keep 1 nat for text); 0 is the ELBO.
+            p_0 (the authors of symbol-vector coupling keep 1 nat for text); 0 is the ELBO. A mean of q_φ that is the
+            same for every x uses them up too, and a learned prior follows it there: the KL is then no measure of
+            what z tells. A posterior of fixed rate (:class:`absynth.distributions.GaussianInference`) has no such way.
     """
 
     def __init__(
@@ -121,19 +123,25 @@ class AmortizedLatentPrior(LatentPrior):
             losses["flow"] = (log_q - prior.log_density(z_neg)).mean()  # KL(q_ψ ‖ p_α) − log Z
             if self.refinement_sampler is not None:
                 z_neg = self.run_chain("prior", self.refinement_sampler, prior.log_density, z_neg.detach(), rng=rng)
+        elif self.training and not self.prior.training:  # it rests: no chain
+            return losses, q, z_pos
         else:
             z_neg = self.synthesize_prior(x, c, rng=rng)
         losses["prior"] = prior.f(z_neg.detach()).mean() - prior.f(z_pos.detach()).mean()  # α's part of Δ
         return losses, q, z_pos
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        return self.variational(batch, rng=rng)[0]
+        if self.training and self.flow is None and not (self.generator.training or self.inference.training):
+            z_pos = self.sample_posterior(batch.x, batch.c, rng=rng)  # the prior learns alone, the likelihood rests
+            z_neg, prior = self.synthesize_prior(batch.x, batch.c, rng=rng), self.prior(batch.c)
+            return {"prior": prior.f(z_neg).mean() - prior.f(z_pos).mean()}
+        losses, _, _ = self.variational(batch, rng=rng)
+        if self.likelihood_weight == 1:
+            losses["generator"] = losses["inference"]  # the bound has the same gradient: one backward pass for both
+        return losses
 
     def explain_metrics(self) -> dict[str, str]:
         elbo = "is the negative ELBO, up to the prior's normalization: it should fall, then level off"
-        flow = (
-            {}
-            if self.flow is None
-            else {"flow": "is KL(flow ‖ prior) up to a constant: it should fall, then level off"}
-        )
-        return {**super().explain_metrics(), "inference": elbo, **flow}
+        shared = {"generator": elbo} if self.likelihood_weight == 1 else {}
+        flow = {"flow": "is KL(flow ‖ prior) up to a constant: it should fall, then level off"}
+        return {**super().explain_metrics(), **shared, "inference": elbo} | ({} if self.flow is None else flow)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Literal
 
+from absynth.data.lines import read_lines
 from absynth.data.smiles import read_smiles
 from absynth.data.text import HELD_OUT, Part, Text
 from absynth.errors import InputError
@@ -45,7 +46,11 @@ def moses(root: Path, split: Part) -> Text:
     if folder is None:
         raise InputError(f"moses not found: expected train.csv and test.csv (or .gz) in {root / 'moses'} or {root}")
     name = "train" if split == "train" else "test"
-    return Text(_read(_either(folder / f"{name}.csv")), None, f"moses {name}")
+    path = _either(folder / f"{name}.csv")
+    header, *lines = read_lines(path, "SMILES as text")
+    if header.split(",")[0] != "SMILES":
+        raise InputError(f"{path}, line 1: expected SMILES as the first column, got {header[:40]!r}: use MOSES' files")
+    return Text([line.split(",", 1)[0] for line in lines], None, f"moses {name}")  # all are SMILES: none is checked
 
 
 def smiles_file(path: Path | str, split: Part, *, column: str = "", skip_broken: bool = False) -> Text:

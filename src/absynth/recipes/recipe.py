@@ -250,6 +250,14 @@ class Recipe(ABC):
         """Factor on every learning rate at a step."""
         return 1.0
 
+    def rate(self, step: int, player: str) -> float:
+        """Factor on the learning rate of one player at a step. Defaults to :meth:`schedule`.
+
+        While it is 0 for some players and not for all, those rest: they are in evaluation mode and do not learn, and
+        an algorithm in training mode may leave out their losses.
+        """
+        return self.schedule(step)
+
     def module_file(self) -> str:
         """File that defines this recipe, for messages."""
         return getattr(sys.modules[type(self).__module__], "__file__", None) or type(self).__module__
