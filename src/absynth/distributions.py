@@ -226,9 +226,7 @@ class GaussianInference(nn.Module):
         found = self.net(x) if c is None else self.net(x, c)
         if self.normalization is not None:
             if self.training and len(found) < 2:
-                raise InputError(
-                    "expected at least 2 examples in a micro-batch to normalize, got 1: raise --batch"
-                )
+                raise InputError("expected at least 2 examples in a micro-batch to normalize, got 1: raise --batch")
             mean = self.share * self.normalization(found)
             return Normal(mean, torch.full_like(mean, (1 - self.share**2) ** 0.5))
         mean, log_variance = found.chunk(2, dim=1)
