@@ -66,9 +66,11 @@ class Draws:
         acceptance: mean acceptance probability of each chain, ``[chains]``; for a sampler without one the share of
             draws that differ from the last.
         divergences: transitions of each chain that were given up because of their energy error, ``[chains]``.
-        step_size: of each chain, ``[chains]``, after the warm-up; None for a sampler without one. gradients: gradient
-        evaluations of each chain after the warm-up, ``[chains]``; 0 where the sampler does not count. warm_gradients:
-        those of the warm-up. summary: effective sample sizes and R-hat.
+        step_size: of each chain, ``[chains]``, after the warm-up; None for a sampler without one.
+        gradients: gradient evaluations of each chain after the warm-up, ``[chains]``; 0 where the sampler does not
+            count.
+        warm_gradients: those of the warm-up.
+        summary: effective sample sizes and R-hat.
     """
 
     x: Tensor
