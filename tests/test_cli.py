@@ -285,13 +285,6 @@ def test_help_of_a_recipe_explains_every_field(capsys):
     assert "Step size δ of the prior chain" in printed
 
 
-def test_cite_names_the_papers_of_the_recipe_and_of_its_algorithm(capsys):
-    cli.main(["cite", "dual_teaching"])
-    said = capsys.readouterr().out
-    assert said.count("arXiv:2312.02469") == 1
-    assert "an energy-based model, a generator and an inference model, learned together" in said
-
-
 def test_what_the_machine_cannot_give_is_one_line(tmp_path, capsys, monkeypatch):
     assert run("sample", "~nobody-of-this-name/run") == 2
     assert "a user without a home" in one_line(capsys)

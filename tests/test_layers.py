@@ -22,6 +22,8 @@ LAYERS = (
         "distributions",
         "references",
         "dynamic_texture",
+        "released",
+        "citations",
     ),
     ("data.vocabulary", "report", "report.result", "report.html", "report.style", "engine", "samplers"),
     ("networks", "classifiers", "gaussian"),
@@ -29,7 +31,7 @@ LAYERS = (
     ("guard", "selection"),
     ("recipes",),
     ("updates", "training", "tasks", "sklearn"),
-    ("report.page", "report.compare", "report.gather", "report.logs"),
+    ("report.page", "report.compare", "report.gather", "report.logs", "sharing"),
     ("experiments", "demo"),
     ("cli",),
 )

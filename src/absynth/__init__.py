@@ -15,7 +15,9 @@ __version__ = "0.2.0"
 _EXPORTS: dict[str, str] = {
     "fit": "training",
     "update": "updates",
-    **dict.fromkeys(("load",), "checkpoint"),
+    "load": "checkpoint",
+    "pretrained": "released",
+    **dict.fromkeys(("from_pretrained", "push_to_hub", "save_pretrained"), "sharing"),
     **dict.fromkeys(("EBM", "Density", "observe", "product", "restrict", "score"), "density"),
     **dict.fromkeys(
         ("Bernoulli", "GaussianGenerator", "GaussianInference", "Normal", "StandardNormal", "Uniform"), "distributions"
@@ -51,8 +53,10 @@ if TYPE_CHECKING:
     from absynth.gaussian import Gaussian, GaussianMixture, Whitened
     from absynth.recipes import Recipe
     from absynth.recipes import build as recipe
+    from absynth.released import pretrained
     from absynth.samplers import *
     from absynth.seeding import Streams, stream
+    from absynth.sharing import from_pretrained, push_to_hub, save_pretrained
     from absynth.training import fit
     from absynth.types import Batch, LogDensity, Sampler
     from absynth.updates import update

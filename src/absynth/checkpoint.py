@@ -46,6 +46,9 @@ _OVERRIDABLE = (
 """Endings of the fields that ``--override`` may change on resume: no network's shape depends on them."""
 _STEP = re.compile(r"step_(\d+)")
 
+FORMAT = 1
+"""Format of saved models; a run's own config.json names none."""
+
 
 # Claiming a run directory --------------------------------------------------------------------------------------------
 
@@ -217,12 +220,13 @@ def export(run: Path, weights: Weights) -> None:
             f"the weights {bad} are not finite: give a smaller step size or learning rate, or keep the guard on"
         )
     # One entry: safetensors writes several in any order, and equal runs must write equal files.
-    metadata = {"digests": f"{_tensor_digest(tensors)} {_recipe_digest(weights.config)}"}
+    metadata = {"digests": f"{tensor_digest(tensors)} {_recipe_digest(weights.config)}"}
     write_atomic(run / "model.safetensors", safetensors.torch.save(tensors, metadata))
     write_json(run / "config.json", weights.config)
 
 
-def _tensor_digest(tensors: dict[str, torch.Tensor]) -> str:
+def tensor_digest(tensors: dict[str, torch.Tensor]) -> str:
+    """A digest of tensors and their names."""
     digest = hashlib.blake2b(digest_size=16)
     for name in sorted(tensors):
         tensor = tensors[name].contiguous()
@@ -247,6 +251,15 @@ def finished(run: Path) -> int:
     return step if isinstance(step, int) else 0
 
 
+def stored_digest(run: Path) -> str:
+    """The digest of a run's exported tensors, as :func:`tensor_digest` computes it; "" where none is stored."""
+    try:
+        with safetensors.safe_open(run / "model.safetensors", "pt") as file:
+            return (file.metadata() or {}).get("digests", "").partition(" ")[0]
+    except (OSError, safetensors.SafetensorError):
+        return ""
+
+
 def _weights(run: Path, config: dict) -> dict[str, torch.Tensor]:
     """The tensors of a run, checked against their digest and the run's recipe.
 
@@ -261,7 +274,7 @@ def _weights(run: Path, config: dict) -> dict[str, torch.Tensor]:
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, RuntimeError, ValueError, safetensors.SafetensorError) as error:
         raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]}): train again") from None
-    if digest != _tensor_digest(tensors):
+    if digest != tensor_digest(tensors):
         raise InputError(
             f"{path} is damaged (its digest does not match): resume the run to write it anew, or train again"
         )
@@ -292,6 +305,12 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Algorithm:
             f"expected a run directory, found none at {run}: absynth train METHOD --data DATA --out {run} makes one"
         )
     config = read_json(run / "config.json")
+    if config.get("format", FORMAT) != FORMAT:
+        raise InputError(
+            f"{run} is in format {config['format']}, this version reads format {FORMAT}: pip install -U absynth"
+        )
+    if not _trusted(config.get("module_folder"), run):
+        config.pop("module_folder")
     try:
         recipe = Recipe.from_entry(config)
         with torch.random.fork_rng(devices=[]):
@@ -305,5 +324,16 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Algorithm:
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
         raise InputError(f"{run}/model.safetensors does not fit its config.json ({reason}): train again") from None
-    algorithm.recipe = recipe  # type: ignore[assignment]
+    algorithm.recipe, algorithm.config, algorithm.run = recipe, config, run
     return algorithm.to(device).eval()
+
+
+def _trusted(module_folder: object, run: Path) -> bool:
+    """Whether the module of a recipe of your own may be imported from where the run says that it is.
+
+    A module inside the run came with it, perhaps from a stranger, and must not run.
+    """
+    if module_folder is None:
+        return True
+    folder = Path(module_folder) if isinstance(module_folder, str) else Path()
+    return folder.is_absolute() and not folder.resolve().is_relative_to(run.resolve())

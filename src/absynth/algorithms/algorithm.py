@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from copy import copy
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 from jaxtyping import Float
 from torch import Tensor, nn
@@ -30,7 +32,16 @@ class Algorithm(Capabilities, nn.Module, ABC):
 
     Players are child modules and the keys of ``losses`` are their names. Each loss is minus what its player ascends,
     and reaches that player alone: ``fit`` calls ``loss.backward(inputs=player.parameters())``.
+
+    Attributes:
+        recipe: The recipe of a model that ``load`` or ``fit`` returned.
+        config: What its config.json held, likewise.
+        run: Its run directory, likewise.
     """
+
+    recipe: Any = None
+    config: dict[str, Any] | None = None
+    run: Path | None = None
 
     def __init__(self) -> None:
         super().__init__()
@@ -51,6 +62,20 @@ class Algorithm(Capabilities, nn.Module, ABC):
     @abstractmethod
     def sample(self, n: int, c: Tensor | None = None, *, rng: Rng) -> Tensor:
         """n examples ``[n, *event]`` from the model."""
+
+    def save_pretrained(
+        self, folder: str | Path, *, license: str = "", name: str = "", limits: Sequence[str] = (), half: bool = False
+    ) -> Path:
+        """Save the model as a folder with a model card: :func:`absynth.sharing.save_pretrained`."""
+        from absynth import sharing
+
+        return sharing.save_pretrained(self, folder, license=license, name=name, limits=limits, half=half)
+
+    def push_to_hub(self, repo: str, *, license: str = "", private: bool = False, message: str = "") -> str:
+        """Save the model to the Hugging Face hub: :func:`absynth.sharing.push_to_hub`."""
+        from absynth import sharing
+
+        return sharing.push_to_hub(self, repo, license=license, private=private, message=message)
 
     def run_chain(self, name: str, sampler: Sampler, log_density: LogDensity, start: Tensor, *, rng: Rng) -> Tensor:
         """Run a sampler and remember the chains under ``name``, that of the player that learns from them.

@@ -25,7 +25,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "results": ("absynth.cli.project", "results"),
     "data": ("absynth.cli.project", "data"),
     "doctor": ("absynth.cli.project", "doctor"),
-    "cite": ("absynth.cli.project", "cite"),
+    "pretrained": ("absynth.cli.sharing", "pretrained"),
+    "share": ("absynth.cli.sharing", "share"),
+    "fetch": ("absynth.cli.sharing", "fetch"),
+    "cite": ("absynth.cli.sharing", "cite"),
 }
 """Commands that are not tasks: module and function, imported when called so that help starts at once."""
 
@@ -42,6 +45,11 @@ Tasks on a run (absynth TASK RUN)
 Your table
   impute                fill the missing entries of a table: absynth impute --data TABLE --out FILLED
 
+Models that travel
+  pretrained            list the pretrained models; every task takes a name for a run: absynth sample NAME
+  share RUN             save a run as a folder with a model card, or to the Hugging Face hub
+  fetch OWNER/NAME      download a model from the hub
+
 Pages and project
   report RUN            one page of everything about a run
   compare RUN RUN ...   one page that lays runs beside each other
@@ -50,7 +58,7 @@ Pages and project
   reproduce             list the experiments behind the figures, or run one
   results               the recorded figures
   doctor                what is installed, which device, where data is searched
-  cite METHOD           what to cite
+  cite METHOD           what to cite, as BibTeX
 
 Every command explains its flags with --help."""
 

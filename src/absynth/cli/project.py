@@ -1,10 +1,9 @@
-"""Commands about the project: demo, experiments, records, data sets, installation, citation."""
+"""Commands about the project: demo, experiments, records, data sets, installation."""
 
 from __future__ import annotations
 
 import os
 import platform
-import sys
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -111,20 +110,3 @@ def doctor(argv: list[str]) -> None:
     table.add_row("ABSYNTH_DATA", f"{root}{there}" if root else "not set")
     table.add_row("else data in", str(Path("~/.cache/absynth/data").expanduser()))
     Console().print(table)
-
-
-def cite(argv: list[str]) -> None:
-    """``absynth cite [METHOD]``: what to cite."""
-    from absynth import recipes
-    from absynth.algorithms import Algorithm
-
-    if not argv:
-        print("Each algorithm's module names its paper: absynth cite METHOD prints it. For the library: CITATION.cff.")
-        return
-    modules: list[str] = []
-    for cls in dict.fromkeys(recipes.classes(argv[0]).values()):
-        own = cls.__module__
-        kinds = [t for t in vars(sys.modules[own]).values() if isinstance(t, type) and issubclass(t, Algorithm)]
-        modules += [t.__module__ for t in kinds if t is not Algorithm] or [own]
-    for name in dict.fromkeys(modules):
-        print((sys.modules[name].__doc__ or "").strip(), end="\n\n")

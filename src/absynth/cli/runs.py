@@ -15,7 +15,7 @@ from absynth.errors import InputError
 
 def task(name: str, argv: list[str]) -> None:
     """``absynth TASK RUN [flags]``: run it, print its figures, renew the report."""
-    from absynth import tasks
+    from absynth import released, tasks
     from absynth.report import page
     from absynth.samplers import engine
 
@@ -27,7 +27,7 @@ def task(name: str, argv: list[str]) -> None:
         raise InputError(f"expected a run, got none: absynth {name} RUN, with RUN from absynth train --out RUN")
     given = parser.read(argv)
     as_json = given.pop("json")
-    run = Path(given["run"]).expanduser()
+    run = given["run"] = released.locate(given["run"])
     with engine.use("auto"):
         found = command(**given)
     if as_json:
@@ -57,21 +57,24 @@ def _print(found, console: Console) -> None:
 
 def report(argv: list[str]) -> None:
     """``absynth report RUN``: one page of everything about a run; runs the tasks that were not run yet."""
+    from absynth import released
     from absynth.report import gather
 
     parser = Parser("absynth report", "Write one page about a run; run the tasks that the model supports.")
     parser.add_function_arguments(gather.gather, as_positional=True, skip={"say"})
     console = Console(highlight=False, soft_wrap=True)
     given = parser.read(argv)
+    given["run"] = released.locate(given["run"])
     print(gather.gather(**given, say=lambda text: console.print(text, markup=False)))
 
 
 def compare(argv: list[str]) -> None:
     """``absynth compare RUN RUN ...``: one page that lays runs beside each other."""
+    from absynth import released
     from absynth.report import compare as page
 
     parser = Parser("absynth compare", "Write one page that lays runs beside each other: figures, curves, samples.")
     parser.add_argument("runs", nargs="+", type=Path, help="Directories of trained runs.")
     parser.add_argument("--out", type=Path, default=Path("compare.html"), help="The page to write.")
     given = parser.read(argv)
-    print(page.compare([run.expanduser() for run in given["runs"]], given["out"].expanduser()))
+    print(page.compare([released.locate(run) for run in given["runs"]], given["out"].expanduser()))

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from absynth import checkpoint
+from absynth import checkpoint, released
 from absynth.algorithms import Algorithm, Chain
 from absynth.data import sets
 from absynth.data.dataset import Dataset, Split
@@ -235,7 +235,7 @@ def open_run(
     """Load a run for a task.
 
     Args:
-        run: Run directory.
+        run: Run directory, or the name of a pretrained model.
         device: ``auto``, ``cpu``, ``cuda`` ...
         task: Name of the task: the result's folder in the run.
         data: Where the data of the run are now. Defaults to where training read them.
@@ -244,7 +244,7 @@ def open_run(
     Raises:
         InputError: There is no run, or its files are damaged.
     """
-    where, path = choose_device(device), Path(run).expanduser()
+    where, path = choose_device(device), released.locate(run)
     model = checkpoint.load(path, device=where)
     recipe: Any = model.recipe
     recorded = read_json(path / "config.json").get("data")
