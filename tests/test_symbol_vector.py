@@ -87,6 +87,32 @@ def test_conditional_chains_follow_the_symbol():
         mean_is(model.sample_prior(2000, None, rng=stream(2)), shrink * net.weight[0].detach())
 
 
+def test_labelled_examples_learn_from_draws_under_their_own_label():
+    """The prior's loss is F^y(z⁻) − F^y(z⁺) with z⁻ of p(z|y), f where no label is known; q's bound has F^y too."""
+    model, rng = made(contrast="label", label_weight=0.0), stream(6)
+    losses = model.losses(Batch(X, y=HALF), rng=stream(6))
+    q = model.encode(X)
+    z_pos = q.sample(rng)
+    z_neg = model.sample_prior(len(X), HALF, rng=rng)
+    f = model.prior(HALF).f
+    torch.testing.assert_close(losses["prior"], f(z_neg).mean() - f(z_pos).mean())
+    bound = -model.likelihood(z_pos).log_prob(X).mean() + q.kl_standard().mean() - f(z_pos).mean()
+    torch.testing.assert_close(losses["inference"], bound)
+    plain = made(label_weight=0.0).losses(Batch(X, y=HALF), rng=stream(6))
+    assert not torch.isclose(losses["prior"], plain["prior"])
+    unknown = Batch(X, y=torch.full_like(HALF, UNLABELLED))
+    torch.testing.assert_close(model.losses(unknown, rng=stream(6))["prior"], plain["prior"])
+
+
+def test_the_cross_entropy_is_taken_at_a_draw_or_at_the_mean():
+    q, known = made().encode(X), HALF != UNLABELLED
+    z = q.sample(stream(7))
+    for labels_at, at in (("draw", z), ("mean", q.mean)):
+        model = made(labels_at=labels_at, label_weight=2.0)
+        expected = 2 * functional.cross_entropy(model.symbol_scores(at[known]), HALF[known])
+        torch.testing.assert_close(model.symbol_loss(q, z, HALF), expected)
+
+
 def test_the_generator_does_not_hear_the_symbol():
     model, z = made(), noise(12, 2)
     torch.testing.assert_close(model.likelihood(z, HALF).mode, model.generator(z).mode)
@@ -123,7 +149,7 @@ def test_one_symbol_is_the_plain_latent_prior_bit_for_bit():
     plain = AmortizedLatentPrior(prior, model.generator, model.inference, prior_sampler=SHORT, posterior_sampler=SHORT)
     z = noise(9, 2)
     assert torch.equal(model.prior().f(z), plain.prior().f(z))
-    ours, theirs = (m.losses(Batch(X), rng=stream(4)) for m in (model, plain))
+    ours, theirs = (m.variational(Batch(X), rng=stream(4))[0] for m in (model, plain))
     assert ours.keys() == theirs.keys()
     for player, loss in ours.items():
         assert torch.equal(loss, theirs[player])

@@ -18,7 +18,7 @@ from __future__ import annotations
 from jaxtyping import Float
 from torch import Tensor
 
-from absynth.algorithms.symbol_vector import SymbolVector
+from absynth.algorithms.symbol_vector import Contrast, LabelsAt, SymbolVector
 from absynth.density import EBM
 from absynth.distributions import GaussianInference, Normal
 from absynth.samplers import Start
@@ -57,6 +57,8 @@ class InformationBottleneck(SymbolVector):
         free_nats: of each coordinate of z.
         label_weight: of a labelled example's log p_α(y|z).
         information_weight: λ, of I(z, y).
+        contrast: as in :class:`absynth.algorithms.symbol_vector.SymbolVector`.
+        labels_at: likewise.
     """
 
     def __init__(
@@ -72,10 +74,13 @@ class InformationBottleneck(SymbolVector):
         free_nats: float = 0.0,
         label_weight: float = 1.0,
         information_weight: float = 1.0,
+        contrast: Contrast = "marginal",
+        labels_at: LabelsAt = "mean",
     ) -> None:
         super().__init__(
             prior, generator, inference, prior_sampler=prior_sampler, posterior_sampler=posterior_sampler,
             prior_start=prior_start, sample_rounds=sample_rounds, free_nats=free_nats, label_weight=label_weight,
+            contrast=contrast, labels_at=labels_at,
         )  # fmt: skip
         self.information_weight = information_weight
 

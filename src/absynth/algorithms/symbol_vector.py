@@ -9,10 +9,14 @@ Pang and Wu: "Latent Space Energy-Based Model of Symbol-Vector Coupling for Text
 
 The marginal is a latent EBM prior; with C = 1 it is that prior, number for number. z is inferred by a network q_φ(z|x)
 and the prior sampled by a short run. log p_θ(y, z, x) = log p_α(y|z) + log p_θ(z, x), so a label adds log p_α(y|z) to
-the bound: it is taken at q_φ's mean, times a weight λ. Unlabelled examples carry the label −1 and add nothing to it.
+the bound: it is taken at q_φ's mean or at a draw of it, times a weight λ. Unlabelled examples carry the label −1 and
+add nothing to it. A short run of the marginal may look balanced although its density has forgotten all symbols but one;
+where labels are known the prior can learn from log p_α(z|y) instead: each example's z⁻ is then a draw of p_α(z|y).
 """
 
 from __future__ import annotations
+
+from typing import Literal
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -25,6 +29,8 @@ from absynth.errors import InputError
 from absynth.samplers import Start
 from absynth.types import Batch, Conditional, Distribution, Rng, Sampler
 
+Contrast = Literal["marginal", "label"]
+LabelsAt = Literal["mean", "draw"]
 UNLABELLED = -1
 """The label of an example whose class is not known."""
 
@@ -61,6 +67,9 @@ class SymbolVector(AmortizedLatentPrior):
         sample_rounds: times the prior's sampler runs on a fresh chain.
         free_nats: of each coordinate of z.
         label_weight: λ, of a labelled example's log p_α(y|z). The rest of the bound is a sum over all of x.
+        contrast: ``marginal``: the prior learns from draws of p_α(z), as in the paper. ``label``: from draws of
+            p_α(z|y) for labelled examples, each under its own label, and p_α(z|y) stands in their bound.
+        labels_at: Where of q_φ(z|x) log p_α(y|z) is taken: its ``mean``, or a ``draw``, so that draws are told apart.
 
     Raises:
         InputError: the prior's f is no :class:`SymbolF`.
@@ -78,6 +87,8 @@ class SymbolVector(AmortizedLatentPrior):
         sample_rounds: int = 1,
         free_nats: float = 0.0,
         label_weight: float = 1.0,
+        contrast: Contrast = "marginal",
+        labels_at: LabelsAt = "mean",
     ) -> None:
         super().__init__(
             prior, generator, inference, prior_sampler=prior_sampler, posterior_sampler=posterior_sampler,
@@ -86,11 +97,13 @@ class SymbolVector(AmortizedLatentPrior):
         if not isinstance(prior.f, SymbolF):
             raise InputError(f"the prior of a symbol-vector coupling needs f of class SymbolF, got {prior.f}: wrap it")
         self.label_weight = label_weight
+        self.contrast, self.labels_at = contrast, labels_at
 
     condition_required = False
 
     def extra_repr(self) -> str:
-        return f"{super().extra_repr()}\nlabel_weight={self.label_weight:g}"
+        about = f"label_weight={self.label_weight:g}, contrast={self.contrast}, labels_at={self.labels_at}"
+        return f"{super().extra_repr()}\n{about}"
 
     def symbol_scores(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "b C"]:
         """F_α(z): their softmax is p_α(y|z)."""
@@ -105,10 +118,12 @@ class SymbolVector(AmortizedLatentPrior):
         known = None if y is None else y != UNLABELLED
         if y is None or known is None or not known.any():
             return z.new_zeros(())
-        return self.label_weight * functional.cross_entropy(self.symbol_scores(q.mean[known]), y[known])
+        at = q.mean if self.labels_at == "mean" else z
+        return self.label_weight * functional.cross_entropy(self.symbol_scores(at[known]), y[known])
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        losses, q, z_pos = self.variational(batch._replace(c=None), rng=rng)
+        c = batch.y if self.contrast == "label" else None  # the symbol −1 of SymbolF is the marginal
+        losses, q, z_pos = self.variational(batch._replace(c=c), rng=rng)
         shared = self.symbol_loss(q, z_pos, batch.y)
         return losses | {player: losses[player] + shared for player in ("prior", "inference")}
 

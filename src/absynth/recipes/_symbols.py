@@ -8,7 +8,7 @@ import torch
 from torch import nn
 
 from absynth.algorithms.information_bottleneck import InformationBottleneck
-from absynth.algorithms.symbol_vector import SymbolF
+from absynth.algorithms.symbol_vector import Contrast, LabelsAt, SymbolF
 from absynth.density import EBM
 from absynth.distributions import GaussianInference, StandardNormal
 from absynth.networks.mlp import mlp
@@ -29,6 +29,10 @@ class SymbolRecipe(PriorChain, Recipe):
     """Weight of the mutual information I(z, y) of a batch; 0: the coupling without a bottleneck."""
     label_weight: NonNegative = 1.0
     """Weight λ of a labelled example's log p(y|z), against a log p(x|z) that is a sum over all of x."""
+    contrast: Contrast = "marginal"
+    """Negative draws of labelled examples: of p(z), as in the paper, or of p(z|y) under each one's own label."""
+    labels_at: LabelsAt = "mean"
+    """Where of q(z|x) the label's log p(y|z) is taken: its mean, or a draw, so that draws are told apart."""
     free_nats: NonNegative = 0.0
     """A coordinate of z whose KL is below this, on average, is not pulled towards N(0, 1)."""
     min_log_variance: float = -8.0
@@ -57,8 +61,10 @@ class SymbolRecipe(PriorChain, Recipe):
     generator_lr: Positive = 1e-3
     """Learning rate of the generator and the inference network (Adam)."""
 
-    def coupling(self, generator: Conditional, encoder: nn.Module, symbols: int) -> InformationBottleneck:
-        """The algorithm, of a generator, the net of q(z|x) and a number of symbols."""
+    def coupling(
+        self, generator: Conditional, encoder: nn.Module, symbols: int, share: float = 0.0
+    ) -> InformationBottleneck:
+        """The algorithm, of a generator, the net of q(z|x), a number of symbols and, for a fixed rate, its share."""
         reference = StandardNormal(self.latent)
         net = mlp([self.latent, self.energy_width, self.energy_width, symbols], self.energy_activation)
         with torch.no_grad():
@@ -69,7 +75,7 @@ class SymbolRecipe(PriorChain, Recipe):
         return InformationBottleneck(
             EBM(SymbolF(net), reference),
             generator,
-            GaussianInference(encoder, (self.min_log_variance, 4.0)),
+            GaussianInference(encoder, (self.min_log_variance, 4.0), share=share, latent=self.latent),
             prior_sampler=self.prior_sampler(),
             posterior_sampler=self.posterior_sampler(),
             prior_start=first,
@@ -77,4 +83,6 @@ class SymbolRecipe(PriorChain, Recipe):
             free_nats=self.free_nats,
             label_weight=self.label_weight,
             information_weight=self.information_weight,
+            contrast=self.contrast,
+            labels_at=self.labels_at,
         )

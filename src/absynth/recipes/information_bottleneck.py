@@ -29,7 +29,7 @@ from absynth.networks.recurrent import RecurrentGenerator
 from absynth.networks.recurrent_encoder import RecurrentEncoder
 from absynth.recipes._fields import GaussianOutput, TableOptions
 from absynth.recipes._symbols import SymbolRecipe
-from absynth.recipes.bounds import Count, Natural, NonNegative, Positive
+from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
 
@@ -39,8 +39,8 @@ PRESETS = {
         information_weight=50.0, symbol_scale=20.0,
     ),
     "yelp": Preset(
-        minutes=4, recorded="information_bottleneck_yelp", steps=700, checkpoint_every=200, information_weight=50.0,
-        label_weight=20.0,
+        minutes=4, recorded="information_bottleneck_yelp", steps=1000, checkpoint_every=200, information_weight=5.0,
+        label_weight=20.0, share=0.7, free_nats=0.0, contrast="label", labels_at="draw",
     ),
     "wide_ring": Preset(minutes=1, recorded="information_bottleneck_toy"),
 }  # fmt: skip
@@ -63,6 +63,9 @@ class BottleneckText(SymbolRecipe):
     symbols: Natural = 0
     """Number of symbols C. Defaults to the number of classes of labelled text, else 20."""
     free_nats: NonNegative = 0.5
+    share: Decay = 0.0
+    """Share γ of z's standard deviation that x decides, in q(z|x) = N(γ·BN(m(x)), (1 − γ²) I), whose KL to N(0, I) is
+    fixed; 0 learns the variance."""
     embedding: Count = 64
     """Width of a token's embedding."""
     generator_width: Count = 96
@@ -78,8 +81,11 @@ class BottleneckText(SymbolRecipe):
         size, width = len(self.examples.vocabulary), self.generator_width
         return self.coupling(
             RecurrentGenerator(size, latent=self.latent, embedding=self.embedding, hidden=width, length=self.length),
-            RecurrentEncoder(size, embedding=self.embedding, hidden=width, outputs=2 * self.latent),
+            RecurrentEncoder(
+                size, embedding=self.embedding, hidden=width, outputs=self.latent if self.share else 2 * self.latent
+            ),
             self._symbols(),
+            self.share,
         )
 
     def conditions(self, n: int) -> Tensor | None:
