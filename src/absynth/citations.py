@@ -43,7 +43,9 @@ def entries() -> tuple[Citation, ...]:
     found = []
     for kind, key, body in re.findall(r"^@(\w+)\{([^,]+),\n(.*?)^\}", text, re.DOTALL | re.MULTILINE):
         fields = dict(re.findall(r"^\s*(\w+)\s*=\s*\{(.*)\},?$", body, re.MULTILINE))
-        methods, background = (tuple(filter(None, fields.pop(name, "").split(", "))) for name in ("keywords", "background"))
+        methods, background = (
+            tuple(filter(None, fields.pop(name, "").split(", "))) for name in ("keywords", "background")
+        )
         found.append(Citation(key, kind, fields, methods, background))
     return tuple(found)
 
