@@ -33,12 +33,11 @@ class TexturePyramid(Algorithm):
     Args:
         image: The exemplar ``[c, h, w]``.
         side: Side of a synthesized texture, or its height and width.
-        scales: Number of scales.
+        steps: Updates of each scale, coarsest first; their sum is a whole synthesis.
         factor: Ratio of one scale to the next.
         patch: Side k of a patch, odd.
         filters: Number of random filters per update.
         textures: Number of textures on the canvas.
-        steps: Updates of each scale, coarsest first; their sum is a whole synthesis.
         step_size: Learning rate of Adam on the pixels, in ``sample``.
         noise: Standard deviation of noise that is added to the pixels at the coarsest scale, fading out.
 
