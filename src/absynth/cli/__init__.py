@@ -29,6 +29,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "share": ("absynth.cli.sharing", "share"),
     "fetch": ("absynth.cli.sharing", "fetch"),
     "cite": ("absynth.cli.sharing", "cite"),
+    "completion": ("absynth.cli.completion", "completion"),
 }
 """Commands that are not tasks: module and function, imported when called so that help starts at once."""
 
@@ -59,6 +60,7 @@ Pages and project
   results               the recorded figures
   doctor                what is installed, which device, where data is searched
   cite METHOD           what to cite, as BibTeX
+  completion SHELL      completion of bash, zsh or fish: absynth completion --help
 
 Every command explains its flags with --help."""
 
