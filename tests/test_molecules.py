@@ -126,7 +126,7 @@ def test_what_moses_compares_on_known_molecules():
     assert rings == {"c1ccc(-c2ccccc2)cc1": 2}
     assert molecules.cosine(rings, rings) == pytest.approx(1)
     assert molecules.cosine(rings, pieces) == 0
-    assert molecules.cosine(pieces, pieces | {"X": 3}) < 1
+    assert molecules.cosine(pieces, pieces + pieces + rings) < 1
     with pytest.raises(InputError, match="got none"):
         molecules.nearest_similarity(["C("], ["CCO"])
 
@@ -271,7 +271,7 @@ def test_what_stands_for_the_posterior_has_the_weight_of_the_likelihood():
     model = amortized(GaussianGenerator(nn.Identity(), 1.0), 2)
 
     x = noise_like(torch.empty(6, 2), stream(7))
-    plain = model.losses(Batch(x), rng=stream(8))
+    plain, *_ = model.variational(Batch(x), rng=stream(8))
     model.likelihood_weight = 3.0
     weighted = model.losses(Batch(x), rng=stream(8))
     torch.testing.assert_close(weighted["inference"] - plain["inference"], 2 * plain["generator"])
