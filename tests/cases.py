@@ -33,6 +33,11 @@ def squares(n: int) -> Batch:
     return Batch(noise_like(torch.empty(n, 1, 4, 4, dtype=F64), stream(8)).clamp(-1, 1))
 
 
+def cubes(n: int) -> Batch:
+    """x [n, 1, 2, 4, 4], in [-1, 1]."""
+    return Batch(noise_like(torch.empty(n, 1, 2, 4, 4, dtype=F64), stream(8)).clamp(-1, 1))
+
+
 def numbered(n: int) -> Batch:
     """x [n, 5] with each example's number."""
     return vectors(n)._replace(index=torch.arange(n))
@@ -138,6 +143,7 @@ CASES = {
     "MaximumLikelihood from data": Case(m.contrastive_divergence, vectors, ("ebm",)),
     "MaximumLikelihood with missing entries": Case(m.short_run, gaps, ("ebm",)),
     "MaximumLikelihood given labels": Case(m.conditional_short_run, labelled, ("ebm",)),
+    "LearnedRecovery": Case(m.learned_recovery, cubes, ("ebm",)),
     "ImprovedContrastiveDivergence": Case(m.improved_contrastive_divergence, vectors, ("ebm",)),
     "Frame": Case(m.frame, squares, ("ebm",)),
     "FilterPursuit": Case(m.filter_pursuit, squares, ("ebm",)),

@@ -30,6 +30,7 @@ from absynth.algorithms.inverse_control import InverseControl
 from absynth.algorithms.joint_energy import JointEnergy
 from absynth.algorithms.joint_vae import JointVAE
 from absynth.algorithms.latent_belief import LatentBelief
+from absynth.algorithms.learned_recovery import LearnedRecovery
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.algorithms.mixture_prior import MixturePrior
 from absynth.algorithms.multigrid import MultiGrid
@@ -45,6 +46,7 @@ from absynth.algorithms.vae import VAE
 from absynth.algorithms.variational_teaching import VariationalTeaching
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, GaussianInference, StandardNormal, Uniform
+from absynth.gaussian import FactorGaussian
 from absynth.networks.conditional import WithLabel
 from absynth.networks.controls import ControlF, LinearCost, Scene, Signals
 from absynth.networks.denoisers import MLPDenoiser
@@ -67,7 +69,7 @@ from absynth.networks.translator import FramePredictor
 from absynth.references import EMMixture
 from absynth.samplers import FromData, FromLast, FromNoise, Langevin, Persistent
 from absynth.samplers.ramped import RampedLangevin
-from absynth.seeding import stream
+from absynth.seeding import noise_like, stream
 
 SHORT = Langevin(3, 0.2)
 
@@ -130,6 +132,13 @@ def persistent() -> MaximumLikelihood:
 
 def energy_discrepancy() -> EnergyDiscrepancy:
     return EnergyDiscrepancy(data_ebm(), perturb=GaussianNoise(0.1), sampler=SHORT, contrasts=3, trim=0.2)
+
+
+def learned_recovery() -> LearnedRecovery:
+    ebm = EBM(nn.Sequential(nn.Flatten(), mlp_f(32, 8, "silu")), Uniform(1, 2, 4, 4, low=-3.0, high=3.0)).double()
+    start = FactorGaussian(1, 2, 4, 4, rank=3, std=0.5).fit(noise_like(torch.empty(9, 1, 2, 4, 4), stream(6)))
+    holes = {"pixels": 0.5, "block": 0.5}
+    return LearnedRecovery(ebm, start=FromNoise(start.double()), sampler=SHORT, holes=holes, data_noise=0.1)
 
 
 def contrastive_divergence() -> MaximumLikelihood:

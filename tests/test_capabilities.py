@@ -177,6 +177,7 @@ EXPECTED = {
     "MaximumLikelihood from data": DENSITY,
     "MaximumLikelihood with missing entries": DENSITY | {"short_run"},
     "MaximumLikelihood given labels": {"chain"},
+    "LearnedRecovery": DENSITY,
     "ImprovedContrastiveDivergence": DENSITY,
     "Frame": DENSITY,
     "FilterPursuit": DENSITY,

@@ -85,7 +85,7 @@ def classes(**options) -> Introspective:
 
 
 def test_the_loss_is_softmax_of_the_sum_and_logistic_within_each_class():
-    model = classes(negative_weight=2.0, label_weight=3.0)
+    model = classes(negative_weight=2.0)
     x, y = noise_like(torch.empty(5, 2, dtype=F64), stream(6)), torch.tensor([0, 2, 1, -1, 2])
     model.set_progress(0.6)
     loss = model.losses(Batch(x, y=y), rng=stream(7))["ebm"]
@@ -93,7 +93,7 @@ def test_the_loss_is_softmax_of_the_sum_and_logistic_within_each_class():
     supervised = cross_entropy(first(x[known]).detach() + second(x[known]), y[known])
     pos = softplus(-second(x[known]).gather(1, y[known, None])).mean()
     negatives = softplus(second(model.negatives).gather(1, model.negative_labels[:, None]))
-    rest = (loss - 3 * supervised - 2 * pos) / 2
+    rest = (loss - supervised - 2 * pos) / 2
     assert negatives.min() <= rest <= negatives.max()
     plain = classes(negative_weight=0.0)
     torch.testing.assert_close(
@@ -103,7 +103,28 @@ def test_the_loss_is_softmax_of_the_sum_and_logistic_within_each_class():
     torch.testing.assert_close(model.classify(x), (first(x) + second(x)).log_softmax(1))
 
 
+def test_later_rounds_come_from_the_classifier_itself_and_earlier_ones_are_kept():
+    torch.manual_seed(0)
+    model = Introspective(
+        EBM(Cascade([Shift(0.0, 1.0)]), StandardNormal(1).double()), sampler=HMC(30, 0.5, leapfrog_steps=4),
+        negatives=8000, shape=(1,), rounds=2, positive_weight=0.0,
+    ).double()  # fmt: skip
+    x = 2 + noise_like(torch.empty(64, 1, dtype=F64), stream(2))
+    model.losses(Batch(x), rng=stream(7))
+    first, again = (model.losses(Batch(y), rng=stream(8))["ebm"] for y in (x, x + 1))
+    assert first == again != 0, "without the data's half of it the data do not matter"
+    assert not model.negatives[4000:].any()
+    kept = model.negatives[:4000].clone()
+    model.set_progress(0.5)
+    model.losses(Batch(x), rng=stream(9))
+    assert torch.equal(model.negatives[:4000], kept)
+    for rows, mean in ((model.negatives[:4000], 0.0), (model.negatives[4000:], 1.0)):
+        normal_law(rows[:, 0], mean, 1.0)
+
+
 def test_bad_input_is_one_line():
+    with pytest.raises(InputError, match="rounds between 1 and the 9"):
+        classes(rounds=10)
     with pytest.raises(InputError, match="Cascade"):
         Introspective(EBM(mlp_f(2, 4), StandardNormal(2)), sampler=Langevin(3, 0.1), negatives=9, shape=(2,))
     with pytest.raises(InputError, match="needs labels"):

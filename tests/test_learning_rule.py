@@ -117,6 +117,7 @@ OTHERWISE = {
     "MixturePrior later": "no chain on z",
     "DenoisingScoreMatching": "no chain: test_score_matching.py",
     "SlicedScoreMatching": "no chain: test_score_matching.py",
+    "LearnedRecovery": "a part of each example: test_learned_recovery.py",
     "MultilevelScoreMatching": "no chain: test_score_matching.py",
     "DiffusiveClassification": "no chain: test_diffusive_classification.py",
     "EnergyMatching": "two chains and a flow: below",
