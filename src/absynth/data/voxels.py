@@ -231,4 +231,4 @@ def modelnet10(size: int, part: Split) -> Voxels:
     path = images.find_root("", "modelnet10") / "modelnet10" / "modelnet10_voxels32.npz"
     if not path.is_file():
         raise InputError(f"expected {path}, found none: set ABSYNTH_DATA to the folder that holds modelnet10/")
-    return split_rows(of_classes(path, ("chair", "monitor"), size), part)
+    return of_classes(path, ("chair", "monitor"), size).part(part)
