@@ -1,4 +1,8 @@
-"""Class-wise introspective learning on 8×8 digits with ten labels a class, against the same classifiers alone."""
+"""Class-wise introspective learning on 8×8 digits with ten labels a class, against the same classifier alone.
+
+The classifier draws its pseudo-negatives in ten rounds. A cascade of four classifiers, as in the generative papers, is
+measured beside it and shows its samples stage by stage.
+"""
 
 from __future__ import annotations
 
@@ -21,16 +25,18 @@ def error(opened: Opened) -> float:
 
 @experiment(
     data="scikit-learn's digits, 8×8; 100 labels",
-    protocol="a cascade of four classifiers, 500 updates each; error on the test split",
+    protocol="2,000 updates of one classifier, 2,000 pseudo-negatives in ten rounds; the cascade: four classifiers of "
+    "500 updates and as many pseudo-negatives each; settings chosen on seeds 7 to 9; error on the test split",
     seeds=(0, 1, 2),
     minutes=1,
-    bars={"error over that without pseudo-negatives": at_most(1.0, "below the same classifiers alone")},
+    bars={"error over that without pseudo-negatives": at_most(1.0, "below the same classifier alone")},
 )
 def measure(seed: int, run: Run) -> Figures:
     ours = run.fit("introspective", "digits", label="introspective")
-    plain = run.fit("introspective", "digits", label="classifiers alone", negative_weight=0.0)
+    plain = run.fit("introspective", "digits", label="classifier alone", negative_weight=0.0)
+    several = run.fit("introspective", "digits", preset="digits/cascade", label="cascade")
     found, alone = error(ours), error(plain)
-    model = ours.model
+    model = several.model
     assert isinstance(model, Introspective)
     if seed == 0:
         stages = {
@@ -40,5 +46,5 @@ def measure(seed: int, run: Run) -> Figures:
         pictures.rows_with_labels(stages, run.images / "introspective.png", scale=4)
     return Figures(
         {"error": found, "error over that without pseudo-negatives": found / max(alone, 1e-9)},
-        {"error/classifiers alone": alone},
+        {"error/classifier alone": alone, "error/cascade": error(several)},
     )

@@ -16,6 +16,7 @@ from absynth.seeding import stream
 from absynth.tasks.features import linear_probes
 from absynth.tasks.inpaint import compute_baselines, inpaint
 from absynth.tasks.observed import wrong_share
+from absynth.tasks.opened import Opened
 from absynth.tasks.sample import samples
 from absynth.tasks.super_resolve import blocks, coarse, super_resolve
 
@@ -49,6 +50,33 @@ def nearest_overlap(x: Float[Tensor, "n 1 d h w"], train: Float[Tensor, "m 1 d h
     return float((both / union.clamp(min=1)).max(1).values.mean())
 
 
+def recovery(
+    opened: Opened, test: Float[Tensor, "n 1 d h w"], train: Float[Tensor, "m 1 d h w"], run: Run
+) -> tuple[dict[str, float], dict[str, float]]:
+    """Figures and baselines of a model that completes test shapes."""
+    values: dict[str, float] = {}
+    baselines: dict[str, float] = {}
+    for name, (kind, share) in HOLES.items():
+        hole = hidden(test.shape[2:], kind, share, rng=stream(run.seed, 0, 0, 31), whole=True)
+        draws = inpaint(opened, test, hole, DRAWS, seed=run.seed)
+        others = compute_baselines(test, hole, train, "voxels")
+        others["Gaussian conditional"] = gaussian_conditional(test, hole, train)
+        figure, found = f"wrong of {name}", wrong_share(draws.mean(0), test, hole)
+        wrong = {other: wrong_share(x, test, hole) for other, x in others.items()}
+        values[figure] = found
+        baselines |= {f"{figure}/{other}": v for other, v in wrong.items()}
+        values |= {
+            f"{figure}, over mean fill's": found / wrong["mean training shape"],
+            f"{figure}, over nearest's": found / wrong["nearest training shape"],
+            f"{figure}, over the Gaussian's": found / wrong["Gaussian conditional"],
+        }
+        seen = torch.where(hole, -1.0, test)
+        rows = {"shape": test, "observed": seen, "recovered": draws.mean(0)} | others
+        file = run.images / f"recovered_{kind}_{run.seed}.png"
+        opened.data.compare({k: v[::8][:10] for k, v in rows.items()}, file)
+    return values, baselines
+
+
 @experiment(
     data="ModelNet10's chairs and monitors at 16³, 1,221 to train on, the first 80 of 133 test shapes",
     protocol="multi-grid, preset modelnet10 (4³, 8³, 16³). Recovery: share of the hidden voxels that are wrong in the "
@@ -70,27 +98,7 @@ def nearest_overlap(x: Float[Tensor, "n 1 d h w"], train: Float[Tensor, "m 1 d h
 def measure(seed: int, run: Run) -> Figures:
     opened = run.fit("multigrid", "modelnet10", size=16)
     train, test = opened.examples("train").all(), opened.examples("test").head(run.few(N, 10))
-    values: dict[str, float] = {}
-    baselines: dict[str, float] = {}
-    for name, (kind, share) in HOLES.items():
-        hole = hidden(test.shape[2:], kind, share, rng=stream(seed, 0, 0, 31), whole=True)
-        draws = inpaint(opened, test, hole, DRAWS, seed=seed)
-        others = compute_baselines(test, hole, train, "voxels")
-        others["Gaussian conditional"] = gaussian_conditional(test, hole, train)
-        figure, found = f"wrong of {name}", wrong_share(draws.mean(0), test, hole)
-        wrong = {other: wrong_share(x, test, hole) for other, x in others.items()}
-        values[figure] = found
-        baselines |= {f"{figure}/{other}": v for other, v in wrong.items()}
-        values |= {
-            f"{figure}, over mean fill's": found / wrong["mean training shape"],
-            f"{figure}, over nearest's": found / wrong["nearest training shape"],
-            f"{figure}, over the Gaussian's": found / wrong["Gaussian conditional"],
-        }
-        seen = torch.where(hole, -1.0, test)
-        rows = {"shape": test, "observed": seen, "recovered": draws.mean(0)} | others
-        file = run.images / f"recovered_{kind}.png"
-        opened.data.compare({k: v[::8][:10] for k, v in rows.items()}, file)
-
+    values, baselines = recovery(opened, test, train, run)
     y = coarse(test, FACTOR)
     fine = super_resolve(opened, y, FACTOR, DRAWS, seed=seed)
     values["largest error of a block's mean"] = float((coarse(fine[0], FACTOR) - y).abs().max())
