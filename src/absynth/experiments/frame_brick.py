@@ -16,7 +16,8 @@ from torch.nn import functional as F
 from absynth import pictures
 from absynth.algorithms.texture_pyramid import TexturePyramid
 from absynth.experiments.harness import Figures, Run, at_most, experiment
-from absynth.seeding import noise_like, stream
+from absynth.metrics.patches import random_phases
+from absynth.seeding import stream
 
 BRIGHT = 1.0
 """Joints are brighter than the mean by so many standard deviations."""
@@ -29,12 +30,6 @@ def enclosed(x: Float[Tensor, "1 h w"]) -> float:
     labels, count = ndimage.label(free)
     sizes = ndimage.sum(free, labels, range(1, count + 1))
     return float(sum(s for s in sizes if s < 0.1 * free.size) / max(free.sum(), 1))
-
-
-def random_phases(image: Float[Tensor, "1 h w"], rng: torch.Generator) -> Float[Tensor, "1 h w"]:
-    """A texture with the image's power spectrum: its amplitudes, with the phases of white noise."""
-    noise = torch.fft.rfft2(noise_like(image, rng))
-    return torch.fft.irfft2(torch.fft.rfft2(image).abs() * noise / noise.abs(), s=image.shape[1:])
 
 
 def copied(x: Float[Tensor, "1 h w"], image: Float[Tensor, "1 H W"], tile: int = 32) -> float:

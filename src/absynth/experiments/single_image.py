@@ -17,25 +17,14 @@ from absynth import pictures
 from absynth.algorithms.patchwise import Patchwise
 from absynth.data import sets
 from absynth.data.picture_set import PictureSet
-from absynth.experiments.frame_brick import random_phases
 from absynth.experiments.harness import Figures, Run, at_least, at_most, experiment
+from absynth.metrics.patches import OCTAVES, PATCH, patches_apart, random_phases
 from absynth.networks.canvas import resized
-from absynth.networks.patches import patch_distance, random_filters
+from absynth.networks.patches import random_filters
 from absynth.seeding import stream
 
 IMAGES = ("brick", "beehive", "china", "coffee")
 SAMPLES = {"batch": 1}
-PATCH, OCTAVES = 7, (1, 2, 4)
-
-
-def patches_apart(x: Float[Tensor, "n c h w"], image: Float[Tensor, "c H W"], seed: int, draws: int = 12) -> float:
-    """Sliced Wasserstein distance of patches, mean over octaves and images."""
-    total = 0.0
-    for k in OCTAVES:
-        ours, theirs = (resized(v, [round(side / k) for side in v.shape[2:]]) for v in (x, image[None]))
-        found = [patch_distance(ours, theirs, patch=PATCH, filters=32, rng=stream(seed, 0, i, k)) for i in range(draws)]
-        total += float(torch.stack(found).mean()) / len(OCTAVES)
-    return total
 
 
 def gaussian_patches(image: Float[Tensor, "c H W"], seed: int, filters: int = 400) -> float:

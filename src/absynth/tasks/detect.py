@@ -18,6 +18,7 @@ from pathlib import Path
 
 import torch
 from jaxtyping import Bool, Float
+from sklearn.ensemble import IsolationForest
 from torch import Tensor
 
 from absynth import pictures
@@ -203,6 +204,26 @@ def rank_held_out(
     return found
 
 
+def rank_rarest(found: TaskResult, opened: Opened, x: Tensor, labels: Tensor, scores: Tensor) -> None:
+    """How well the scores find the rarest class of a table with classes, which training did not see apart."""
+    counts = labels[labels >= 0].bincount()
+    rarest = int(torch.where(counts > 0, counts, len(labels) + 1).argmin())
+    anomaly = labels == rarest
+    if not 0 < int(anomaly.sum()) < len(labels):
+        return
+    name = f"AUROC of class {opened.data.class_names[rarest]}"
+    train = opened.examples("train").all().flatten(1)
+    forest = IsolationForest(random_state=0).fit(train.numpy())
+    others = {"isolation forest": torch.from_numpy(-forest.score_samples(x.flatten(1).numpy()))}
+    others |= compute_baselines(train, x.flatten(1))
+    found.figures[name] = detection(scores, anomaly).auroc
+    found.baselines[name] = {method: detection(s, anomaly).auroc for method, s in others.items()}
+    found.text += (
+        f" AUROC: how well scores tell the {int(anomaly.sum())} rows of the rarest class, which are among the training "
+        "rows too, from the others; 0.5 is chance. No label was used in training."
+    )
+
+
 def command(
     run: Path,
     data: str = "",
@@ -256,6 +277,8 @@ def command(
     labels = None if source else opened.examples("test").labels
     if labels is None or held_out < 0:
         found = rank_unlabelled(opened, x, names, opened.input_name(source), scored, seed)
+        if labels is not None and opened.data.kind == "table":
+            rank_rarest(found, opened, x, labels[rows], scored.score)
     else:
         found = rank_held_out(opened, x, names, labels[rows] == held_out, held_out, scored, seed)
     found.pictures += images

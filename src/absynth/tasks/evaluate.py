@@ -1,6 +1,7 @@
 """Quality of the samples: their distance to the test split, with its floor and simple baselines.
 
-Images are compared by the Fréchet distance in a named feature space, rows of numbers by the kernel discrepancy.
+Images are compared by the Fréchet distance in a named feature space, rows of numbers by the kernel discrepancy, the
+textures of one image by the distance of patches; molecules are counted: valid, different, new.
 """
 
 from __future__ import annotations
@@ -17,18 +18,22 @@ from absynth.errors import Unsupported
 from absynth.metrics.features import Features, LabelledImages, classifier_features, inception_features, pixel_features
 from absynth.metrics.frechet import frechet
 from absynth.metrics.kernel import mmd
+from absynth.metrics.patches import PATCH, patches_apart, random_phases
 from absynth.report import TaskResult
 from absynth.seeding import stream
+from absynth.tasks.molecule_quality import molecule_quality
 from absynth.tasks.opened import Opened, check_positive, open_run
 from absynth.tasks.reconstruct import reconstruction_error
 from absynth.tasks.sample import samples
 
 TITLE = "Quality of the samples"
-NEEDS = "a model of images, toy data or tables"
+NEEDS = "a model of images, toy data, tables, molecules or one image"
 REPORT = {"n": 2000}
 
 ROWS = 1000
 """Rows that a kernel discrepancy compares: its cost is quadratic."""
+PICTURES = 4
+"""Samples of a model of one image that are compared with it."""
 
 
 def feature_space(train: LabelledImages, cache: Path) -> Features:
@@ -129,6 +134,24 @@ def _rows(opened: Opened, n: int, seed: int) -> TaskResult:
     return opened.save(found)
 
 
+def _picture(opened: Opened, n: int, seed: int) -> TaskResult:
+    """A model of one image: at most a few samples, which are large."""
+    n, data = min(n, PICTURES), opened.dataset
+    image = data.image  # type: ignore[attr-defined]
+    x = samples(opened.model, n, seed=seed, device=opened.device)
+    rng = stream(seed, 0, 0, 5)
+    name = "patch distance"
+    text = (
+        f"{n} samples: sliced Wasserstein distance of their {PATCH}×{PATCH} patches to those of the image, mean over "
+        "full, half and quarter size (lower is better). Random phases have the image's power spectrum."
+    )
+    found = opened.result(TITLE, text, seed)
+    phases = torch.stack([random_phases(image, rng) for _ in range(n)])
+    found.figures[name] = patches_apart(x, image, seed)
+    found.baselines[name] = {"random phases": patches_apart(phases, image, seed)}
+    return opened.save(found)
+
+
 def command(
     run: Path,
     n: int = 5000,
@@ -139,11 +162,11 @@ def command(
     out: Path | None = None,
     device: str = "auto",
 ) -> TaskResult:
-    """Measure the quality of samples: Fréchet distance of images, kernel discrepancy of rows of numbers.
+    """Measure the quality of samples: Fréchet distance of images, kernel discrepancy of rows, validity of molecules.
 
     Args:
         run: Run directory.
-        n: Number of samples to compare with the test split.
+        n: Number of samples to compare with the test split; 4 at most of a model of one image.
         sweep: Lengths of the chain that draws to compare, such as [0,20,60,1000]. Defaults to the trained one.
         seed: Seed of the noise.
         cache: Folder where trained feature networks are kept.
@@ -153,7 +176,11 @@ def command(
     """
     check_positive(n=n)
     opened = open_run(run, device, task="evaluate", data=data, out=out)
-    opened.require_kind("image", "toy", "table", hint="text has perplexity, tracks have predict")
+    opened.require_kind("image", "toy", "table", "smiles", "picture", hint="text has perplexity, tracks have predict")
     if opened.data.kind == "image":
         return _images(opened, n, sweep or [], seed, cache.expanduser())
+    if opened.data.kind == "smiles":
+        return molecule_quality(opened, n, seed)
+    if opened.data.kind == "picture":
+        return _picture(opened, n, seed)
     return _rows(opened, n, seed)
