@@ -39,7 +39,7 @@ PRESETS = {
         information_weight=50.0, symbol_scale=20.0,
     ),
     "yelp": Preset(
-        minutes=4, recorded="information_bottleneck_yelp", steps=1000, checkpoint_every=200, information_weight=5.0,
+        minutes=4, steps=1000, checkpoint_every=200, information_weight=5.0,
         label_weight=20.0, share=0.7, free_nats=0.0, contrast="label", labels_at="draw",
     ),
     "wide_ring": Preset(minutes=1, recorded="information_bottleneck_toy"),
