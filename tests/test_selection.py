@@ -20,7 +20,7 @@ CPU = torch.device("cpu")
 
 def recipe(method: str = "vae", **fields) -> ab.Recipe:
     numbers = {"steps": 12, "checkpoint_every": 3, "log_every": 3, "validation": 0.2, "select_by": "loss", "threads": 1}
-    return ab.recipe(method, "digits", tiny=True, **numbers | fields)
+    return ab.recipe(method, **{"data": "digits", "tiny": True} | numbers | fields)
 
 
 def scripted(monkeypatch, figures: list[float]) -> None:
@@ -137,11 +137,27 @@ def test_figures_say_what_they_are():
     [
         ({"validation": 0.0}, "no validation split: give --validation"),
         ({"select_by": "", "patience": 2}, "--patience needs a held-out figure"),
+        ({"validation_data": "held.npy"}, "got --validation, which sets others aside"),
+        ({"validation_data": "held.npy", "validation": 0.0, "select_by": ""}, "no figure to measure"),
+        ({"validation_data": "held.npy", "validation": 0.0}, "held.npy, which does not exist"),
     ],
 )
 def test_a_figure_needs_validation_examples(fields, message):
     with pytest.raises(InputError, match=message):
         recipe(**fields)
+
+
+def test_validation_examples_of_ones_own_are_scaled_as_the_training_data_are(tmp_path):
+    rows = torch.randn(60, 3, generator=ab.stream(seed=1)).double() * 5 + 100
+    for name, part in (("train.csv", rows[:40]), ("held.csv", rows[40:])):
+        lines = ["a,b,c", *(",".join(map(str, row)) for row in part.tolist())]
+        (tmp_path / name).write_text("\n".join(lines))
+    mine = recipe(data=str(tmp_path / "train.csv"), validation=0.0, validation_data=str(tmp_path / "held.csv"))
+    held = HeldOut(mine, CPU).held
+    assert len(held) == 20
+    assert torch.allclose(mine.examples.to_original(held.all()).float(), rows[40:].float(), rtol=1e-5)
+    ab.fit(mine, tmp_path / "run")
+    assert math.isfinite(json.loads((tmp_path / "run" / "config.json").read_text())["selected"]["loss"])
 
 
 def test_a_figure_that_the_method_does_not_have_is_refused(tmp_path):

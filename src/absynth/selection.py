@@ -10,6 +10,7 @@ from torch import Tensor
 
 from absynth.algorithms import Algorithm
 from absynth.algorithms.algorithm import ENERGY_DIFFERENCE
+from absynth.data.further import FurtherExamples
 from absynth.errors import InputError
 from absynth.metrics.kernel import mmd
 from absynth.seeding import stream
@@ -36,17 +37,21 @@ class HeldOut:
         device: Where the model is.
 
     Raises:
-        InputError: The data have no validation split, or none that this figure can be computed on.
+        InputError: The data have no validation split, or none that this figure can be computed on; the recipe's
+            ``validation_data`` cannot be read.
     """
 
     def __init__(self, recipe: Any, device: torch.device) -> None:
         self.recipe, self.device, self.name = recipe, device, recipe.select_by
-        self.held = recipe.examples.split("validation")
+        given, known = recipe.validation_data, recipe.examples
+        self.held = FurtherExamples(known, given) if given else known.split("validation")
         size = len(self.held) or _EXAMPLES
         rows = torch.arange(size)[:: max(1, -(-size // _EXAMPLES))]
         if self.name == "labels":
             if self.held.labels is None or not bool((self.held.labels >= 0).any()):
-                raise InputError("--select-by labels needs labelled validation examples, got none: use another figure")
+                raise InputError(
+                    "--select-by labels needs labelled validation examples, got none: give --validation 0.1"
+                )
             rows = rows[self.held.labels[rows] >= 0]
         self.rows = rows
 

@@ -54,6 +54,8 @@ class Recipe(ABC):
     """Number of training examples to use; 0 uses all."""
     validation: Decay = 0.0
     """Share of the training examples set aside for validation; 0 uses the data's own validation split, if any."""
+    validation_data: str = ""
+    """Validation examples of your own: a file or folder of the same kind, in place of the data's validation split."""
     select_by: Figure = ""
     """Held-out figure, measured at each checkpoint, that chooses the saved weights; empty saves the last ones.
     samples: kernel discrepancy of samples. labels: log loss of the class. loss: the method's own, where it falls."""
@@ -161,6 +163,9 @@ class Recipe(ABC):
             if not self.data:
                 raise InputError("expected --data NAME, FOLDER or FILE, got none")
             found = replace(self, dataset=sets.open(self.data, kind=self.kind, **self.reader_options()))
+        if found.validation_data and (found.validation or not found.select_by):
+            wrong = "--validation, which sets others aside" if found.validation else "no figure to measure on them"
+            raise InputError(f"--validation-data goes with --select-by samples or loss, got {wrong}")
         if found.select_by:
             HeldOut(found, torch.device("cpu"))  # refuses data without a validation split before training begins
         elif found.patience:
