@@ -24,6 +24,7 @@ LAYERS = (
         "dynamic_texture",
         "released",
         "citations",
+        "trackers",
     ),
     ("data.vocabulary", "report", "report.result", "report.html", "report.style", "engine", "samplers"),
     ("networks", "classifiers", "gaussian"),

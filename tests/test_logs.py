@@ -5,7 +5,6 @@ from __future__ import annotations
 import errno
 import io
 import json
-import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from test_training import RECIPES, Interrupts
 
 import absynth
 from absynth.errors import InputError
-from absynth.logs import Journal, MetricsFile, ProgressBar, TensorBoard
+from absynth.logs import Journal, MetricsFile, ProgressBar
 
 TOY = replace(RECIPES["toy"], steps=20, log_every=1, checkpoint_every=100)
 
@@ -105,24 +104,3 @@ def test_a_bar_on_a_terminal():
     assert "20/20" in shown
     assert "prior 0.125" in shown
     assert "guard spoke" in shown
-
-
-def test_tensorboard_gets_the_same_numbers(tmp_path):
-    accumulator = pytest.importorskip("tensorboard.backend.event_processing.event_accumulator")
-    board = TensorBoard(tmp_path)
-    board.begin(TOY, 0)
-    for step in (1, 2):
-        board.log(row(step, stability={"prior": 0.5} if step == 1 else {}))
-    board.say("nothing")
-    board.end()
-    events = accumulator.EventAccumulator(str(tmp_path / "tensorboard"))
-    events.Reload()
-    assert [(e.step, e.value) for e in events.Scalars("loss/prior")] == [(1, 0.125), (2, 0.125)]
-    assert [(e.step, e.value) for e in events.Scalars("gradient/prior")] == [(1, 2.0), (2, 2.0)]
-    assert [(e.step, e.value) for e in events.Scalars("stability/prior")] == [(1, 0.5)]
-
-
-def test_tensorboard_without_its_package_is_one_line(tmp_path, monkeypatch):
-    monkeypatch.setitem(sys.modules, "torch.utils.tensorboard", None)
-    with pytest.raises(InputError, match=r"pip install 'absynth\[tensorboard\]'"):
-        TensorBoard(tmp_path)

@@ -1,4 +1,4 @@
-"""Where training writes what happens: metrics.jsonl, journal.jsonl, TensorBoard, a progress bar."""
+"""Where training writes what happens: metrics.jsonl, journal.jsonl, a progress bar."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 @runtime_checkable
 class Callback(Protocol):
-    """An observer of training: a progress bar, TensorBoard."""
+    """An observer of training: a progress bar, a tracker (:mod:`absynth.trackers`)."""
 
     def begin(self, recipe: Recipe, step: int) -> None: ...
     def log(self, row: dict) -> None: ...
@@ -119,33 +119,6 @@ class ProgressBar:
     def end(self) -> None:
         if self.bar is not None:
             self.bar.stop()
-
-
-class TensorBoard:
-    """The same rows as scalars for TensorBoard (extra ``tensorboard``)."""
-
-    def __init__(self, run: Path) -> None:
-        try:
-            from torch.utils.tensorboard import SummaryWriter
-        except ImportError:
-            raise InputError(
-                "--tensorboard needs its package, found none: pip install 'absynth[tensorboard]'"
-            ) from None
-        self.writer = SummaryWriter(str(run / "tensorboard"))
-
-    def begin(self, recipe: Recipe, step: int) -> None:
-        self.writer.add_text("recipe", json.dumps(recipe.fields(), indent=2))
-
-    def log(self, row: dict) -> None:
-        for group in ("loss", "gradient", "stability", "held-out"):
-            for name, value in row.get(group, {}).items():
-                self.writer.add_scalar(f"{group}/{name}", value, row["step"])
-
-    def say(self, text: str) -> None:
-        pass
-
-    def end(self) -> None:
-        self.writer.close()
 
 
 def _append(path: Path, row: dict) -> None:

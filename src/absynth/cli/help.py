@@ -26,7 +26,7 @@ RUN_FLAGS = {
     "device NAME": "auto, cpu, cuda, cuda:1 ... [default: auto]",
     "engine NAME": "Engine of the chains: auto, eager, traced, compiled, graph. [default: auto]",
     "score-precision P": "same, or bf16 for chains whose layers are computed in bfloat16. [default: same]",
-    "tensorboard": "Also write logs for TensorBoard.",
+    "track NAMES": "Also log to tensorboard, wandb or trackio; several are separated by commas.",
     "config FILE": "YAML file of flags.",
 }
 _GROUPS = ("Data", "Model", "Sampling", "Optimization", "Run", "Guard")

@@ -14,7 +14,7 @@ from rich.table import Table
 from absynth.cli.parser import Parser
 from absynth.errors import InputError
 
-_OWN = ("out", "tiny", "minutes", "override", "dry_run", "device", "engine", "score_precision", "tensorboard", "config")
+_OWN = ("out", "tiny", "minutes", "override", "dry_run", "device", "engine", "score_precision", "track", "config")
 """Flags of ``train`` itself; all others are the recipe's."""
 
 
@@ -77,7 +77,7 @@ def _parser(method: str, by_kind: dict) -> Parser:
     parser.add_argument("--device", default="auto")
     parser.add_argument("--engine", default="auto")
     parser.add_argument("--score_precision", choices=("same", "bf16"), default="same")
-    parser.add_argument("--tensorboard", action="store_true")
+    parser.add_argument("--track", type=str)
     parser.add_argument("--config", action="config")
     types: dict[str, list[Any]] = {}
     defaults: dict[str, Any] = {}
@@ -102,8 +102,9 @@ def _union(types: list[Any]) -> Any:
 def _train(recipe, own: dict[str, Any], console: Console, steps_given: bool) -> None:
     from absynth import training
     from absynth.devices import choose_device
-    from absynth.logs import ProgressBar, TensorBoard
+    from absynth.logs import ProgressBar
     from absynth.samplers import engine
+    from absynth.trackers import open_trackers
 
     device = choose_device(own["device"] or "auto")
     chains, precision = own["engine"] or "auto", own["score_precision"] or "same"
@@ -115,9 +116,7 @@ def _train(recipe, own: dict[str, Any], console: Console, steps_given: bool) -> 
             _dry_run(recipe, device, console, minutes)
         return
     run: Path = Path(own["out"]).expanduser()
-    callbacks: list = [ProgressBar(console)]
-    if own["tensorboard"]:
-        callbacks.append(TensorBoard(run))
+    callbacks: list = [ProgressBar(console), *open_trackers(own["track"] or "", run)]
     training.fit(
         recipe,
         run,
