@@ -56,8 +56,8 @@ MODELS = {
         {"sample": {"n": 100, "decoding": "draw", "temperature": 0.5}, "evaluate": {"n": 2000}},
     ),
     "latent_prior/eth_ucy": Model(
-        ("Pedestrians of five scenes seen from above, 0.4 s apart; the scene zara1 was left out and is what figures are "
-         "measured on.", "Predictions are for study, not for the control of vehicles."),
+        ("Pedestrians of five scenes seen from above, 0.4 s apart; the scene zara1 was left out, and figures are those "
+         "of zara1.", "Predictions are for study, not for the control of vehicles."),
         {"predict": {}},
     ),
     "detector/breast_cancer": Model(

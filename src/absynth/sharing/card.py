@@ -83,19 +83,17 @@ def _image(file: str, caption: str) -> str:
 
 
 def _use(recipe: Recipe, folder: Path, name: str) -> str:
-    """Lines that sample, in Python and from the shell."""
-    try:
-        given = recipe.conditions(2) is not None
-    except (InputError, RuntimeError, IndexError, ZeroDivisionError):  # conditions come from the data
-        given = None
+    """Lines that use the model, in Python and from the shell."""
     released_here = released.models_folder().resolve() in folder.resolve().parents
-    load = f'model = ab.{"pretrained" if released_here else "from_pretrained"}("{name}")'
-    lines = ["import absynth as ab", load]
-    if given is not None:
-        c = "model.recipe.conditions(16), " if given else ""
-        lines.append(f"x = model.sample(16, {c}rng=ab.stream(seed=0))")
     task = type(recipe).first_task
+    lines = ["import absynth as ab", f'model = ab.{"pretrained" if released_here else "from_pretrained"}("{name}")']
     shell = f"absynth {task} {name}" + (" --n 16" if task == "sample" else "")
+    if task == "sample":
+        try:
+            c = "" if recipe.conditions(2) is None else "model.recipe.conditions(16), "
+            lines.append(f"x = model.sample(16, {c}rng=ab.stream(seed=0))")
+        except (InputError, RuntimeError, IndexError, ZeroDivisionError):
+            pass  # conditions come from the data
     return "\n".join(["```python", *lines, "```", "", "```", "pip install absynth", shell, "```"])
 
 
