@@ -8,7 +8,7 @@ QUOTING := README.md docs/tables.md docs/video.md docs/voxels.md $(wildcard docs
 # Small networks on a busy machine are fastest on one thread a process.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test coverage test-slow torture mutants lint bench figures pictures clean
+.PHONY: demo test docs coverage test-slow torture mutants lint bench figures pictures clean
 
 demo: $(VENV)/installed
 	$(BIN)/absynth demo --out runs/demo
@@ -19,6 +19,11 @@ test: $(VENV)/installed-dev
 	$(BIN)/absynth results --check $(QUOTING)
 	$(BIN)/absynth results --folder results/bench --check docs/speed.md docs/samplers.md
 	$(BIN)/python -m pytest -n auto -m "not slow"
+
+# The site in site/, its checks, and every snippet and notebook of the documents.
+docs: $(VENV)/installed-docs
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+	$(BIN)/python -m pytest -n auto README.md CONTRIBUTING.md docs tests/test_pages.py tests/test_site.py tests/test_notebooks.py
 
 # The same tests, half as slow again, with the branches of src that they reach.
 coverage: $(VENV)/installed-dev
@@ -66,5 +71,9 @@ $(VENV)/installed-dev: $(VENV)/torch pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[dev]"
 	touch $@ $(VENV)/installed
 
+$(VENV)/installed-docs: $(VENV)/installed-dev
+	$(BIN)/pip install --quiet --disable-pip-version-check -e ".[docs]"
+	touch $@
+
 clean:
-	rm -rf $(VENV) runs .pytest_cache .ruff_cache
+	rm -rf $(VENV) runs site .pytest_cache .ruff_cache

@@ -2,6 +2,8 @@
 
 import pytest
 
+collect_ignore_glob = ["docs/*.py", "docs/site/*.py"]  # scripts and hooks of the site: no tests
+
 
 @pytest.fixture(autouse=True)
 def _documents_run_elsewhere(request, monkeypatch, tmp_path):
