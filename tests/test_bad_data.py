@@ -77,7 +77,7 @@ def test_mixed_sizes(tmp_path):
     for i in range(10):
         picture(tmp_path / "train" / f"{i}.png", 4, 4 if i < 7 else 5)
     picture(tmp_path / "test" / "0.png")
-    refused(lambda: folder.images(tmp_path, "train"), "4×4 in", "0.png", "4×5 in", "7.png", "--size N resizes")
+    refused(lambda: folder.images(tmp_path, "train"), "4×4 in", "0.png", "4×5 in", "7.png", "size=N resizes")
     assert folder.images(tmp_path, "train", size=3).x.shape == (10, 3, 3, 3)  # the advice works
 
 
@@ -214,7 +214,7 @@ def test_labels_that_do_not_fit(tmp_path, y, said):
     ],
 )
 def test_files_not_there(tmp_path, name, split, looked_for):
-    refused(lambda: getattr(images, name)(tmp_path, split), *looked_for, str(tmp_path), "ABSYNTH_DATA", "--data")
+    refused(lambda: getattr(images, name)(tmp_path, split), *looked_for, str(tmp_path), "ABSYNTH_DATA", "or data at")
 
 
 def test_one_cifar10_file_missing(tmp_path):
@@ -268,7 +268,7 @@ def test_no_root(tmp_path, monkeypatch, given):
     monkeypatch.setattr(Path, "home", lambda: tmp_path / "home")
     monkeypatch.delenv("ABSYNTH_DATA", raising=False)
     explicit = str(tmp_path / "explicit") if given == "explicit" else ""
-    said = [f"--data {explicit}"]
+    said = [f"data={explicit}"]
     if given == "variable":
         monkeypatch.setenv("ABSYNTH_DATA", str(tmp_path / "variable"))
         said = [f"ABSYNTH_DATA={tmp_path / 'variable'}"]
@@ -281,7 +281,7 @@ def test_no_root(tmp_path, monkeypatch, given):
 
 
 def test_fewer_examples_than_a_batch():
-    refused(lambda: minibatches(5, 8, seed=0), "one batch of 8", "got 5", "lower the batch size to 5")
+    refused(lambda: minibatches(5, 8, seed=0), "one batch of 8", "got 5", "batch=5 or less")
 
 
 def test_no_examples():

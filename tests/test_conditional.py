@@ -289,7 +289,7 @@ def test_samples_are_drawn_by_label():
         assert found.tolist() == expected
     with pytest.raises(InputError, match="one of the labels"):
         sampling_conditions(opened(3), 2, 3)
-    with pytest.raises(Unsupported, match="--label"):
+    with pytest.raises(Unsupported, match="label needs"):
         sampling_conditions(opened(0), 2, 0)
     model, c = wells(Langevin(2, 0.3)), torch.tensor([0, 1, 2, 0, 1])
     together, apart = (samples(model, 5, c, seed=1, batch=b) for b in (5, 2))

@@ -56,7 +56,7 @@ def test_what_is_left_out_is_counted_and_said(tmp_path):
     data = open(tmp_path / "t.txt")
     assert isinstance(data, TextSet)
     assert "199 empty lines left out" in data.notes
-    assert "20 of 180 sentences left out (longer than 40 tokens; --length keeps more)" in data.summary()
+    assert "20 of 180 sentences left out (longer than 40 tokens; length keeps more)" in data.summary()
     assert len(data) == 160
     unknown = open([f"word{i} the the the" for i in range(100)], vocabulary_size=4)
     assert "25.0% of tokens are not in the vocabulary" in unknown.summary()

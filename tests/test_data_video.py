@@ -134,7 +134,7 @@ def test_bad_clips_are_refused_in_one_line(tmp_path):
     mixed.mkdir()
     save_gif(moving_bar(side=16), mixed / "a.gif")
     save_gif(moving_bar(side=20), mixed / "b.gif")
-    refused(lambda: sets.open(mixed), "clips of one size", "16×16", "20×20", "--size")
+    refused(lambda: sets.open(mixed), "clips of one size", "16×16", "20×20", "size")
     assert sets.open(mixed, size=16).shape[-1] == 16
     rates = tmp_path / "rates"
     rates.mkdir()
@@ -142,7 +142,7 @@ def test_bad_clips_are_refused_in_one_line(tmp_path):
     save_gif(moving_bar(), rates / "b.gif", 40)
     refused(lambda: sets.open(rates), "one rate", "10 frames per second", "25 in b.gif")
     refused(lambda: sets.open(save_gif(moving_bar(10), tmp_path / "short.gif")), "at least 16 frames", "got 10")
-    refused(lambda: sets.open(save_gif(moving_bar(), tmp_path / "c.gif"), frames=20), "smaller --frames")
+    refused(lambda: sets.open(save_gif(moving_bar(), tmp_path / "c.gif"), frames=20), "smaller frames")
     Image.fromarray(moving_bar()[0]).save(tmp_path / "still.gif")
     refused(lambda: sets.open(tmp_path / "still.gif", kind="video"), "one still image")
     (tmp_path / "broken.gif").write_bytes((tmp_path / "c.gif").read_bytes()[:300])

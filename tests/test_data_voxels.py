@@ -94,7 +94,7 @@ def test_coarser_shapes_keep_thin_parts():
     fine = sets.open(x)
     blocks = torch.nn.functional.max_pool3d(fine.all(), 2)
     assert torch.equal(data.all(), blocks)
-    refused(lambda: sets.open(x, size=5), "--size to divide", "got 5")
+    refused(lambda: sets.open(x, size=5), "size to divide", "got 5")
 
 
 def test_a_run_knows_its_shapes_again(tmp_path):
@@ -137,4 +137,4 @@ def test_bad_shapes_are_refused_in_one_line(tmp_path):
     mixed.mkdir()
     (mixed / "a.binvox").write_bytes(whole)
     (mixed / "b.binvox").write_bytes(binvox(tables(1)[0][:8, :8, :8]))
-    refused(lambda: sets.open(mixed), "one size", "16×16×16", "8×8×8", "--size")
+    refused(lambda: sets.open(mixed), "one size", "16×16×16", "8×8×8", "give size")

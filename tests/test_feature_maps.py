@@ -149,7 +149,7 @@ def test_edit_asks_for_a_map_and_for_sites_of_it(tmp_path):
     last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
     assert set(last["energy"]) == {"positive", "negative"}
     assert (tmp_path / "run" / "edit" / "edits.png").is_file()
-    with pytest.raises(InputError, match=r"--rows must be \[from,up to\] within 0 to 2, got \[0,3\]"):
+    with pytest.raises(InputError, match=r"rows must be \[from,up to\] within 0 to 2, got \[0,3\]"):
         command(tmp_path / "run", rows=(0, 3), device="cpu")
     fit(replace(recipe, latent_shape="vector"), tmp_path / "vector")
     with pytest.raises(InputError, match=r"feature map, that of .* has shape \[100\]"):

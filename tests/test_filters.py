@@ -129,7 +129,7 @@ def test_the_recipe_learns_from_one_image(tmp_path: Path, rng):
     # Scaled responses of the image itself have standard deviation 1, or less where the image hardly has any.
     found, scale = model.ebm.f.bank(image[None]).std((0, 2, 3)), model.ebm.f.scale
     assert torch.allclose((found / scale)[found > 1e-3 / 3], torch.ones(()), rtol=1e-3)
-    with pytest.raises(InputError, match="--canvas below --piece"):
+    with pytest.raises(InputError, match="canvas below piece"):
         recipes.build("texture", file, kind="picture", side=100, piece=60)
     with pytest.raises(InputError, match="at most the image's 100 pixels"):
         recipes.build("texture", file, kind="picture", side=100)

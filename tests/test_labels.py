@@ -74,7 +74,7 @@ def test_batches_carry_the_labels_of_their_images_and_images_without_them_are_re
     assert level[batch.c == 0].max() < level[batch.c == 1].min() < level[batch.c == 2].min()
     assert torch.equal(recipe.conditions(4), torch.tensor([0, 1, 2, 0]))
     assert recipes.build("variational_teaching", str(classes)).conditions(4) is None
-    with pytest.raises(InputError, match="--conditional needs images with labels"):
+    with pytest.raises(InputError, match="conditional needs images with labels"):
         recipes.build("variational_teaching", "ring", conditional=True).algorithm()
 
 

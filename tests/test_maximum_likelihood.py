@@ -172,7 +172,7 @@ def test_a_recipe_hides_the_same_pixels_of_an_image_in_every_epoch():
             assert torch.equal(seen.setdefault(i, mask), mask)
     assert float(torch.stack(shares).mean()) == pytest.approx(0.6, abs=0.01)
     assert next(of_digits().batches()).mask is None
-    with pytest.raises(InputError, match="--missing"):
+    with pytest.raises(InputError, match="missing"):
         of_digits(missing=1.0)
 
 
@@ -292,7 +292,7 @@ def test_user_mistakes():
     ebm = small_ebm()
     with pytest.raises(InputError, match="sample_rounds of at least 1"):
         MaximumLikelihood(ebm, start=FromData(), sampler=Langevin(1, 0.1), sample_rounds=0)
-    with pytest.raises(InputError, match="--start persistent"):
+    with pytest.raises(InputError, match="start persistent"):
         of_digits(learning="improved_cd")
     with pytest.raises(InputError, match="8x8 pixels or more"):
         conv_f(1, 7, 4)

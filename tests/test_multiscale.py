@@ -258,6 +258,6 @@ def test_a_growing_model_cannot_be_given_other_updates(tmp_path):
 
 def test_a_pyramid_needs_a_side_that_halves():
     for grids in (3, 5):
-        with pytest.raises(InputError, match=f"--grids {grids} needs a side"):
+        with pytest.raises(InputError, match=f"grids={grids} needs a side"):
             recipes.build("multigrid", images(30), grids=grids)
     assert recipes.build("multigrid", images(30), grids=2).sizes == (15, 30)

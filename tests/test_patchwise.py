@@ -93,11 +93,11 @@ def test_from_the_command_line(tmp_path):
 def test_bad_input_is_one_line(tmp_path):
     with pytest.raises(InputError, match="larger than the image at its coarsest scale"):
         model(patch=25)
-    with pytest.raises(InputError, match="expected --scale from 0 to 1"):
+    with pytest.raises(InputError, match="expected scale from 0 to 1"):
         model().redraw(stripes()[None], 2, rng=stream(0))
     with pytest.raises(InputError, match="1 channels"):
         model().redraw(torch.zeros(1, 3, 32, 32), rng=stream(0))
-    with pytest.raises(InputError, match="--enlarge above 1"):
+    with pytest.raises(InputError, match="enlarge above 1"):
         model().enlarge(0.5, rng=stream(0))
     Image.fromarray(np.zeros((20, 20), dtype=np.uint8)).save(tmp_path / "flat.png")
     with pytest.raises(InputError, match="varies"):

@@ -72,7 +72,7 @@ def test_bad_clouds_are_one_line(tmp_path):
     refused(ball(4), "at least 16 points, got 4")
     refused(np.where(np.arange(60).reshape(20, 3) == 7, np.nan, ball(20)), "1 points with NaN")
     refused(ball(20)[:, :2], r"shape \[n, 3\]")
-    refused(ball(20), "at least --points 30 points, got 20", points=30)
+    refused(ball(20), "at least points=30 points, got 20", points=30)
     (tmp_path / "cut.ply").write_bytes(b"ply\nformat ascii 1.0\nelement vertex 30\nproperty float x\nend_header\n1\n")
     with pytest.raises(InputError, match="cannot be read"):
         points.read_cloud(tmp_path / "cut.ply")

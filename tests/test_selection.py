@@ -135,9 +135,9 @@ def test_figures_say_what_they_are():
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        ({"validation": 0.0}, "no validation split: give --validation"),
-        ({"select_by": "", "patience": 2}, "--patience needs a held-out figure"),
-        ({"validation_data": "held.npy"}, "got --validation, which sets others aside"),
+        ({"validation": 0.0}, "no validation split: give validation"),
+        ({"select_by": "", "patience": 2}, "patience needs a held-out figure"),
+        ({"validation_data": "held.npy"}, "got validation, which sets others aside"),
         ({"validation_data": "held.npy", "validation": 0.0, "select_by": ""}, "no figure to measure"),
         ({"validation_data": "held.npy", "validation": 0.0}, "held.npy, which does not exist"),
     ],

@@ -67,7 +67,7 @@ def test_a_second_file_is_read_as_the_first(mine, tmp_path):
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("x,y\n1,a\n,b\n", "line 3, column 'x': 1 of 2 values are missing .*--missing_value empty"),
+        ("x,y\n1,a\n,b\n", "line 3, column 'x': 1 of 2 values are missing .*missing_value empty"),
         ("x,y\n1,a\n2\n", "line 3: expected 2 cells apart by ',' as in the header, got 1"),
         ("x,y\n1,a\n2,a\n", "expected two classes or more in column 'y', got \\['a'\\]"),
         ("x,x\n1,a\n2,b\n", "a name of its own for each column"),

@@ -171,7 +171,7 @@ def test_holes():
     assert hole.sum() == 6
     assert hole[0, 1:3, 2:5].all()
     for bad in ([4, 0, 3, 2], [0, 0, 0, 1], [-1, 0, 2, 2], [1, 2]):
-        with pytest.raises(InputError, match="--box"):
+        with pytest.raises(InputError, match="box"):
             box_hole(bad, 5, 6)
 
 

@@ -298,7 +298,7 @@ def test_tasks_tell_in_sentences(run, tmp_path):
     assert measured.baselines["forward perplexity"]["real text"] > 1
     with pytest.raises(InputError, match="expected a text file, one sentence per line"):
         reconstruct.command(run, input="x.npy", device="cpu")
-    with pytest.raises(InputError, match="--at must hold steps from 0 to 20"):
+    with pytest.raises(InputError, match="at must hold steps from 0 to 20"):
         chain.command(run, long=20, at=[0, 30], device="cpu")
 
 
@@ -334,5 +334,5 @@ def test_every_kind_of_token_and_start_trains(tmp_path):
 
 
 def test_a_recipe_without_text_says_what_it_needs():
-    with pytest.raises(InputError, match="expected --data NAME, FOLDER or FILE"):
+    with pytest.raises(InputError, match="expected data=NAME, FOLDER or FILE"):
         LatentPriorText().resolve()

@@ -106,7 +106,7 @@ def test_longer_clips_than_training(tmp_path):
     model.set_frames(20)
     assert model.sample(2, rng=stream(0)).shape == (2, 1, 20, 16, 16)
     other = recipes.build("cooperative", data, tiny=True).algorithm()
-    with pytest.raises(Exception, match="leave --frames out"):
+    with pytest.raises(Exception, match="leave frames out"):
         other.set_frames(20)
 
 

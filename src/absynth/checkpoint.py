@@ -45,6 +45,8 @@ _OVERRIDABLE = (
 )
 """Endings of the fields that ``--override`` may change on resume: no network's shape depends on them."""
 _STEP = re.compile(r"step_(\d+)")
+_BEGUN = ("recipe.json", "config.json", "model.safetensors", "metrics.jsonl", "journal.jsonl", "report.html")
+"""What a run has before its first update, besides checkpoints."""
 
 FORMAT = 1
 """Format of saved models; a run's own config.json names none."""
@@ -65,23 +67,20 @@ def claim(run: Path, recipe: Recipe, *, override: bool = False) -> str:
     Returns:
         What was overridden, one phrase; "" if nothing.
 
+    A run that was claimed before and never trained gives way to the recipe.
+
     Raises:
         InputError: The directory holds another run, other files or other numbers, or the data changed.
     """
     entry, changed = recipe.entry(), ""
     path = run / "recipe.json"
     if path.exists():
-        known = read_json(path)
-        if not isinstance(known.get("recipe"), str) or not isinstance(known.get("fields"), dict):
-            raise InputError(f"{path} is damaged, expected the recipe's name and fields: choose another --out")
-        if not isinstance(known.get("data"), dict):
-            raise InputError(f"{run} was made by absynth 0.1, which this version cannot resume: choose another --out")
-        if known["recipe"] != entry["recipe"]:
-            raise InputError(
-                f"{run} is a run of {known['recipe']}, expected {entry['recipe']}: choose another --out, or that recipe"
-            )
-        changed = _changes(run, recipe, known["fields"], entry["fields"], override)
-        _check_data(known["data"], entry["data"])
+        try:
+            changed = _compare(run, recipe, entry, override)
+        except InputError:
+            if not untrained(run):
+                raise
+            _clear(run)
     elif run.is_dir() and any(p for p in run.iterdir() if not _aside(p)):
         raise InputError(f"{run} is not empty and is no run (it has no recipe.json): choose another --out")
     try:
@@ -93,6 +92,50 @@ def claim(run: Path, recipe: Recipe, *, override: bool = False) -> str:
         raise refused(run, error) from error
     write_json(path, entry)
     return changed
+
+
+def _compare(run: Path, recipe: Recipe, entry: dict, override: bool) -> str:
+    """What was overridden, one phrase; an InputError where the directory holds another run, or the data changed."""
+    path = run / "recipe.json"
+    known = read_json(path)
+    if not isinstance(known.get("recipe"), str) or not isinstance(known.get("fields"), dict):
+        raise InputError(f"{path} is damaged, expected the recipe's name and fields: choose another --out")
+    if not isinstance(known.get("data"), dict):
+        raise InputError(f"{run} was made by absynth 0.1, which this version cannot resume: choose another --out")
+    if known["recipe"] != entry["recipe"]:
+        raise InputError(
+            f"{run} is a run of {known['recipe']}, expected {entry['recipe']}: choose another --out, or that recipe"
+        )
+    _check_data(run, known["data"], entry["data"])
+    return _changes(run, recipe, known["fields"], entry["fields"], override)
+
+
+def untrained(run: Path) -> bool:
+    """Whether a run was begun and never trained: it has no checkpoint and no weights but the initial ones."""
+    if any(int(m[1]) for path in run.glob("*step_*") if (m := _STEP.search(path.name))):
+        return False
+    try:
+        return finished(run) == 0 and (run / "config.json").exists() >= (run / "model.safetensors").exists()
+    except InputError:  # damaged
+        return False
+
+
+def require_trained(run: Path) -> None:
+    """Raise an InputError that says how to train a run that was begun and never trained."""
+    path = run / "recipe.json"
+    if not path.exists() or not untrained(run):
+        return
+    known = read_json(path)
+    data = (known.get("fields") or {}).get("data") or "DATA"
+    raise InputError(
+        f"{run} has no trained weights yet: train it with absynth train {known.get('recipe')} --data {data} --out {run}"
+    )
+
+
+def _clear(run: Path) -> None:
+    """Remove what a run that was never trained left."""
+    for path in (*run.glob("*step_*"), *(run / name for name in _BEGUN)):
+        shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
 
 
 def _changes(run: Path, recipe: Recipe, theirs: dict, ours: dict, override: bool) -> str:
@@ -110,20 +153,28 @@ def _changes(run: Path, recipe: Recipe, theirs: dict, ours: dict, override: bool
 
 
 def recorded_steps(run: Path) -> int | None:
-    """The number of updates that an existing run was begun with; None where there is no run."""
+    """The number of updates that a run was begun with; None where there is none, or none was trained."""
     path = run / "recipe.json"
-    steps = read_json(path).get("fields", {}).get("steps") if path.exists() else None
+    steps = read_json(path).get("fields", {}).get("steps") if path.exists() and not untrained(run) else None
     return steps if isinstance(steps, int) else None
 
 
-def _check_data(then: dict, now: dict) -> None:
+def _check_data(run: Path, then: dict, now: dict) -> None:
     """Raise an InputError if the data differ from those that the run began with."""
-    if then["fingerprint"] != now["fingerprint"]:
-        counts = f"{then['examples']} examples then, {now['examples']} now"
+    if then["fingerprint"] == now["fingerprint"]:
+        return
+    counts = f"{then['examples']} examples then, {now['examples']} now"
+    if then["examples"] == now["examples"]:
+        counts = f"{now['examples']} examples as then, with other values or names"
+    if not then.get("source") and now.get("source"):
         raise InputError(
-            f"the data changed since this run began ({counts}): give --data to point to the original, or choose "
-            "another --out"
+            f"{run} was begun on data in memory, got {now['source']} ({counts}): give the same examples again by "
+            "absynth.fit(recipe, run, data=...), or choose another --out"
         )
+    raise InputError(
+        f"the data changed since this run began ({counts}): give --data to point to the original, or choose "
+        "another --out"
+    )
 
 
 def _aside(path: Path) -> bool:
@@ -304,6 +355,7 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Algorithm:
         raise InputError(
             f"expected a run directory, found none at {run}: absynth train METHOD --data DATA --out {run} makes one"
         )
+    require_trained(run)
     config = read_json(run / "config.json")
     if config.get("format", FORMAT) != FORMAT:
         raise InputError(

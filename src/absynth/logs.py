@@ -74,7 +74,7 @@ class Journal:
         _append(self.path, row)
         if event in ("resume", "guard", "damaged", "engine"):
             for callback in self.callbacks:
-                callback.say(f"{event}: {text}")
+                callback.say(text if text.startswith(f"{event}: ") else f"{event}: {text}")
 
 
 class ProgressBar:
@@ -114,7 +114,7 @@ class ProgressBar:
             self.next_line = int(done * 10 + 1) / 10
 
     def say(self, text: str) -> None:
-        self.console.print(text, highlight=False, markup=False)
+        self.console.print(text, highlight=False, markup=False, soft_wrap=True)
 
     def end(self) -> None:
         if self.bar is not None:

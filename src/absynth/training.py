@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import statistics
 import threading
@@ -17,11 +18,11 @@ import torch
 from absynth import checkpoint, distributed, lock
 from absynth.algorithms import Algorithm
 from absynth.data import sets
-from absynth.errors import Diverged, InputError
+from absynth.errors import Diverged, InputError, with_fields
 from absynth.files import refused
 from absynth.guard import Trouble
 from absynth.logs import Callback, Journal, MetricsFile
-from absynth.recipes.recipe import Recipe
+from absynth.recipes.recipe import Recipe, absolute
 from absynth.samplers import engine
 from absynth.updates import Training
 
@@ -59,10 +60,13 @@ def fit(
         The trained algorithm in evaluation mode, with its saved (averaged, if the recipe averages) weights.
 
     Raises:
-        InputError: The directory holds another run, the data cannot be read or changed, the disk is full.
+        InputError: The directory holds another run, the data cannot be read or changed or are of another kind than the
+            recipe takes, the disk is full.
         Diverged: The guard used up its retries; the run keeps its last good checkpoint.
         KeyboardInterrupt: After a checkpoint was written; the same call resumes.
     """
+    if minutes is not None:
+        check_minutes(minutes)
     run, device = Path(run).expanduser(), torch.device(device)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
@@ -85,11 +89,12 @@ def _fit(
     drift: engine.Drift,
     callbacks: Sequence[Callback],
 ) -> None:
+    callbacks = callbacks if distributed.rank() == 0 else ()
     if data is not None:
-        recipe = replace(recipe, dataset=sets.open(data, kind=recipe.kind, **recipe.reader_options()))
+        recipe = _on(recipe, data)
     recipe = recipe.resolve()
     if minutes is not None:
-        recipe = within(recipe, minutes, run, device)
+        recipe = within(recipe, minutes, run, device, callbacks)
     if recipe.shards % distributed.world():
         raise InputError(
             f"shards must be a multiple of the {distributed.world()} processes, got {recipe.shards}: "
@@ -97,12 +102,14 @@ def _fit(
         )
     if recipe.batch % recipe.shards:  # slices of unlike sizes would count alike
         raise InputError(f"batch must be a multiple of shards, got batch {recipe.batch}, shards {recipe.shards}")
+    # Before the run is claimed: what cannot be trained leaves no run behind.
+    training = Training(recipe, device)
+    if not checkpoint.checkpoints(run):
+        next(iter(recipe.batches()))
     overridden = ""
     if distributed.rank() == 0:
         overridden = _claim(stack, run, recipe, override)
     distributed.barrier()
-    callbacks = callbacks if distributed.rank() == 0 else ()
-    training = Training(recipe, device)
     journal = Journal(run, callbacks)
     state = _latest(run, device, journal)
     if state is not None:
@@ -122,6 +129,8 @@ def _fit(
         journal.write("engine", training.step, text)
 
     for callback in callbacks:
+        if training.done:
+            callback.say(with_fields(_finished(run, training)))
         callback.begin(recipe, training.step)
     try:
         with _stop_signal() as stopped, engine.use(chains, drift=drift, updates=recipe.steps, say=say):
@@ -158,20 +167,46 @@ def _restore(training: Training, state: dict, run: Path) -> None:
         raise InputError(f"the checkpoint in {run} does not fit its recipe ({reason}): choose another --out") from None
 
 
-def within(recipe: Recipe, minutes: int | float, run: Path, device: torch.device) -> Recipe:
-    """The recipe with ``steps`` set so that training takes about so many minutes.
+def _on(recipe: Recipe, data: Any) -> Recipe:
+    """The recipe on data in memory or elsewhere."""
+    recipe.check_kind(recipe.kind or sets.kind_before_reading(data), str(data) if isinstance(data, str | Path) else "")
+    opened = sets.open(data, kind=recipe.kind, **({} if isinstance(data, sets.Dataset) else recipe.reader_options()))
+    # Of data in memory, no name of other data may stay: tasks would open those.
+    where = absolute(str(data)) if isinstance(data, str | Path) else opened.source
+    return replace(recipe, data=where, dataset=opened)
+
+
+def _finished(run: Path, training: Training) -> str:
+    """What to do with a run that has nothing left to train."""
+    if training.step < training.recipe.steps:
+        of = f"{training.step} of {training.recipe.steps}"
+        return f"{run} has stopped early, at update {of}: a larger --patience trains on"
+    return f"{run} is finished, with all of its {training.step} updates: --steps {2 * training.step} trains on"
+
+
+def check_minutes(minutes: int | float) -> None:
+    """Raise an InputError unless a budget is a positive number of minutes."""
+    if not 0 < minutes < math.inf:
+        raise InputError(f"expected a positive number of --minutes, got {minutes:g}")
+
+
+def within(
+    recipe: Recipe, minutes: int | float, run: Path, device: torch.device, callbacks: Sequence[Callback] = ()
+) -> Recipe:
+    """The recipe with ``steps`` set so that training takes about so many minutes; callbacks are told.
 
     A run that exists keeps its number of steps, whatever the machine's speed now is.
-
-    Raises:
-        InputError: ``minutes`` is not positive.
     """
-    if not minutes > 0:
-        raise InputError(f"expected a positive number of minutes, got {minutes:g}")
-    known = checkpoint.recorded_steps(run)
+    known = distributed.gather(checkpoint.recorded_steps(run))[0]
     if known is None:
-        cost = cost_of_update(Training(recipe, device))
+        # One process decides: the others measure a little more or less, and all must take as many steps.
+        cost = distributed.gather(cost_of_update(Training(recipe, device)))[0]
         known = max(1, round(60 * minutes / cost))
+        text = f"{known} updates at {cost:.2g} s each fill {minutes:g} minutes"
+    else:
+        text = f"{run} keeps its {known} updates, for --minutes is the budget of a new run: --steps N changes them"
+    for callback in callbacks:
+        callback.say(with_fields(text))
     found = replace(recipe, steps=known)
     return replace(found, checkpoint_every=max(1, min(recipe.checkpoint_every, known // 4)))
 

@@ -13,7 +13,7 @@ import re
 import sys
 from collections.abc import Sequence
 
-from absynth.errors import Diverged, InputError
+from absynth.errors import Diverged, InputError, naming_flags
 
 COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("absynth.cli.train", "train"),
@@ -67,6 +67,11 @@ Every command explains its flags with --help."""
 
 def main(argv: Sequence[str] | None = None) -> None:
     """Run one command and exit."""
+    with naming_flags():
+        _main(argv)
+
+
+def _main(argv: Sequence[str] | None) -> None:
     argv = list(sys.argv[1:] if argv is None else argv)
     for stream in (sys.stdout, sys.stderr):  # a terminal or a log without UTF-8 gets "?" for what it cannot show
         if isinstance(stream, io.TextIOWrapper):

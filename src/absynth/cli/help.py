@@ -8,7 +8,7 @@ import inspect
 import textwrap
 from collections.abc import Mapping
 from itertools import pairwise
-from typing import Any
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from rich.console import Console
 from rich.markup import escape
@@ -44,7 +44,7 @@ def group_of(field: str) -> str:
     if (
         field in ("steps", "batch", "ema")
         or field.endswith(("_lr", "_decay", "_weight"))
-        or field in ("lr", "beta1", "beta2", "decay")
+        or field in ("lr", "beta1", "beta2", "decay", "select_by", "patience")
     ):
         return "Optimization"
     if field.endswith(("_steps", "_step_size", "_start", "_rounds", "_noise", "noise_scale")) or field in (
@@ -85,31 +85,60 @@ def list_methods(console: Console) -> None:
 def method_help(console: Console, method: str, by_kind: Mapping[str, type[Recipe]]) -> None:
     """Presets with expected time, published and recorded figures; then every flag, in groups."""
     console.print(f"absynth train {method} --data DATA --out RUN [flags]\n", markup=False)
-    several = len(set(by_kind.values())) > 1
     for cls in dict.fromkeys(by_kind.values()):
         kinds = ", ".join(k for k, c in by_kind.items() if c is cls)
         console.print(f"{_first_line(cls)} Takes {kinds} data.", markup=False)
         _presets(console, cls)
     _flags(console, "Command", [(f"--{flag}", text) for flag, text in RUN_FLAGS.items()])
-    rows: dict[str, list[tuple[str, str]]] = {name: [] for name in _GROUPS}
-    seen: set[tuple[str, str]] = set()
-    for cls in dict.fromkeys(by_kind.values()):
-        docs = docs_of(cls)
+    fields, classes = _fields(by_kind), len(set(by_kind.values()))
+    for group in _GROUPS:
+        rows = [_entry(name, uses, len(uses) == classes) for name, uses in fields.items() if group_of(name) == group]
+        _flags(console, group, rows)
+    if classes > 1:
+        console.print(f"\nabsynth train {method} --data DATA --help shows what holds for your data alone", markup=False)
+
+
+@dataclasses.dataclass(frozen=True)
+class _Use:
+    """A field of a method for some kinds of data."""
+
+    kinds: str
+    text: str
+    default: str
+    values: str
+
+
+def _fields(by_kind: Mapping[str, type[Recipe]]) -> dict[str, list[_Use]]:
+    """Every field by name, with its uses."""
+    found: dict[str, list[_Use]] = {}
+    classes = list(dict.fromkeys(by_kind.values()))
+    for cls in classes:
+        docs, hints = docs_of(cls), get_type_hints(cls)
+        kinds = ", ".join(k for k, c in by_kind.items() if c is cls)
         for field in dataclasses.fields(cls):
-            if field.name.startswith("dataset") or (field.name, repr(field.default)) in seen:
-                continue
-            seen.add((field.name, repr(field.default)))
-            of = (
-                f" ({', '.join(k for k, c in by_kind.items() if c is cls)} data)"
-                if several and field.name not in Recipe.__dataclass_fields__
-                else ""
-            )
-            default = "" if field.default in ("", (), None) else f" [default: {_shown(field.default)}]"
-            rows[group_of(field.name)].append(
-                (f"--{field.name.replace('_', '-')} {_metavar(field)}", f"{docs.get(field.name, '')}{of}{default}")
-            )
-    for name in _GROUPS:
-        _flags(console, name, rows[name])
+            if not field.name.startswith("dataset"):
+                default = "" if field.default in ("", (), None) else _shown(field.default)
+                use = _Use(kinds, docs.get(field.name, ""), default, _metavar(field, hints[field.name]))
+                found.setdefault(field.name, []).append(use)
+    return found
+
+
+def _entry(name: str, uses: list[_Use], everywhere: bool) -> tuple[str, str]:
+    """A flag and its help: what it means, for which kinds of data, and its default."""
+    choices = dict.fromkeys(choice for use in uses for choice in use.values.strip("{}").split(","))
+    values = "{" + ",".join(choices) + "}" if uses[0].values.startswith("{") else uses[0].values
+    flag = f"--{name.replace('_', '-')} {values}".rstrip()
+    texts = {use.text: [u for u in uses if u.text == use.text] for use in uses}
+    several = len(texts) > 1 or not everywhere
+    parts = []
+    for text, same in texts.items():
+        of = f" ({', '.join(use.kinds for use in same)} data)" if several else ""
+        defaults = {use.default: [u.kinds for u in same if u.default == use.default] for use in same}
+        usual = max(defaults, key=lambda value: len(defaults[value]))
+        others = [f"{value or 'none'} for {', '.join(kinds)}" for value, kinds in defaults.items() if value != usual]
+        shown = "; ".join(([usual or "none"] if usual or others else []) + others)
+        parts.append(f"{text}{of}" + (f" [default: {shown}]" if shown else ""))
+    return flag, " ".join(parts)
 
 
 def _presets(console: Console, cls: type[Recipe]) -> None:
@@ -140,10 +169,10 @@ def _flags(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
         console.print(head + f"\n{'':32}".join(wrapped), markup=False, soft_wrap=True)
 
 
-def _metavar(field: dataclasses.Field) -> str:
+def _metavar(field: dataclasses.Field, hint: Any) -> str:
     kind = str(field.type)
-    if kind.startswith("Literal"):
-        return "{" + kind[8:-1].replace('"', "").replace("'", "").replace(" ", "") + "}"
+    if get_origin(hint) is Literal:
+        return "{" + ",".join(choice for choice in map(str, get_args(hint)) if choice) + "}"
     numbers = {"int": "N", "Count": "N", "Natural": "N", "float": "X", "Positive": "X", "NonNegative": "X"}
     return {"bool": "{true,false}", "str": "TEXT", "Share": "X", "Decay": "X", **numbers}.get(kind, "")
 

@@ -6,7 +6,7 @@ import difflib
 import itertools
 import re
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NoReturn
 
 from jsonargparse import ArgumentParser, set_parsing_settings
@@ -24,6 +24,8 @@ class Parser(ArgumentParser):
 
     def __init__(self, prog: str, description: str = "") -> None:
         super().__init__(prog=prog, description=description, exit_on_error=False, allow_abbrev=False)
+        self.explain: Callable[[str], str] = lambda name: ""
+        """What an unknown flag belongs to, as the end of a message."""
 
     def error(self, message: str, ex: Exception | None = None) -> NoReturn:
         text = " ".join(str(message).split())
@@ -47,7 +49,8 @@ class Parser(ArgumentParser):
             if name.startswith("--") and name not in flags:
                 near = difflib.get_close_matches(name, flags, n=1, cutoff=0.4)
                 hint = f" (nearest: {_dashed(near[0])})" if near else ""
-                raise InputError(f"expected a flag of {self.prog}, got {_dashed(name)}{hint}: --help lists them")
+                why = self.explain(name.removeprefix("--")) or ": --help lists them"
+                raise InputError(f"expected a flag of {self.prog}, got {_dashed(name)}{hint}{why}")
         argv = self._with_true(argv)
         try:
             with warnings.catch_warnings():

@@ -33,12 +33,12 @@ def task(name: str, argv: list[str]) -> None:
     if as_json:
         print(json.dumps(found.as_dict(), indent=2))
     else:
-        _print(found, Console(highlight=False))
+        _print(found, Console(highlight=False), given.get("out"))
     if found.folder.resolve().is_relative_to(run.resolve()):
         page.write(run)
 
 
-def _print(found, console: Console) -> None:
+def _print(found, console: Console, out: Path | None) -> None:
     if found.figures:
         methods = sorted({m for by in found.baselines.values() for m in by})
         table = Table("figure", "this run", *methods, title=found.title, title_justify="left")
@@ -53,6 +53,12 @@ def _print(found, console: Console) -> None:
         console.print(table)
     for image in found.pictures:
         console.print(f"{found.folder / image['file']}: {image['caption']}", markup=False, soft_wrap=True)
+    shown = {"result.json", *(image["file"] for image in found.pictures)}
+    others = sorted(p.name for p in found.folder.iterdir() if p.is_file() and p.name not in shown and p.name[0] != ".")
+    if others:
+        console.print(f"{found.folder}: also {', '.join(others)}", markup=False, soft_wrap=True)
+    if out is not None and out.suffix:
+        console.print(f"{out}: written", markup=False, soft_wrap=True)
 
 
 def report(argv: list[str]) -> None:
@@ -77,4 +83,6 @@ def compare(argv: list[str]) -> None:
     parser.add_argument("runs", nargs="+", type=Path, help="Directories of trained runs.")
     parser.add_argument("--out", type=Path, default=Path("compare.html"), help="The page to write.")
     given = parser.read(argv)
-    print(page.compare([released.locate(run) for run in given["runs"]], given["out"].expanduser()))
+    out = given["out"].expanduser()
+    replaced = " (replaces the page that was there)" if out.exists() else ""
+    print(f"{page.compare([released.locate(run) for run in given['runs']], out)}{replaced}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import sys
 import time
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -22,6 +23,7 @@ def train(argv: list[str]) -> None:
     """Train a method on data."""
     from absynth import recipes
     from absynth.cli.help import list_methods, method_help
+    from absynth.training import check_minutes
 
     console = Console(highlight=False)
     if not argv or argv[0] in ("-h", "--help"):
@@ -31,10 +33,14 @@ def train(argv: list[str]) -> None:
     sys.path.insert(0, "")  # a recipe of your own, module:Class, is searched in the working directory
     by_kind = recipes.classes(method)
     if "-h" in rest or "--help" in rest:
-        method_help(console, method, by_kind)
+        method_help(console, method, _of_data(by_kind, rest))
         return
     given = _read(method, by_kind, rest)
     own: dict[str, Any] = {key: given.pop(key, None) for key in _OWN}
+    if own["minutes"] is not None:
+        check_minutes(own["minutes"])
+        if "steps" in given:
+            raise InputError("expected --minutes or --steps, got both: leave one out")
     data = given.pop("data", "")
     if not data:
         raise InputError(f"expected --data NAME, FOLDER or FILE, got none: absynth train {method} --data mnist")
@@ -48,7 +54,16 @@ def train(argv: list[str]) -> None:
         say=lambda text: _say(console, text),
         **given,
     )
-    _train(recipe, own, console, "steps" in given)
+    _train(recipe, own, console)
+
+
+def _of_data(by_kind: dict, argv: list[str]) -> dict:
+    """The recipe for the data that stand among the words, or all where there are none that the method takes."""
+    from absynth.data import sets
+
+    data = next((after for word, after in pairwise(argv) if word == "--data"), "")
+    kind = sets.kind_before_reading(data) if data else ""
+    return {kind: by_kind[kind]} if kind in by_kind else by_kind
 
 
 def _say(console: Console, text: str) -> None:
@@ -68,7 +83,10 @@ def _read(method: str, by_kind: dict, argv: list[str]) -> dict[str, Any]:
 
 def _parser(method: str, by_kind: dict) -> Parser:
     """Flags of every kind of data that the method takes; ``build`` refuses those of another kind by name."""
+    from absynth.recipes import other_kinds
+
     parser = Parser(f"absynth train {method}")
+    parser.explain = other_kinds
     parser.add_argument("--out", type=Path)
     parser.add_argument("--tiny", action="store_true")
     parser.add_argument("--minutes", type=float)
@@ -99,7 +117,7 @@ def _union(types: list[Any]) -> Any:
     return Union[tuple(dict.fromkeys(types))]  # noqa: UP007
 
 
-def _train(recipe, own: dict[str, Any], console: Console, steps_given: bool) -> None:
+def _train(recipe, own: dict[str, Any], console: Console) -> None:
     from absynth import training
     from absynth.devices import choose_device
     from absynth.logs import ProgressBar
@@ -109,8 +127,6 @@ def _train(recipe, own: dict[str, Any], console: Console, steps_given: bool) -> 
     device = choose_device(own["device"] or "auto")
     chains, precision = own["engine"] or "auto", own["score_precision"] or "same"
     minutes = own["minutes"]
-    if minutes is not None and steps_given:
-        raise InputError("expected --minutes or --steps, got both: leave one out")
     if own["dry_run"]:
         with engine.use(chains, drift=precision, updates=recipe.steps):
             _dry_run(recipe, device, console, minutes)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Literal
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from absynth.data.order import minibatches
-from absynth.errors import InputError, Unsupported
+from absynth.errors import InputError, Unsupported, with_fields
 from absynth.report import Picture, ResultTable
 from absynth.types import Batch
 
@@ -22,7 +22,8 @@ SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 KINDS = ("toy", "image", "pairs", "text", "smiles", "tracks", "table", "video", "voxels", "points", "picture")
 """Kinds of data: what ``--kind`` accepts. ``picture`` is one image that a model is trained on patch by patch."""
 
-_HASHED_BYTES = 1 << 28  # larger data sets are fingerprinted by evenly spaced rows
+HASHED_BYTES = 1 << 28
+"""Tensors of up to so many bytes enter a fingerprint whole."""
 
 
 class Dataset(ABC):
@@ -147,13 +148,17 @@ class Dataset(ABC):
 
     @cached_property
     def fingerprint(self) -> str:
-        """A digest of the examples and their labels: equal for equal data wherever the files lie."""
+        """A digest of the training examples and their labels: equal for equal data wherever the files lie.
+
+        It sees any changed value, class name and column name of a tensor of up to :data:`HASHED_BYTES`. Of a larger one
+        it sees type and shape, the first and the last eighth of so many bytes, and evenly spaced rows between; of files
+        that are decoded when they are used, names, sizes in bytes, and some images.
+        """
         digest = hashlib.blake2b(f"{self.kind} {len(self)} {self.shape} {self.class_names}".encode(), digest_size=16)
         for tensor in self.contents():
-            rows = max(1, len(tensor))
-            stride = max(1, -(-tensor.numel() * tensor.element_size() // _HASHED_BYTES))
-            chosen = tensor[:: min(stride, rows)].contiguous()
-            digest.update(chosen.cpu().view(torch.uint8).numpy().tobytes() if chosen.numel() else b"")
+            digest.update(f"{tensor.dtype} {list(tensor.shape)}".encode())
+            for part in _sampled(tensor):
+                digest.update(memoryview(part.detach().cpu().contiguous().view(torch.uint8).numpy()).cast("B"))
         return digest.hexdigest()
 
     def description(self) -> dict[str, Any]:
@@ -195,10 +200,26 @@ class Dataset(ABC):
             parts.append(f"{int((self.labels < 0).sum())} of them unlabelled")
         sizes = self.split_sizes() if self.part == "train" else {}
         parts += [f"{n} for {part}" for part, n in sizes.items()]
-        return "; ".join([", ".join(parts), *self.notes])
+        return with_fields("; ".join([", ".join(parts), *self.notes]))
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.summary()})"
+
+
+def _sampled(tensor: Tensor) -> list[Tensor]:
+    """The parts of a tensor that a fingerprint sees."""
+    size, rows = tensor.numel() * tensor.element_size(), len(tensor)
+    if not size:
+        return []
+    if size <= HASHED_BYTES:
+        return [tensor]
+    ends = max(1, rows * HASHED_BYTES // (8 * size))
+    return [tensor[:ends], tensor[:: -(-size // HASHED_BYTES)], tensor[-ends:]]
+
+
+def encoded(words: Iterable[str]) -> Tensor:
+    """Words as bytes, uint8, for a fingerprint."""
+    return torch.frombuffer(bytearray("\n".join(words).encode() or b"\n"), dtype=torch.uint8)
 
 
 def mirror_description(target: Dataset, description: Mapping[str, Any]) -> None:

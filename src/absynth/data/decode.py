@@ -36,6 +36,20 @@ _FAILURES = Exception  # decoders raise all kinds on damaged files
 _LARGEST = 1e30  # squares of larger numbers do not fit into float32
 
 
+class SizesDiffer(InputError):
+    """Images that are not squares of one size, where no size is given.
+
+    Args:
+        message: What to tell.
+        shape: Channels and, twice, the shorter side of a typical image; 0 where it is not known.
+        found: The sizes, one phrase.
+    """
+
+    def __init__(self, message: str, shape: tuple[int, int, int] = (3, 0, 0), found: str = "") -> None:
+        super().__init__(message)
+        self.shape, self.found = shape, found
+
+
 class Header(NamedTuple):
     """What a file says of its image before it is decoded."""
 
@@ -215,7 +229,7 @@ class DecodedImages:
 
 def require_same(path: Path, shape: tuple, depth: object, other: Path, found: tuple, its_depth: object) -> None:
     if tuple(shape) != tuple(found):
-        raise InputError(
+        raise SizesDiffer(
             f"expected images of one size, got {shape[1]}×{shape[0]} in {path} and {found[1]}×{found[0]} in {other}: "
             "--size N resizes"
         )

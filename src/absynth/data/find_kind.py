@@ -21,6 +21,11 @@ _LINES = 50
 _FRAMES = {"frames", "clip", "clips", "video", "videos"}
 """Names of arrays that hold clips, whatever their shape."""
 _TEXTS = (".txt", ".csv", ".tsv", ".ndjson", ".txt.gz", ".csv.gz", ".tsv.gz")
+_FORMS = (
+    "an image (.png .jpg ...), a table (.csv .tsv .parquet), arrays (.npz .npy), text (.txt), smiles (.smi .csv), "
+    "tracks (.txt .csv .ndjson), video (.mp4 .gif ...), voxels (.binvox .mat .stl .obj ...) or points (.ply .xyz)"
+)
+"""Files whose kind is found by their suffix, in words."""
 _BY_SUFFIX = {
     ".smi": "smiles", ".smiles": "smiles", ".parquet": "table", ".pq": "table", ".tsv": "table", ".xlsx": "table",
     ".npy": "array", ".npz": "array", ".ndjson": "tracks", ".ply": "points", ".xyz": "points", ".binvox": "voxels",
@@ -101,6 +106,8 @@ def _of_file(path: Path) -> str:
     found = _BY_SUFFIX.get(suffix)
     if found == "array":
         return _of_arrays(path)
+    if suffix == ".xyz":
+        _require_points(path)
     if found:
         return found
     if suffix in SUFFIXES:
@@ -118,10 +125,19 @@ def _of_file(path: Path) -> str:
         if words and numeric > 0.9 * len(words) and len({len(row) for row in words}) == 1 and len(words[0]) > 1:
             return "table"
         return "text"
-    raise InputError(
-        f"{path}: expected a table (.csv, .tsv, .parquet), arrays (.npz, .npy), text (.txt), molecules (.smi), tracks "
-        f"or an image, got the suffix {suffix or 'none'}: give --kind"
-    )
+    raise InputError(f"{path}: expected {_FORMS}, got the suffix {suffix or 'none'}: rename it, or give --kind")
+
+
+def _require_points(path: Path) -> None:
+    """Raise an InputError unless a file has x, y and z in its lines, after a count and a comment if it has them."""
+    lines = _first_lines(path)
+    rows = [row for row in (line.replace(",", " ").split() for line in lines) if row and row[0][0] != "#"]
+    rows = rows[2:] if rows and len(rows[0]) == 1 and _is_number(rows[0][0]) else rows
+    if rows and not all(map(_is_number, rows[0][:3])):
+        if len(rows[0]) > 3 and rows[0][0].isalpha() and all(map(_is_number, rows[0][1:4])):
+            raise InputError(f"{path}: expected points, got the atoms of a molecule: give its SMILES, or --kind points")
+        text = " ".join(rows[0])[:40]
+        raise InputError(f"{path}: expected points, x y z in a line, got {text!r}: give --kind text if it is text")
 
 
 def _of_arrays(path: Path) -> str:
@@ -131,6 +147,9 @@ def _of_arrays(path: Path) -> str:
     if _FRAMES & {n.lower() for n in headers}:
         return "video"
     shape, dtype = max(headers.values(), key=lambda h: float(np.prod(h[0], dtype=np.float64)))
+    if dtype.kind not in "buif":
+        got = "pickled Python objects, which are never loaded" if dtype.kind == "O" else f"type {dtype}"
+        raise InputError(f"{path}: expected an array of numbers, got {got}: save numbers, or text as .txt")
     return _of_shape(shape, dtype, str(path))
 
 

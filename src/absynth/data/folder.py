@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -181,12 +181,15 @@ class _Folder:
         with ThreadPoolExecutor() as pool:
             found = dict(enumerate(pool.map(header, self.found.files)))
         known = {i: h for i, h in found.items() if h is not None}
-        for i, one in known.items():
-            first = next(iter(known))
-            shapes = [(1, 1), (1, 1)] if self.size else [(h.height, h.width) for h in (known[first], one)]
-            decode.require_same(
-                self.found.files[first], shapes[0], known[first].deep, self.found.files[i], shapes[1], one.deep
-            )
+        try:
+            for i, one in known.items():
+                first = next(iter(known))
+                shapes = [(1, 1), (1, 1)] if self.size else [(h.height, h.width) for h in (known[first], one)]
+                decode.require_same(
+                    self.found.files[first], shapes[0], known[first].deep, self.found.files[i], shapes[1], one.deep
+                )
+        except decode.SizesDiffer as error:
+            raise decode.SizesDiffer(str(error), *_typical(list(known.values()))) from None
         return known
 
     def _bytes(self, rows: np.ndarray) -> int:
@@ -228,6 +231,14 @@ class _Folder:
         if low == high:
             raise InputError(f"{self.path}: expected images that vary, got one value everywhere: {low:g}")
         return low, high
+
+
+def _typical(headers: Sequence[Header]) -> tuple[tuple[int, int, int], str]:
+    """Channels and the median shorter side of images of several sizes, and their sizes in words."""
+    side = sorted(min(h.height, h.width) for h in headers)[len(headers) // 2]
+    small, large = (pick(headers, key=lambda h: (h.width * h.height, h.width)) for pick in (min, max))
+    words = f"{small.width}×{small.height} to {large.width}×{large.height}"
+    return (max(h.channels for h in headers), side, side), words
 
 
 def _extremes(path: Path, size: int) -> tuple[float, float]:

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from absynth import pictures
 from absynth.data import folder
-from absynth.data.dataset import Dataset, Split, check_part, mirror_description
+from absynth.data.dataset import HASHED_BYTES, Dataset, Split, check_part, encoded, mirror_description
+from absynth.data.decode import DecodedImages
 from absynth.data.images import Images
 from absynth.errors import InputError
 from absynth.report import Picture, ResultTable
@@ -20,7 +21,7 @@ from absynth.types import Batch
 
 Read = Callable[[Split], Images]
 _COUNTED = 1 << 28  # of larger sets, other splits are not opened to count them
-_HASHED = 500  # images that are not in memory are fingerprinted by about so many
+_HASHED = 500  # images that are decoded when they are used are fingerprinted by about so many
 
 
 class ImageSet(Dataset):
@@ -82,9 +83,13 @@ class ImageSet(Dataset):
         if isinstance(x, Tensor):
             yield x
             return
-        # Of images that are not in memory: their names, and as many of them as are read in a second or so.
-        yield torch.frombuffer(bytearray("\n".join((str(len(x)), *self.images.names)).encode()), dtype=torch.uint8)
-        yield x[torch.arange(0, len(x), max(1, len(x) // _HASHED))]
+        yield encoded((str(len(x)), *self.images.names))
+        if isinstance(x, DecodedImages):
+            yield torch.tensor([path.stat().st_size for path in x.paths])
+            yield x[torch.arange(0, len(x), max(1, len(x) // _HASHED))]
+        else:  # an array that is read in place
+            most = max(_HASHED, HASHED_BYTES // (x.shape[1:].numel() * x.dtype.itemsize))
+            yield x[torch.linspace(0, len(x) - 1, min(len(x), most)).round().long()]
 
     def names(self, index: Tensor) -> list[str]:
         names = self.images.names

@@ -15,6 +15,19 @@ _HELD = int.from_bytes(b"held", "big")  # which examples are set aside has a str
 _ORDER = int.from_bytes(b"order", "big")  # keeps shuffling apart from a step's noise, which shares seed and integers
 
 
+class TooFewExamples(InputError):
+    """A batch holds more examples than there are.
+
+    Args:
+        n: Number of examples.
+        batch: Examples in a batch.
+    """
+
+    def __init__(self, n: int, batch: int) -> None:
+        self.n, self.batch = n, batch
+        super().__init__(f"expected at least one batch of {batch} examples, got {n}: give --batch {n} or less")
+
+
 def minibatches(n: int, batch: int, *, seed: int, start: int = 0) -> Iterator[Tensor]:
     """Endless minibatches of indices: every epoch is a fresh permutation, and its incomplete last batch is dropped.
 
@@ -28,7 +41,8 @@ def minibatches(n: int, batch: int, *, seed: int, start: int = 0) -> Iterator[Te
         An endless iterator of int64 tensors ``[batch]`` on the CPU.
 
     Raises:
-        InputError: at the call, if there are fewer examples than a batch holds, or a number is out of range.
+        TooFewExamples: at the call, if there are fewer examples than a batch holds.
+        InputError: at the call, if a number is out of range.
 
     >>> batches = minibatches(6, 2, seed=0)
     >>> epoch = torch.cat([next(batches), next(batches), next(batches)])
@@ -40,10 +54,7 @@ def minibatches(n: int, batch: int, *, seed: int, start: int = 0) -> Iterator[Te
     if batch < 1 or start < 0:
         raise InputError(f"expected batch at least 1 and start at least 0, got batch {batch} and start {start}")
     if n < batch:
-        raise InputError(
-            f"expected at least one batch of {batch} examples, got {n}: lower the batch size to {n} or less "
-            f"(--batch {n})"
-        )
+        raise TooFewExamples(n, batch)
     return _minibatches(n, batch, seed, start)
 
 

@@ -16,7 +16,7 @@ from absynth.data import anomaly, folder, images, molecules, packaged, pairs, ta
 from absynth.data.arrays import resize, with_channels
 from absynth.data.clip_set import ClipSet, read_clip_set
 from absynth.data.dataset import Dataset, Split
-from absynth.data.decode import read_picture
+from absynth.data.decode import SizesDiffer, read_picture
 from absynth.data.image_set import ImageSet
 from absynth.data.molecules import Tokens
 from absynth.data.order import validated
@@ -109,9 +109,14 @@ def read_images(
             np.asarray(x), labels=None if y is None else np.asarray(y), size=size, channels=channels
         )
     found = _image_set(opened.split, str(source) if isinstance(source, Path) else "", limit, anomaly, validation)
-    _, height, width = found.shape
+    channels_found, height, width = found.shape
     if height != width:
-        raise InputError(f"images must be square, got {height}x{width}: --size {min(height, width)} crops them")
+        side = min(height, width)
+        raise SizesDiffer(
+            f"expected square images, got {width}×{height}: --size {side} crops them",
+            (channels_found, side, side),
+            f"{width}×{height}",
+        )
     return found
 
 
@@ -277,7 +282,7 @@ def read_tracks(
         found = recordings()
         if "train" not in found:
             _no_validation(str(source), part)
-            return tracks.split_recordings(found[""], part == "train")
+            return tracks.split_recordings(found[""], part == "train", past + future)
         if part == "test" and "test" not in found:
             part = "validation"
         if part not in found:

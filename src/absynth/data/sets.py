@@ -9,6 +9,7 @@ import difflib
 import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Any
@@ -134,7 +135,7 @@ def open(source: Any, *, kind: str = "", **options: Any) -> Dataset:
     (1, 8, 8)
     >>> open("digitz")
     Traceback (most recent call last):
-    absynth.errors.InputError: expected a file, a folder or a data set, got 'digitz' (nearest: digits)...
+    absynth.errors.InputError: expected a file, a folder or a data set, got 'digitz', which is none (nearest: digits...
     """
     if isinstance(source, Dataset):
         if options:
@@ -203,12 +204,26 @@ def _existing(source: str | Path) -> Path:
     if mode and not (S_ISREG(mode) or S_ISDIR(mode)):
         raise InputError(f"{path}: expected a file or a folder, got a pipe or a device: give another --data")
     if not mode:
-        near = difflib.get_close_matches(str(source), SETS, n=1, cutoff=0.5)
-        hint = f" (nearest: {near[0]})" if near else ""
+        near = difflib.get_close_matches(path.name, [*SETS, *_beside(path)], n=3, cutoff=0.5)
+        hint = f" (nearest: {', '.join(near)})" if near else ""
         raise InputError(
-            f"expected a file, a folder or a data set, got {str(source)[:80]!r}{hint}: data sets are {', '.join(SETS)}"
+            f"expected a file, a folder or a data set, got {str(source)[:80]!r}, which is none{hint}: absynth data "
+            "lists the data sets"
         )
     return path
+
+
+def _beside(path: Path) -> list[str]:
+    """Names of what lies in the folder of a path that does not exist."""
+    try:
+        return sorted(p.name for p in islice(path.parent.iterdir(), 1000) if not p.name.startswith("."))
+    except OSError:
+        return []
+
+
+def kinds_with(option: str) -> list[str]:
+    """Kinds of data whose reader takes an option."""
+    return [kind for kind, reader in READERS.items() if option in _options(reader)]
 
 
 def options_of(source: Any, kind: str = "") -> list[str]:
@@ -229,9 +244,9 @@ def _check_options(reader: Callable, options: dict[str, Any], source: str, kind:
     known = _options(reader)
     for name in options:
         if name not in known:
-            takes = (
-                f"it takes {', '.join('--' + k.replace('_', '-') for k in known)}" if known else "it takes no options"
-            )
+            takes = ", ".join("--" + k.replace("_", "-") for k in known) or "no options"
+            kinds = [k for k in kinds_with(name) if k != kind]
+            of = f"is an option of {', '.join(kinds)} data" if kinds else f"is not an option of {kind} data"
             raise InputError(
-                f"--{name.replace('_', '-')} is not an option of {kind} data, got it with {source}: {takes}"
+                f"--{name.replace('_', '-')} {of}, got it with {source} ({kind} data, which takes {takes})"
             )

@@ -11,13 +11,12 @@ from torch import Tensor
 
 from absynth import pictures
 from absynth.data import tables
-from absynth.data.dataset import Dataset, Split, check_part, mirror_description
+from absynth.data.dataset import Dataset, Split, check_part, encoded, mirror_description
 from absynth.data.tables import Table
 from absynth.errors import InputError
 from absynth.report import Picture, ResultTable
 from absynth.types import Batch
 
-_HASHED = 1_000_000  # rows of a larger table are fingerprinted by about so many
 _PARTS: dict[str, Any] = {"train": "train", "validation": "valid", "test": "test"}
 
 
@@ -77,10 +76,10 @@ class TableSet(Dataset):
         return found
 
     def contents(self) -> Iterator[Tensor]:
-        chosen = self.index[:: max(1, len(self.index) // _HASHED)]
-        yield self.table.x[chosen]
-        if self.labels is not None:
-            yield self.labels
+        yield encoded(self.columns)
+        yield self.index
+        yield self.table.x  # of every split, for all of them are standardized and measured together
+        yield self.table.y
 
     def details(self) -> dict[str, Any]:
         return {"columns": list(self.columns), "mean": self.mean.tolist(), "scale": self.scale.tolist()}

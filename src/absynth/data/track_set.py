@@ -71,7 +71,7 @@ class TrackSet(Dataset):
         notes = (note for recording in self.recordings for note in recording.notes)
         self.notes = tuple(dict.fromkeys(notes))
         self.name = name or ", ".join(t.name for t in self.recordings[:3])
-        self.windows: Windows | None = tracks.cut(self.recordings, past, future) if self.recordings else None
+        self.windows: Windows | None = self._cut() if self.recordings else None
         if self.windows is not None and validation and part != "test":
             # Whole agents, for windows of one agent overlap.
             agents = torch.stack([self.windows.recording, self.windows.agent], 1).unique(dim=0, return_inverse=True)[1]
@@ -82,6 +82,16 @@ class TrackSet(Dataset):
         self.unit_length = unit_length or (tracks.ordinary_step(self.windows) if self.windows is not None else 1.0)
         self._x, self._c = self._framed()
         self.examples = len(self._x) if part == "train" else 0
+
+    def _cut(self) -> Windows:
+        try:
+            return tracks.cut(self.recordings, self.past, self.future)
+        except InputError as error:
+            if self.part == "train":
+                raise
+            raise InputError(
+                f"the {self.part} split of {self.name} cannot be used ({error}): give longer or more recordings"
+            ) from None
 
     def _framed(self) -> tuple[Tensor, Tensor]:
         if self.windows is None:
@@ -143,8 +153,10 @@ class TrackSet(Dataset):
         return self.count_splits("validation", "test")
 
     def contents(self) -> Iterator[Tensor]:
-        yield self._x
-        yield self._c
+        for recording in self.recordings:
+            yield recording.agent
+            yield recording.frame
+            yield recording.xy
 
     def details(self) -> dict[str, Any]:
         return self._options()

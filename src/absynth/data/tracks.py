@@ -284,10 +284,32 @@ def looks_like_tracks(lines: Sequence[str]) -> bool:
     return all(float(value) == round(float(value)) for row in numbers for value in row[:2])
 
 
-def split_recordings(recordings: Sequence[Tracks], train: bool) -> list[Tracks]:
-    """Training or held-out recordings: every fifth is held out; of a single one, the last fifth of its time."""
+def split_recordings(recordings: Sequence[Tracks], train: bool, window: int = PAST + FUTURE) -> list[Tracks]:
+    """Training or held-out recordings: every fifth is held out; of a single one, the last fifth of its time.
+
+    If that holds no agent for a whole window of positions, every fifth agent is held out instead, of those that are
+    seen for so long.
+    """
     if len(recordings) == 1:
         early, late = recordings[0].split(0.8)
-        return [early if train else late]
+        long = _seen_for(recordings[0], window)
+        if len(_seen_for(late, window)) or len(long) < 2:
+            return [early if train else late]
+        return [_of_agents(recordings[0], long[min(4, len(long) - 1) :: 5], not train)]
     held = min(4, len(recordings) - 1)
     return [r for i, r in enumerate(recordings) if (i % 5 == held) != train]
+
+
+def _seen_for(recording: Tracks, window: int) -> Tensor:
+    """Agents with so many positions in a row."""
+    try:
+        return cut([recording], window, 0).agent.unique()
+    except InputError:
+        return recording.agent[:0]
+
+
+def _of_agents(recording: Tracks, agents: Tensor, inside: bool) -> Tracks:
+    rows = torch.isin(recording.agent, agents) == inside
+    note = f"{len(agents)} agents held out, for the last fifth of the time is too short to test on"
+    kept = recording.agent[rows], recording.frame[rows], recording.xy[rows]
+    return Tracks(*kept, recording.name, (*recording.notes, note))

@@ -16,6 +16,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from absynth.data.decode import SizesDiffer
+from absynth.data.order import TooFewExamples
 from absynth.errors import InputError, Unsupported
 from absynth.recipes.presets import Preset, choose
 from absynth.recipes.recipe import EMPTY, OPTIONS, Recipe, absolute
@@ -105,6 +107,9 @@ def build(
         say: Called with one line about the data and one about the preset.
         fields: Field values; ``kind`` and the reader's options (``size``, ``target`` ...) are among them.
 
+    Images that are not squares of one size take that of the preset, if its data have one and no ``size`` is given: the
+    central square of each is resized. Where no ``batch`` is given, it is at most the number of examples.
+
     Returns:
         The resolved recipe, with the data set opened.
 
@@ -126,10 +131,9 @@ def build(
     known = {f.name for f in dataclasses.fields(cls)}
     for name in fields:
         if name not in known:
-            near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
-            hint = f" (nearest: {near[0]})" if near else ""
-            raise InputError(f"expected a field of {method} for {found} data, got {name!r}{hint}")
+            raise InputError(_not_a_field(name, method, found, by_kind))
     table = presets(cls)
+    _require_own_preset(preset, method, found, by_kind)
     own = table.get(source) if not preset else table.get(preset) or table.get(f"{source}/{preset}")
     options = {k: v for k, v in (own.fields if own else {}).items() if k in OPTIONS}
     takes = sets.options_of(data, kind or found)
@@ -138,18 +142,100 @@ def build(
         defaults | options | ({k: v for k, v in cls.tiny_fields(options=True).items() if k in takes} if tiny else {})
     )
     options |= {k: v for k, v in fields.items() if k in OPTIONS}
-    opened = sets.open(data, kind=kind, **{k: v for k, v in options.items() if v is not None})
-    key, chosen, why = choose(table, preset, source, opened.kind, opened.shape, method)
-    if say is not None:
-        say(opened.summary())
-        if why:
-            say(why)
+    options = {k: v for k, v in options.items() if v is not None}
+    try:
+        opened, sized = sets.open(data, kind=kind, **options), ""
+    except SizesDiffer as error:
+        sized, size = _size_for(error, table, preset, source, found, method)
+        options["size"] = size
+        opened = sets.open(data, kind=kind, **options)
+        crop = f"the central square of each resized to {size}×{size}, the size of {sized} (--size N gives another)"
+        opened.notes = (*opened.notes, f"found {error.found} pixels: {crop}")
+    key, chosen, why = choose(table, preset or sized, source, opened.kind, opened.shape, method)
+    if sized and not preset:
+        why = f"no preset of {method} for {source or 'this data'}: using that of {sized}, nearest in size"
+    say = say or (lambda text: None)
+    say(opened.summary())
+    if why:
+        say(why)
     # A preset's reader options are those of its own data set.
     numbers = {k: v for k, v in chosen.fields.items() if k not in OPTIONS}
     numbers |= cls.tiny_fields(options=False) if tiny else {}
     numbers |= options | {k: v for k, v in fields.items() if k not in OPTIONS}
     where = absolute(str(data)) if isinstance(data, str | Path) else ""
-    return cls(data=where, kind=kind, preset=key, dataset=opened, **numbers).resolve()
+    made = cls(data=where, kind=kind, preset=key, dataset=opened, **numbers).resolve()
+    return made if "batch" in fields else _lower_batch(made, say)
+
+
+def _size_for(
+    error: SizesDiffer, table: Mapping[str, Preset], preset: str, source: str, kind: str, method: str
+) -> tuple[str, int]:
+    """The preset whose data have one size, for images that have not, and that size.
+
+    Raises:
+        SizesDiffer: There is none.
+    """
+    from absynth.data.sets import SETS
+
+    key, _, _ = choose(table, preset, source, kind, error.shape, method)
+    named = SETS.get(key.partition("/")[0])
+    if named is None or named.shape is None or not error.shape[-1]:
+        raise error
+    return key, named.shape[-1]
+
+
+def _lower_batch(recipe: Recipe, say: Callable[[str], object]) -> Recipe:
+    """The recipe with a batch that its examples can fill."""
+    batch = recipe.batch
+    while batch > 0:
+        try:
+            next(iter(recipe.batches()))
+            break
+        except TooFewExamples as error:
+            # Some methods fill a part of a batch from elsewhere.
+            batch = (batch - error.batch + error.n) // recipe.shards * recipe.shards if error.n else 0
+            if batch < 1:
+                raise
+            recipe = dataclasses.replace(recipe, batch=batch)
+            say(f"batch lowered to {batch}, for there are {error.n} examples; --batch N takes fewer")
+    return recipe
+
+
+def _not_a_field(name: str, method: str, kind: str, by_kind: Mapping[str, type[Recipe]]) -> str:
+    """What to tell of a field that the method does not have for a kind of data."""
+    flag = f"--{name.replace('_', '-')}"
+    kinds = [k for k, c in by_kind.items() if name in {f.name for f in dataclasses.fields(c)}]
+    if kinds:
+        return f"{flag} of {method} is for {' or '.join(kinds)} data, got it with {kind} data: leave it out"
+    known = sorted(f.name for f in dataclasses.fields(by_kind[kind]))
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f" (nearest: --{near[0].replace('_', '-')})" if near else ""
+    return f"expected an option of {method} for {kind} data, got {flag}{hint}{other_kinds(name)}"
+
+
+def other_kinds(option: str) -> str:
+    """Which kinds of data an option of a reader belongs to, as the end of a message; "" for any other name."""
+    from absynth.data import sets
+
+    kinds = sets.kinds_with(option)
+    return f": it is an option of {', '.join(kinds)} data" if kinds else ""
+
+
+def _require_own_preset(preset: str, method: str, kind: str, by_kind: Mapping[str, type[Recipe]]) -> None:
+    """Raise an InputError if a preset is one of the method's for another kind of data."""
+
+    def names(cls: type[Recipe]) -> set[str]:
+        return {name for key in presets(cls) for name in (key, key.partition("/")[2]) if name}
+
+    if not preset or preset in names(by_kind[kind]):
+        return
+    others = [k for k, c in by_kind.items() if preset in names(c)]
+    if others:
+        own = f"presets for {kind} data are {', '.join(presets(by_kind[kind]))}" if presets(by_kind[kind]) else ""
+        raise InputError(
+            f"preset {preset} of {method} is for {' or '.join(others)} data, got {kind} data: "
+            f"{own or f'there is none for {kind} data, leave --preset out'}"
+        )
 
 
 def resolves_to(entry: Mapping[str, Any]) -> bool:

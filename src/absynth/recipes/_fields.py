@@ -23,7 +23,8 @@ class ImageOptions:
     """Options of the reader of images."""
 
     size: Natural = 0
-    """Side of your images in pixels; 0 leaves them as found."""
+    """Side that the central square of each image is resized to, in pixels. 0 leaves squares of one size as they are;
+    others take the size of the preset."""
     channels: Natural = 0
     """1 grey, 3 colour; 0 leaves them as found."""
 

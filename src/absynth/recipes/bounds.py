@@ -2,10 +2,10 @@
 
 >>> check_bounds(int, "steps", 0, Count)
 Traceback (most recent call last):
-absynth.errors.InputError: expected --steps of at least 1, got 0
+absynth.errors.InputError: expected steps of at least 1, got 0
 >>> check_bounds(int, "step_size", 1e30, Positive)
 Traceback (most recent call last):
-absynth.errors.InputError: expected --step-size of at most 1e+18, got 1e+30
+absynth.errors.InputError: expected step_size of at most 1e+18, got 1e+30
 """
 
 from __future__ import annotations

@@ -87,9 +87,8 @@ def choose(
     near_size = distances((kind,)) or distances(_VECTORS if kind in _VECTORS else ())
     if near_size:
         key = min(near_size, key=lambda pair: pair[0])[1]
-        return (
-            key,
-            presets[key],
-            f"no preset of {method} for {source or 'this data'}: using that of {key}, nearest in size",
-        )
+        made = SETS[key].shape
+        size = f" ({'×'.join(map(str, made))})" if made not in (None, tuple(shape)) else ""
+        why = f"no preset of {method} for {source or 'this data'}: using that of {key}, nearest in size{size}"
+        return key, presets[key], why
     return "", Preset(), ""

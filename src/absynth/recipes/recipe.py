@@ -163,6 +163,7 @@ class Recipe(ABC):
             if not self.data:
                 raise InputError("expected --data NAME, FOLDER or FILE, got none")
             found = replace(self, dataset=sets.open(self.data, kind=self.kind, **self.reader_options()))
+        found.check_kind(found.examples.kind, found.examples.name)
         if found.validation_data and (found.validation or not found.select_by):
             wrong = "--validation, which sets others aside" if found.validation else "no figure to measure on them"
             raise InputError(f"--validation-data goes with --select-by samples or loss, got {wrong}")
@@ -173,6 +174,25 @@ class Recipe(ABC):
         if found.examples.kind == "smiles":
             molecules.rdkit()  # every task on molecules needs it: say so before they are trained on
         return found
+
+    def check_kind(self, kind: str, source: str = "") -> None:
+        """Raise unless the recipe takes a kind of data.
+
+        Args:
+            kind: The kind.
+            source: Name of the data, for the message.
+
+        Raises:
+            Unsupported: It does not.
+        """
+        if self.kinds and kind not in self.kinds:
+            from absynth import recipes
+
+            takes, method = " or ".join(self.kinds), self.name()
+            there = kind in recipes.classes(method)
+            do = f"make the recipe for them by absynth.recipe({method!r}, data)" if there else "give others"
+            got = f"{kind} data ({source or 'in memory'})"
+            raise Unsupported(f"expected {takes} data for this recipe of {method}, got {got}: {do}")
 
     @property
     def examples(self) -> Dataset:

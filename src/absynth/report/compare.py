@@ -14,6 +14,9 @@ from absynth.report.html import escape
 from absynth.report.logs import RunLog
 from absynth.report.result import TaskResult
 
+_TITLE = "Comparison of"
+"""How the page's title begins, by which another one is recognized."""
+
 
 def compare(runs: Sequence[Path], out: Path, say: Callable[[str], object] = print) -> Path:
     """Write one page that lays runs beside each other.
@@ -27,10 +30,13 @@ def compare(runs: Sequence[Path], out: Path, say: Callable[[str], object] = prin
         ``out``.
 
     Raises:
-        InputError: There are fewer than two runs, one of them is no run, or the page cannot be written.
+        InputError: There are fewer than two runs, one of them is no run, the page cannot be written, or another file is
+            there.
     """
     if len(runs) < 2:
         raise InputError(f"expected at least two runs to compare, got {len(runs)}: absynth compare RUN RUN ...")
+    if out.exists() and not (out.is_file() and _TITLE in out.read_text(encoding="utf-8", errors="replace")[:2000]):
+        raise InputError(f"{out} exists and is no comparison of runs: choose another --out")
     found = [logs.read(run) for run in runs]
     names = unique_names(runs)
     with tempfile.TemporaryDirectory() as folder:
@@ -43,7 +49,7 @@ def compare(runs: Sequence[Path], out: Path, say: Callable[[str], object] = prin
             ("numbers", "Numbers that differ", _numbers(names, found)),
         ]
         heading = f"<h1>{escape(' · '.join(names))}</h1>"
-        write_atomic(out, html.page(f"Comparison of {len(runs)} runs", heading, sections))
+        write_atomic(out, html.page(f"{_TITLE} {len(runs)} runs", heading, sections))
     return out
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from absynth import tasks
+from absynth import checkpoint, tasks
 from absynth.errors import InputError, Unsupported
 from absynth.report.page import write
 
@@ -32,9 +32,10 @@ def gather(
         The page.
 
     Raises:
-        InputError: There is no run, or the page cannot be written.
+        InputError: There is no run, it was never trained, or the page cannot be written.
     """
     run = run.expanduser()
+    checkpoint.require_trained(run)
     write(run)  # a run that is none, or that cannot be written to, is found before any work
     for name in tasks.tasks():
         if not again and is_current(run, name):

@@ -142,7 +142,7 @@ def compute_baselines(
     train: Float[Tensor, "m d"], x: Float[Tensor, "n d"], components: Sequence[int] = (8, 32)
 ) -> dict[str, Float[Tensor, "n"]]:
     """Scores without a model: the error of reconstructions by principal components."""
-    return {f"PCA-{q}": pca_reconstruction_error(train, x, q) for q in components if q < train.shape[1]}
+    return {f"PCA-{q}": pca_reconstruction_error(train, x, q) for q in components if q < min(train.shape)}
 
 
 def show_extremes(opened: Opened, found: TaskResult, x: Tensor, names: Sequence[str], scores: Tensor) -> None:

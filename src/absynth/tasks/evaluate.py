@@ -14,7 +14,7 @@ from torch import Tensor
 
 from absynth import pictures
 from absynth.data.dataset import Dataset
-from absynth.errors import Unsupported
+from absynth.errors import InputError, Unsupported
 from absynth.metrics.features import Features, LabelledImages, classifier_features, inception_features, pixel_features
 from absynth.metrics.frechet import frechet
 from absynth.metrics.kernel import mmd
@@ -37,13 +37,19 @@ PICTURES = 4
 
 
 def feature_space(train: LabelledImages, cache: Path) -> Features:
-    """Inception where its weights are at hand, else a classifier trained on the labels, else the pixels' PCA."""
+    """Inception where its weights are at hand, else a classifier trained on the labels, else the pixels' PCA.
+
+    Few examples have few components: the name of the space says how many.
+    """
     inception, _ = inception_features()
     if inception is not None and train.x.shape[1] == 3:
         return inception
-    if train.labels is not None:
+    labels, sides = train.labels, train.x.shape[2:]
+    if labels is not None and len(labels) >= 20 and len(labels.unique()) > 1 and 8 <= min(sides) <= max(sides) <= 64:
         return classifier_features(train, cache=cache)
-    return pixel_features(train)
+    if len(train.x) < 3:
+        raise InputError(f"expected at least 3 training images to compare samples with, got {len(train.x)}: give more")
+    return pixel_features(train, min(32, len(train.x) - 1, train.x.shape[1:].numel() - 1))
 
 
 def features_of(opened: Opened, cache: Path) -> Features:

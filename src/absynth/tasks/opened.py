@@ -6,6 +6,7 @@ class.
 
 from __future__ import annotations
 
+import inspect
 import shlex
 import sys
 from collections.abc import Iterator, Mapping
@@ -88,11 +89,19 @@ class Opened:
             raise InputError(f"the data of {self.path} cannot be read ({error}){hint}") from error
         if self.recorded is not None and found.fingerprint != self.recorded["fingerprint"]:
             counts = f"{self.recorded['examples']} examples then, {found.examples} now"
-            raise InputError(
-                f"the data at {source} are not those that {self.path} was trained on ({counts}): give --data to point "
-                "to the original, or train a new run"
-            )
+            if self.recorded["examples"] == found.examples:
+                counts = f"{found.examples} examples as then, with other values or names"
+            where = f"the data at {source} are not those that {self.path} was trained on ({counts})"
+            if self.source and self._takes_input():
+                raise InputError(f"{where}: give other examples by --input, --data is for the run's own elsewhere")
+            raise InputError(f"{where}: give --data to point to the original, or train a new run")
         return found
+
+    def _takes_input(self) -> bool:
+        """Whether the task can be run on examples of yours."""
+        from absynth import tasks
+
+        return self.task in tasks.tasks() and "input" in inspect.signature(tasks.find(self.task).command).parameters
 
     def _options(self, source: str) -> dict[str, Any]:
         """Options of the reader, of data at another place if they moved."""

@@ -102,10 +102,10 @@ def command(
 def _squared_error(opened: Opened, found: TaskResult, x: Tensor, seed: int, batch: int) -> None:
     """The mean squared error of reconstructed images, of the mean image and of PCA."""
     model, train = opened.model, opened.examples("train").all().flatten(1)
-    rank = min(model.sample_prior(1, rng=stream(0, device=opened.device)).numel(), train.shape[1])
+    rank = min(model.sample_prior(1, rng=stream(0, device=opened.device)).numel(), *train.shape)
     found.text += (
         " Mean squared error per pixel on the [-1, 1] scale. "
-        f"PCA keeps as many numbers as z has, at most those of an image: {rank}."
+        f"PCA keeps as many numbers as z has, at most those of an image and the training images: {rank}."
     )
     found.figures["test MSE"] = reconstruction_error(model, x, seed=seed, batch=batch, device=opened.device)
     found.baselines["test MSE"] = {
