@@ -293,7 +293,7 @@ def test_steps_of_the_sampling_chain(kind):
         if CASES[kind].draws:
             assert model.sample(2, CASES[kind].batch(2).c, rng=stream(1)).isfinite().all()
     else:
-        with pytest.raises(Unsupported, match="steps sets|leave steps out"):
+        with pytest.raises(Unsupported, match=r"steps sets|leave steps out"):
             model.set_chain_steps(5)
 
 

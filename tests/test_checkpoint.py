@@ -18,7 +18,8 @@ from test_training import CPU, RECIPES, Interrupts, assert_same_run, assert_same
 
 import absynth
 from absynth import checkpoint, files
-from absynth.errors import InputError
+from absynth.data.order import minibatches
+from absynth.errors import InputError, Unsupported
 from absynth.files import write_atomic
 
 TOY = replace(RECIPES["toy"], keep=3, checkpoint_every=4)
@@ -413,3 +414,29 @@ def test_a_log_of_other_bytes_is_read_as_far_as_it_goes(tmp_path):
             file.write(b"\xff\xfe\x00\n")
     absynth.fit(replace(RECIPES["toy"], steps=14), tmp_path / "run")
     assert [row["event"] for row in journal(tmp_path / "run")] == ["start", "finish", "resume", "finish"]
+
+
+def test_a_run_that_was_never_trained_gives_way_and_says_how_to_train_it(tmp_path):
+    too_many = replace(TOY, steps=2, checkpoint_every=2)
+    checkpoint.claim(tmp_path, too_many)  # and then the process was killed
+    with pytest.raises(InputError, match=r"has no trained weights yet: train it with absynth train .* --out"):
+        absynth.load(tmp_path)
+    told = Interrupts(-1)
+    absynth.fit(replace(too_many, latent=2, prior_steps=2), tmp_path, callbacks=[told])
+    with pytest.raises(InputError, match="begun with other numbers"):  # trained now
+        absynth.fit(too_many, tmp_path)
+    absynth.fit(replace(too_many, prior_steps=2), tmp_path, minutes=9.0, callbacks=[told])
+    assert told.said[0].endswith("steps=N changes them")
+    assert told.said[-1] == f"{tmp_path} is finished, with all of its 2 updates: steps=4 trains on"
+
+
+def test_what_cannot_be_trained_leaves_no_run(tmp_path, monkeypatch):
+    monkeypatch.setattr(type(TOY), "batches", lambda self, start=0: minibatches(5, 8, seed=0))
+    with pytest.raises(InputError, match="batch=5 or less"):
+        absynth.fit(TOY, tmp_path / "run")
+    with pytest.raises(InputError, match="positive number of minutes, got 0"):
+        absynth.fit(TOY, tmp_path / "run", data="nowhere", minutes=0.0)
+    rows = torch.rand(20, 3, 8, 8)
+    with pytest.raises(Unsupported, match=r"expected toy or table data .* got image data \(in memory\)"):
+        absynth.fit(replace(TOY, data=""), tmp_path / "run", data=rows)
+    assert not (tmp_path / "run").exists()

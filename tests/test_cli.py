@@ -15,6 +15,7 @@ from PIL import Image
 from safetensors.torch import load_file
 from test_presets import write_data
 
+import absynth
 from absynth import cli, files, recipes
 from absynth.algorithms import LatentPrior
 from absynth.errors import InputError
@@ -183,7 +184,15 @@ def test_a_users_own_recipe_and_pictures(tmp_path, photos, capsys):
         (("train", "latent_prior", "--out", "{out}", "--data", "{tmp}/nowhere"), "nowhere"),
         (("train", "latent_prior", "--out", "{out}", "--data", "{tmp}/empty"), "empty"),
         (("train", "latent_prior", "--out", "{out}", "--data", "{tmp}/corrupt"), "bad.png"),
-        (("train", "latent_prior", "--out", "{out}", "--data", "{tmp}/mixed"), "--size"),
+        (("train", "latent_prior", "--out", "{out}", "--data", "{tmp}/mnits"), "mnits', which is none (nearest: mnist"),
+        ((*DIGITS, "--out", "{out}", "--limit", "5", "--batch", "9"), "got 5: give --batch 5 or less"),
+        ((*DIGITS, "--out", "{out}", "--minutes", "0"), "expected a positive number of --minutes, got 0"),
+        (
+            (*DIGITS, "--out", "{out}", "--preset", "nci5k"),
+            "preset nci5k of latent_prior is for smiles data, got image",
+        ),
+        ((*DIGITS, "--out", "{out}", "--tokens", "atoms"), "--tokens of latent_prior is for smiles data, got it with"),
+        (("train", "vae", "--out", "{out}", "--data", "ring", "--column", "x"), "--column (nearest: --"),
         (("train", "latent_prior", "--out", "{out}", "--data", "{tmp}/nan.npy"), "nan.npy"),
         (("smaple", "{out}"), "nearest: sample"),
         (("sample",), "absynth sample RUN"),
@@ -194,11 +203,9 @@ def test_a_users_own_recipe_and_pictures(tmp_path, photos, capsys):
 )
 def test_bad_input_is_one_line_and_status_2(argv, says, tmp_path, capsys):
     (tmp_path / "empty").mkdir()
-    for name, sizes in (("mixed", (8, 9)), ("corrupt", (8, 8))):
-        (tmp_path / name).mkdir()
-        for i in range(12):
-            size = sizes[i % 2]
-            Image.new("L", (size, size), 10 * i).save(tmp_path / name / f"{i}.png")
+    (tmp_path / "corrupt").mkdir()
+    for i in range(12):
+        Image.new("L", (8, 8), 10 * i).save(tmp_path / "corrupt" / f"{i}.png")
     (tmp_path / "corrupt" / "bad.png").write_bytes(b"\x89PNG\r\n\x1a\n and then nothing")
     values = np.random.default_rng(0).normal(size=(20, 8, 8))
     values[3, 2, 1] = np.nan
@@ -280,9 +287,32 @@ def test_help_of_a_recipe_explains_every_field(capsys):
     assert run("train", "latent_prior", "--help") == 0
     printed = capsys.readouterr().out
     for cls in recipes.classes("latent_prior").values():
-        for field in dataclasses.fields(cls):
-            assert field.name == "dataset" or f"--{field.name.replace('_', '-')}" in printed
+        for field in dataclasses.fields(cls):  # once, whatever the number of recipes that have it
+            shown = printed.count(f"\n  --{field.name.replace('_', '-')} ")
+            assert shown == (field.name != "dataset"), field.name
     assert "Step size δ of the prior chain" in printed
+
+
+def test_photos_as_people_have_them_take_the_presets_size_and_a_batch_that_fits(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for i in range(12):
+        Image.new("RGB", (70 + i, 60), (20 * i, 0, 0)).save(tmp_path / "photos" / f"{i}.jpg")
+    said: list[str] = []
+    recipe = recipes.build("latent_prior", str(tmp_path / "photos"), say=said.append)
+    assert (recipe.shape, recipe.size, recipe.preset) == ((3, 64, 64), 64, "celeba")
+    n = len(recipe.examples)
+    assert recipe.batch == n < 100
+    assert "pixels: the central square of each resized to 64×64, the size of celeba" in said[0]
+    assert said[2].startswith(f"batch lowered to {n}, for there are {n} examples")
+    assert recipes.build("latent_prior", tmp_path / "photos", size=32, batch=100).shape == (3, 32, 32)
+    with pytest.raises(InputError, match=r"images of one size, got 70×60 in .*: size=N resizes"):  # no preset is known
+        absynth.data.open(tmp_path / "photos")
+
+
+def test_a_page_of_runs_never_replaces_another_file(tmp_path, capsys, digits):
+    (tmp_path / "mine.html").write_text("my thesis")
+    assert run("compare", digits, digits, "--out", tmp_path / "mine.html") == 2
+    assert "mine.html exists and is no comparison of runs: choose another --out" in one_line(capsys)
 
 
 def test_what_the_machine_cannot_give_is_one_line(tmp_path, capsys, monkeypatch):

@@ -156,7 +156,9 @@ def test_every_kind_has_a_summary_and_is_rebuilt(name):
 
 
 def test_an_option_that_the_kind_has_not():
-    with pytest.raises(InputError, match="target is an option of table data, got it with digits .image data, which takes size, channels"):
+    with pytest.raises(
+        InputError, match=r"^target is an option of table data, got it with digits \(image data, which takes size"
+    ):
         open("digits", target="y")
     assert all(found.about for found in SETS.values())
 
@@ -182,3 +184,54 @@ def test_set_aside_is_a_partition_that_repeats():
     assert len(held) == 200
     assert sorted([*kept.tolist(), *held.tolist()]) == list(range(1000))
     assert torch.equal(held, set_aside(1000, 0.2)[1])
+
+
+def test_a_fingerprint_sees_every_change():
+    import pandas as pd
+
+    from absynth.data import dataset
+
+    table = pd.DataFrame(NUMBERS, columns=["a", "b", "c"])
+    same = open(table).fingerprint
+    assert open(table.copy()).fingerprint == same
+    assert open(table.rename(columns={"b": "x"})).fingerprint != same
+    for row in range(len(table)):  # of every split
+        other = table.copy()
+        other.iloc[row, 1] += 1e-12
+        assert open(other).fingerprint != same
+    large = torch.arange(1000.0)
+    for place in (0, 999, 252):  # the ends, and a row between that is looked at
+        changed = large.clone()
+        changed[place] += 1
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(dataset, "HASHED_BYTES", 1000)
+            kept, found = (torch.cat(dataset._sampled(x)) for x in (large, changed))
+        assert not torch.equal(kept, found)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "says"),
+    [
+        ("a.xyz", "3\nwater\nO 0 0 0\nH 0 0 1\n", "got the atoms of a molecule"),
+        ("a.xyz", "hello world\n", "x y z in a line, got 'hello world'"),
+    ],
+)
+def test_files_of_points_that_hold_none(tmp_path, name, text, says):
+    (tmp_path / name).write_text(text)
+    with pytest.raises(InputError, match=says):
+        open(tmp_path / name)
+
+
+def test_arrays_of_objects_are_named(tmp_path):
+    np.save(tmp_path / "a.npy", np.array([{}, {}], dtype=object), allow_pickle=True)
+    with pytest.raises(InputError, match="pickled Python objects, which are never loaded"):
+        open(tmp_path / "a.npy")
+
+
+def test_a_short_recording_is_tested_on_other_agents(tmp_path):
+    rows = [f"{10 * t} {a} {a + t} {0.5 * t + a}" for a in range(10) for t in range(21)]
+    (tmp_path / "a.txt").write_text("\n".join(rows))
+    data = open(tmp_path / "a.txt")
+    assert set(data.windows.agent.tolist()).isdisjoint(data.split("test").windows.agent.tolist())
+    assert len(data.split("test")) == 2 * 2
+    assert "2 agents held out" in data.summary()

@@ -72,7 +72,7 @@ def test_a_share_out_of_range_is_refused():
         GaussianInference(nn.Linear(5, 3), share=0.5)
     with pytest.raises(InputError, match="at least 2 examples"):
         GaussianInference(nn.Linear(5, 3), share=0.5, latent=3)(draws(1))
-    with pytest.raises(InputError, match="--share"):
+    with pytest.raises(InputError, match="share"):
         recipes.classes("latent_prior")["text"](share=1.0)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _FLAG = re.compile(
-    r"(?P<command>(?:absynth [a-z_]+ |pip install )[^,;:()]*)"  # is typed as it is, also from Python
+    r"(?P<command>(?:absynth [a-z_]+ |pip install )(?:(?!: )[^,;()])*)"  # is typed as it is, also from Python
     r"|another --out\b"
     r"|(?<![\w/.-])--(?P<flag>[a-z][a-z0-9_-]*)(?P<value> (?=[-\d\[/~]|[A-Z]+\b))?"
 )

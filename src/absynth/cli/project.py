@@ -69,6 +69,7 @@ def results(argv: list[str]) -> None:
 def data(argv: list[str]) -> None:
     """``absynth data``: list the published sets; ``absynth data PATH`` says what is read from a folder or file."""
     from absynth.data import sets
+    from absynth.data.decode import SizesDiffer
 
     if not argv:
         table = Table(
@@ -83,7 +84,15 @@ def data(argv: list[str]) -> None:
     parser.add_argument("source", help="Name of a published set, or a path.")
     parser.add_argument("--kind", default="", help="Kind of data, where it cannot be found.")
     given = parser.read(argv)
-    print(sets.open(given["source"], kind=given["kind"]).summary())
+    try:
+        print(sets.open(given["source"], kind=given["kind"]).summary())
+    except SizesDiffer as error:
+        if not error.found:
+            raise
+        print(
+            f"{given['source']}: image data of {error.found} pixels; absynth train resizes the central square of each "
+            "to the size of the preset, or to --size N"
+        )
 
 
 def doctor(argv: list[str]) -> None:
