@@ -7,6 +7,7 @@ import shutil
 from pathlib import Path
 
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from absynth.cli.parser import Parser
@@ -29,13 +30,15 @@ def pretrained(argv: list[str]) -> None:
     if given["json"]:
         print(json.dumps(rows, indent=2))
         return
-    table = Table(
-        "name", "data", "MB", "figure", "this model", "baselines", title="absynth sample NAME", title_justify="left"
-    )
+    table = Table(title="absynth sample NAME", title_justify="left")
+    table.add_column("name", no_wrap=True)
+    for column in ("data", "MB", "figure", "this model", "baselines"):
+        table.add_column(column)
     for row in rows:
         others = "; ".join(f"{name} {value:.4g}" for name, value in row["baselines"].items())
         value = "" if row["value"] is None else f"{row['value']:.4g}"
-        table.add_row(row["name"], row["kind"], f"{row['bytes'] / 1e6:.2f}", row["figure"], value, others)
+        cells = (row["name"], row["kind"], f"{row['bytes'] / 1e6:.2f}", row["figure"], value, others)
+        table.add_row(*map(escape, cells))
     Console().print(table)
     print("absynth pretrained NAME prints a model's card; every task takes a name: absynth sample NAME")
 
