@@ -31,10 +31,12 @@ def task(name: str, argv: list[str]) -> None:
     with engine.use("auto"):
         found = command(**given)
     if as_json:
-        print(json.dumps(found.as_dict(), indent=2))
+        print(json.dumps(found.as_dict() | {"folder": str(found.folder)}, indent=2))
     else:
         _print(found, Console(highlight=False), given.get("out"))
-    if found.folder.resolve().is_relative_to(run.resolve()):
+    # The page of a pretrained model is written by absynth report: a first look at a model should not wait for it.
+    seen = (run / "report.html").exists() or not run.is_relative_to(released.COPIES)
+    if seen and found.folder.resolve().is_relative_to(run.resolve()):
         page.write(run)
 
 
