@@ -30,6 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "fetch": ("absynth.cli.sharing", "fetch"),
     "cite": ("absynth.cli.sharing", "cite"),
     "completion": ("absynth.cli.completion", "completion"),
+    "studio": ("absynth.cli.studio", "studio"),
 }
 """Commands that are not tasks: module and function, imported when called so that help starts at once."""
 
@@ -52,6 +53,7 @@ Models that travel
   fetch OWNER/NAME      download a model from the hub
 
 Pages and project
+  studio [RUN ...]      trained models in a browser: chains as they run, masks, mixtures, molecules, tracks, tables
   report RUN            one page of everything about a run
   compare RUN RUN ...   one page that lays runs beside each other
   demo                  train and show several models on data that is already here, in about three minutes
