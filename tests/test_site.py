@@ -5,9 +5,13 @@ from __future__ import annotations
 import importlib.util
 import os
 import re
+import shutil
 import subprocess
 import sys
+import threading
+from functools import partial
 from html.parser import HTMLParser
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
@@ -130,3 +134,67 @@ def test_the_reference_has_every_public_name(site):
     short = {name.rpartition(".")[2] for name in names}
     public = {name for name in dir(absynth) if name in absynth._EXPORTS or name[0].isupper()} - {"TYPE_CHECKING", "Any"}
     assert sorted(public - short) == []
+
+
+class Quiet(SimpleHTTPRequestHandler):
+    """A server that logs nothing."""
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture(scope="module")
+def browser():
+    """Headless Chromium, where the machine has one."""
+    playwright = pytest.importorskip("playwright.sync_api")
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium on this machine")
+    with playwright.sync_playwright() as p:
+        chromium = p.chromium.launch(executable_path=found, args=["--no-sandbox"])
+        yield chromium
+        chromium.close()
+
+
+SHOWN = (
+    "",
+    "data/",
+    "choose/",
+    "conventions/",
+    "gallery/",
+    "methods/latent_prior/",
+    "notebooks/compose/",
+    "reference/",
+)
+"""Pages with everything that may go wrong: wide tables, equations, pictures, code, signatures."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_in_a_browser(site, browser, scheme):
+    """On a phone: nothing overflows, no error on the console, no request to another host, dark where asked for."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(Quiet, directory=str(site)))
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    root = f"http://127.0.0.1:{server.server_port}/"
+    page = browser.new_page(viewport={"width": 390, "height": 844}, color_scheme=scheme)
+    page.set_default_timeout(120_000)
+    errors, asked = [], []
+    page.on("console", lambda message: errors.append(message.text) if message.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    page.on("request", lambda request: asked.append(request.url))
+    try:
+        for name in SHOWN:
+            page.goto(root + name, wait_until="networkidle")
+            assert page.evaluate("document.documentElement.scrollWidth") <= 390, f"{name} is wider than a phone"
+            paper = page.evaluate("getComputedStyle(document.body).backgroundColor")
+            shade = sum(map(int, re.findall(r"\d+", paper)[:3])) / 3
+            assert shade > 200 if scheme == "light" else shade < 60, f"{name}: {paper} in {scheme} mode"
+            broken = "[...document.images].filter(i => i.complete && !i.naturalWidth).map(i => i.src)"
+            assert page.evaluate(broken) == []
+        page.goto(root + "?q=langevin", wait_until="networkidle")  # the search runs in the browser
+        page.wait_for_selector(".md-search-result__item", state="attached")
+    finally:
+        page.close()
+        server.shutdown()
+    assert errors == []
+    assert [url for url in asked if not url.startswith((root, "data:", "blob:"))] == []
