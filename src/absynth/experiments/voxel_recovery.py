@@ -17,7 +17,7 @@ from absynth.tasks.features import linear_probes
     f"voxels that are wrong in the mean of {DRAWS} draws, read off at 0. Features: logistic regression on 64 principal "
     f"components of pooled responses, {LABELS} labelled shapes of each class, all test shapes. Settings chosen on seed "
     "7 and 120 of the training shapes",
-    seeds=(0, 1, 2),
+    seeds=(0, 1),
     minutes=3,
     bars={
         "wrong of 70 % of the voxels, over mean fill's": at_most(0.3, "under .3 of mean fill"),

@@ -31,9 +31,10 @@ from absynth.samplers import FromNoise
 PRESETS = {
     "modelnet10": Preset(minutes=4, size=16, steps=600),
     "modelnet10/recovery": Preset(
-        minutes=2, size=16, steps=200, batch=24, chain_steps=10, energy_lr=1e-3, start="gaussian", recover="both"
+        minutes=2, recorded="voxel_recovery", size=16, steps=200, batch=24, chain_steps=10, energy_lr=1e-3,
+        start="gaussian", recover="both",
     ),
-}
+}  # fmt: skip
 HOLES: dict[Hidden, float] = {"pixels": 0.7, "block": 0.5}
 """What ``--recover`` hides, and its share."""
 FACTORS, RIDGE = 300, 3**0.5
