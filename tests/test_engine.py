@@ -7,7 +7,6 @@ negative controls beside them.
 from __future__ import annotations
 
 from contextlib import nullcontext
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -22,7 +21,7 @@ from absynth import density
 from absynth.data.toy import EightGaussians
 from absynth.density import EBM, observe, product, restrict
 from absynth.distributions import GaussianGenerator, Normal, StandardNormal, Uniform
-from absynth.engine import compiled, fused, graph, ops, scores, trace
+from absynth.engine import fused, graph, layers, plan, scores, trace
 from absynth.errors import InputError
 from absynth.networks.convnet import conv_f
 from absynth.networks.deconvnet import deconv_generator, deconv_generator_cifar10
@@ -43,7 +42,8 @@ def use(name: str, said: list[str] | None = None, **more):
 
 @pytest.fixture(autouse=True)
 def _nothing_trusted():
-    scores._TRUSTED.clear()
+    plan._MAKES.clear()
+    plan._SEEN.clear()
 
 
 # --- targets -------------------------------------------------------------------------------------------------------
@@ -186,6 +186,178 @@ def test_same_chain_as_eager_in_float64(target: str, kind: str) -> None:
         assert (got - wanted).abs().max() <= 1e-12 * wanted.abs().max(), sampler
 
 
+# --- whatever autograd takes ---------------------------------------------------------------------------------------
+
+
+def _stops(x: Tensor) -> Tensor:
+    with torch.no_grad():
+        h = (x @ W.to(x)).tanh()
+    return (x * h).sum(1)
+
+
+def _in_place(x: Tensor) -> Tensor:
+    h = x @ W.to(x)
+    v = h.view(-1)
+    h.mul_(2)
+    h[:, 0] += x[:, 1]
+    return v.view(len(x), 6).tanh().sum(1)
+
+
+def _filled(x: Tensor) -> Tensor:
+    scale = torch.zeros_like(x)
+    scale[:, 1:3] = 2.0
+    return (x * scale).tanh().sum(1)
+
+
+class Sequences(nn.Module):
+    """A recurrent network over six steps."""
+
+    def __init__(self, kind: type[nn.Module]) -> None:
+        super().__init__()
+        self.cells, self.head = kind(2, 5, batch_first=True), nn.Linear(5, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.head(self.cells(x.view(len(x), 3, 2))[0]).sum((1, 2))
+
+
+class Attention(nn.Module):
+    """Two heads over three tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, dropout=0.0, batch_first=True)
+        self.lift = nn.Linear(2, 8)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.layer(self.lift(x.view(len(x), 3, 2))).tanh().sum((1, 2))
+
+
+def _net(*net: nn.Module) -> nn.Sequential:
+    return nn.Sequential(*net, nn.Flatten(), nn.LazyLinear(4), nn.Tanh(), nn.Linear(4, 1), nn.Flatten(0))
+
+
+def covered(dtype: torch.dtype) -> dict[str, tuple[LogDensity, Tensor]]:
+    """Log densities of operations of all sorts, each with 4 states."""
+    torch.manual_seed(4)
+    lines, images, volumes = (4, 3, 12), (4, 3, 8, 8), (4, 2, 6, 6, 6)
+    act, leaky = nn.SiLU(), nn.LeakyReLU(0.2)
+    modules: dict[str, tuple[nn.Module, tuple[int, ...]]] = {
+        "conv1d": (_net(nn.Conv1d(3, 8, 5, 2, 2), leaky, nn.Conv1d(8, 4, 3, dilation=2), act), lines),
+        "conv_transpose1d": (_net(nn.ConvTranspose1d(3, 4, 4, 2, 1, 1), leaky, nn.Conv1d(4, 4, 1)), lines),
+        "conv3d": (_net(nn.Conv3d(2, 6, 4, 2, 1), leaky, nn.Conv3d(6, 4, 3), nn.ReLU()), volumes),
+        "conv_transpose3d": (_net(nn.ConvTranspose3d(2, 3, 4, 2, 1), leaky, nn.Conv3d(3, 2, 3, 2)), volumes),
+        "point to volume": (_net(nn.Unflatten(1, (6, 1, 1, 1)), nn.ConvTranspose3d(6, 5, 3), act), (4, 6)),
+        "words of padding": (_net(nn.Conv2d(3, 4, 3, padding="same", padding_mode="reflect"), act), images),
+        "pooling": (_net(nn.Conv2d(3, 4, 3), nn.MaxPool2d(2), nn.Conv2d(4, 4, 1), nn.AvgPool2d(2, 1)), images),
+        "pooling to a size": (_net(nn.Conv2d(3, 4, 3), act, nn.AdaptiveAvgPool2d(2), nn.Conv2d(4, 2, 1)), images),
+        "group norm": (_net(nn.Conv2d(3, 4, 3), nn.GroupNorm(2, 4), act, nn.Conv2d(4, 4, 3)), images),
+        "instance norm": (_net(nn.Conv2d(3, 4, 3), nn.InstanceNorm2d(4), act, nn.Conv2d(4, 4, 3)), images),
+        "layer norm": (_net(nn.Linear(8, 6), nn.LayerNorm(6), act), images),
+        "batch norm in eval": (_net(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), act, nn.Conv2d(4, 4, 3)), images),
+        "spectral norm": (_net(nn.utils.parametrizations.spectral_norm(nn.Conv2d(3, 4, 3)), leaky), images),
+        "interpolation": (_net(nn.Conv2d(3, 4, 3), nn.Upsample(scale_factor=2), nn.Conv2d(4, 2, 3)), images),
+        "bilinear": (_net(nn.Conv2d(3, 4, 3), nn.Upsample((9, 7), mode="bilinear"), nn.Conv2d(4, 2, 3)), images),
+        "shuffle": (_net(nn.Conv2d(3, 8, 3), nn.PixelShuffle(2), act, nn.Conv2d(2, 2, 3)), images),
+        "LSTM": (Sequences(nn.LSTM), (4, 6)),
+        "GRU": (Sequences(nn.GRU), (4, 6)),
+        "attention": (Attention(), (4, 6)),
+    }
+    functions: dict[str, LogDensity] = {
+        "erf": lambda x: (x @ W.to(x)).erf().sum(1),
+        "sorted": lambda x: (x.sort(1).values * torch.arange(6)).sum(1),
+        "largest": lambda x: x.topk(2, 1).values.square().sum(1) - x.amax(1).exp() + x.max(1).values - x.amin(1),
+        "indexed by a tensor": lambda x: x[:, torch.tensor([0, 0, 1])].tanh().sum(1),
+        "indexed by a result": lambda x: (x.gather(1, x.argsort(1)) * x[:, [1, 2, 3, 4, 5, 0]]).sum(1),
+        "softmax": lambda x: -(x.softmax(1) * x.log_softmax(1)).sum(1),
+        "norms": lambda x: -(1 + x.norm(dim=1)).log() - torch.linalg.vector_norm(x, 3, 1),
+        "einsum": lambda x: torch.einsum("bi,ij,bj->b", x, W.to(x), x),
+        "running": lambda x: x.cumsum(1).tanh().sum(1) + x.sigmoid().prod(1) + x.logcumsumexp(1).sum(1),
+        "solved": lambda x: torch.linalg.solve(W.to(x) + 9 * torch.eye(6).to(x), x.T).square().sum(0),
+        "its own factor": lambda x: -(torch.linalg.cholesky(_spread(x)).diagonal(dim1=1, dim2=2).log()).sum(1),
+        "split": lambda x: sum(a.square().sum(1) * k for k, a in enumerate(x.chunk(3, 1))),  # type: ignore[return-value]
+        "clamped": lambda x: x.clamp(-1, 1).sum(1) + F.hardtanh(x).sum(1) + F.relu6(x).sum(1) - F.mish(x).sum(1),
+        "divided": lambda x: (1 / (1 + x**2)).sum(1) + (x[:, 0] / x.square().sum(1)) + 2.0**x[:, 1],
+        "masked by itself": lambda x: torch.where(x > 0, x, x.exp()).sum(1) + x.masked_fill(x < 0, 2.0).sum(1),
+        "of the sign": lambda x: (x * (x > 0).float()).sum(1) + (x * x.sign()).sum(1),
+        "gradient stopped": _stops,
+        "detached part": lambda x: (x * (x @ W.to(x)).detach()).sum(1),
+        "in-place change behind a view": _in_place,
+        "constant filled in place": _filled,
+    }  # fmt: skip
+    made: dict[str, tuple[LogDensity, Tensor]] = {}
+    for name, (net, shape) in modules.items():
+        net(torch.zeros(shape))
+        made[name] = net.to(dtype).eval(), noise_like(torch.empty(shape, dtype=dtype), stream(6))
+    x = noise_like(torch.empty(4, 6, dtype=dtype), stream(6))
+    return made | {name: (f, x) for name, f in functions.items()}
+
+
+def _spread(x: Tensor) -> Tensor:
+    return x[:, :, None] * x[:, None, :] + 2 * torch.eye(6).to(x)
+
+
+COVERED = list(covered(torch.float32))
+
+
+@pytest.mark.parametrize("name", COVERED)
+def test_whatever_autograd_takes_is_traced(name: str) -> None:
+    for dtype, limit in ((F64, 1e-12), (torch.float32, 1e-5)):
+        log_density, x = covered(dtype)[name]
+        value, wanted = density.value_and_score(log_density, x)
+        said: list[str] = []
+        with use("traced", said):
+            for _ in range(2):
+                got_value, got = engine.value_and_score(log_density)(x)
+        assert not said
+        assert got.stride() == x.stride()
+        assert (got - wanted).norm() <= limit * wanted.norm()
+        assert torch.allclose(got_value, value, rtol=limit, atol=limit)
+        sampler = Langevin(3, 0.05)
+        with use("fused", said):
+            chain = sampler(log_density, x, rng=stream(2))
+        assert not said
+        assert torch.allclose(chain, sampler(log_density, x, rng=stream(2)), rtol=0, atol=limit)
+
+
+ACTIVATIONS: dict[str, LogDensity] = {
+    "relu": F.relu, "leaky": lambda x: F.leaky_relu(x, 0.1), "tanh": torch.tanh, "sigmoid": torch.sigmoid,
+    "silu": F.silu, "gelu": F.gelu, "softplus": F.softplus, "softplus, sharp": lambda x: F.softplus(x, 3.0, 9.0),
+    "elu": F.elu, "elu, lower": lambda x: F.elu(x, 0.4), "log": lambda x: (x.square() + 0.1).log(),
+    "root": lambda x: (x.square() + 0.1).sqrt(), "ratio": lambda x: 1 / (1.5 + x.square()),
+    "bell": lambda x: (-x * x).exp(), "product": lambda x: x * x.sigmoid() - x,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+def test_any_activation_runs_in_cpp_to_rounding(name: str) -> None:
+    """At values from tiny to large, in both types, behind one layer and before another."""
+    torch.manual_seed(1)
+    first, last = nn.Linear(6, 20), nn.Linear(20, 3)
+    x = noise_like(torch.empty(9, 6), stream(3)) * torch.logspace(-6, 1.2, 9)[:, None]
+    log_density = lambda x: x.mean(1) - last(ACTIVATIONS[name](first(x))).square().sum(1)  # noqa: E731
+    for dtype, limit in ((torch.float32, 3e-6), (F64, 1e-13)):
+        first, last, state = first.to(dtype), last.to(dtype), x.to(dtype)
+        make, record = plan.make_of(trace.trace(log_density, state), state)
+        assert make.fused is not None
+        got = make.fused.langevin(record.leaves(), state, 1.0, [0.0], stream(0)) - state
+        wanted = density.score(log_density, state)
+        error = (got - wanted).abs() - 2 * torch.finfo(dtype).eps * state.abs()  # the state is subtracted again
+        assert (error <= limit * wanted.abs().amax(1, keepdim=True)).all()
+
+
+def test_numbers_that_change_from_chain_to_chain_do_not_make_new_gradients() -> None:
+    log_density, x = targets(F64)["prior"]
+    for kind in ("traced", "fused"):
+        with use(kind):
+            for k in range(12):
+                tempered = density.temper(log_density, 1.0 + 0.1 * k)
+                got = Langevin(3, 0.1)(tempered, x, rng=stream(1))
+                with engine.use("eager"):
+                    wanted = Langevin(3, 0.1)(tempered, x, rng=stream(1))
+                assert (got - wanted).abs().max() < 1e-12
+    assert len(plan._MAKES) == plan.MANY + 1
+
+
 @pytest.mark.parametrize("target", NAMES)
 def test_single_gradients_in_float32_and_values(target: str) -> None:
     log_density, x = targets(torch.float32)[target]
@@ -268,14 +440,16 @@ def test_fused_tanh_is_exact_to_rounding() -> None:
         net[0].weight.copy_(torch.tensor([[1.0], [-1.0]]))
     data = torch.zeros(len(line), 2)
     log_density = lambda z: -0.5 * ((data - net(z)) ** 2).sum(1)  # noqa: E731
-    plan = fused.Fused(scores.Plan(trace.trace(log_density, line), line.device))
-    got = plan.langevin(line, 1.0, [0.0], stream(0)) - line
+    make, record = plan.make_of(trace.trace(log_density, line), line)
+    chain = make.fused
+    assert chain is not None
+    got = chain.langevin(record.leaves(), line, 1.0, [0.0], stream(0)) - line
     t = line.double().tanh()
     wanted = -2 * t * (1 - t * t)
     assert (got - wanted).abs().max() < 1e-5  # x is subtracted again: its rounding dominates, up to 12
     inside = line.abs() < 1
     assert ((got - wanted).abs() / wanted.abs().clamp(min=1e-3))[inside].max() < 3e-4
-    nan = plan.langevin(torch.full_like(line, torch.nan), 1.0, [0.0], stream(0))
+    nan = chain.langevin(record.leaves(), torch.full_like(line, torch.nan), 1.0, [0.0], stream(0))
     assert nan.isnan().all()
 
 
@@ -402,19 +576,6 @@ W = torch.randn(6, 6, generator=stream(0))
 _GENERATOR = stream(9)
 
 
-def _stops(x: Tensor) -> Tensor:
-    with torch.no_grad():
-        h = (x @ W).tanh()
-    return (x * h).sum(1)
-
-
-def _in_place(x: Tensor) -> Tensor:
-    h = x @ W
-    v = h.view(-1)
-    h.mul_(2)
-    return v.view(len(x), 6).tanh().sum(1)
-
-
 def _autocast(x: Tensor) -> Tensor:
     with torch.autocast("cpu", torch.bfloat16):
         h = F.linear(x, W)
@@ -423,18 +584,14 @@ def _autocast(x: Tensor) -> Tensor:
 
 REFUSED: dict[str, LogDensity] = {
     "value-dependent branch": lambda x: (x @ W).tanh().sum(1) * (1.0 if float(x.abs().max()) > 0 else -1.0),
+    "value-dependent shape": lambda x: (x @ W)[:, x[0] > 0].tanh().sum(1),
     "reversed gradient": lambda x: Reversed.apply(x @ W).tanh().sum(1),
     "backward hook": Hooked(),
     "tensor hook": lambda x: _with_hook(x @ W).tanh().sum(1),
-    "gradient stopped": _stops,
-    "detached part": lambda x: (x * (x @ W).detach()).sum(1),
-    "in-place change behind a view": _in_place,
     "noise inside": lambda x: (x * noise_like(W[: len(x)], _GENERATOR)).sum(1),
     "dropout": lambda x: F.dropout(x @ W, 0.5, training=True).tanh().sum(1),
+    "statistics kept": nn.Sequential(nn.BatchNorm1d(6), nn.Linear(6, 1), nn.Flatten(0)),
     "autocast": _autocast,
-    "no rule": lambda x: (x @ W).erf().sum(1),
-    "sorted": lambda x: (x.sort(1).values * torch.arange(6)).sum(1),
-    "indexed by a tensor": lambda x: x[:, torch.tensor([0, 0, 1])].tanh().sum(1),
 }
 
 
@@ -470,13 +627,10 @@ def test_dropout_in_eval_mode_is_no_obstacle() -> None:
     assert torch.allclose(got, density.score(lambda x: net(x).sum(1), x), atol=1e-6)
 
 
-def test_a_wrong_rule_is_caught_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = ops.RULES[torch.tanh]
-    wrong = lambda x: replace(right(x), derivative=lambda g, y: g)  # noqa: E731
-    for function, make in list(ops.RULES.items()):
-        if make is right:
-            monkeypatch.setitem(ops.RULES, function, wrong)
-    log_density, x = targets(F64)["prior, tanh"]
+def test_a_wrong_kernel_is_caught_before_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = layers._matmul
+    monkeypatch.setattr(layers, "_matmul", lambda how, weight, *a: right(how, 3.0 * weight, *a))
+    log_density, x = targets(torch.float32)["prior, tanh"]
     said: list[str] = []
     with use("traced", said):
         got = engine.score(log_density)(x)
@@ -513,20 +667,6 @@ def test_auto_builds_only_what_the_run_repays(monkeypatch: pytest.MonkeyPatch) -
         with engine.use("auto", updates=updates):
             Langevin(2, 0.1)(log_density, x, rng=stream(1))
         assert len(built) == wanted
-
-
-def test_auto_compiles_only_what_cannot_be_planned_in_a_long_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    asked = []
-    monkeypatch.setattr(compiled.Compiled, "of", classmethod(lambda cls, *a: asked.append(1) or _refuse()))
-    log_density, x = REFUSED["no rule"], torch.zeros(4, 6)
-    for updates, wanted in ((None, 0), (10, 0), (10**8, 1)):
-        with engine.use("auto", updates=updates, say=[].append):
-            engine.score(log_density)(x)
-        assert len(asked) == wanted
-
-
-def _refuse() -> None:
-    raise trace.Refused("for a test")
 
 
 def test_engines_nest_and_end() -> None:

@@ -8,7 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from absynth import density
-from absynth.engine import affine, plan, trace
+from absynth.engine import plan, trace
 from absynth.engine.minimal import Minimal
 from absynth.seeding import stream
 
@@ -62,11 +62,13 @@ class Both(nn.Module):
 
 @pytest.mark.skipif(not torch.backends.mkldnn.is_available(), reason="only oneDNN's layers are done so")
 @pytest.mark.parametrize(("batch", "channels", "used"), [(25, 128, True), (24, 128, False), (25, 127, False)])
-def test_plans_use_it_where_maps_and_channels_are_many_and_the_score_is_autograds(batch, channels, used):
+def test_plans_use_it_where_maps_and_channels_are_many_and_the_score_is_autograds(batch, channels, used, monkeypatch):
     torch.manual_seed(0)
     net, x = Both(channels), torch.randn(batch, channels, 4, 4, generator=stream(4))
-    made = plan.Plan(trace.trace(net, x), x.device)
-    made.prepare()
-    layers = [op for op, _ in made.ops if isinstance(op, affine.Convolution)]
-    assert [op._halves() for op in layers] == [used] * 2
-    assert error(made.score(x), density.score(net.double(), x.double())) < 1e-5
+    made, record = plan.make_of(trace.trace(net, x), x)
+    calls: list[str] = []
+    for name in ("widen", "narrow"):
+        plain = getattr(Minimal, name)
+        monkeypatch.setattr(Minimal, name, lambda self, *a, f=plain, name=name: calls.append(name) or f(self, *a))
+    assert error(plan.Plan(made, record.leaves()).score(x), density.score(net.double(), x.double())) < 1e-5
+    assert calls == ["widen", "narrow"] * 2 * used

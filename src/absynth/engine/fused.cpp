@@ -1,11 +1,9 @@
-// A whole Langevin chain on a fully connected log density, in one call.
+// A whole Langevin chain in one call, on a score that is a list of instructions.
 //
-//   score(x) = quadratic * x + sum over terms of J_term(x)^T seed(x)
-//
-// A term is a stack of linear layers with leaky ReLU or tanh between them. Its seed is a constant row (an energy's last
-// layer) or the residual of its output to data (a Gaussian likelihood). Chains do not talk to each other, so every
-// thread owns a slice of them for all steps, a block of rows at a time that stays in its cache, and nobody waits.
-// Weights are packed once a call. Vectors are those of GCC and Clang: no intrinsics.
+// An instruction makes one tensor of a row for each chain: a product with constant weights, or a function of each entry
+// of up to three others. Chains do not talk to each other, so every thread owns a slice of them for all steps, a block of
+// rows at a time that stays in its cache, and nobody waits. Weights are packed once a call. Vectors are those of GCC and
+// Clang: no intrinsics.
 
 #include <cmath>
 #include <cstdint>
@@ -20,25 +18,32 @@ constexpr int VECTOR_BYTES = 32, ROWS = 6, WIDTH = 2;  // 12 of 16
 #endif
 constexpr int BLOCK = 104;  // rows that go through all steps together: wide layers' weights are read once for them
 
-enum Activation : int64_t { NONE = 0, LEAKY = 1, TANH = 2 };
+// The order is that of OPERATIONS in fused.py. A derivative comes with what it needs: _Y what came out, _X what went in.
+enum Op : int64_t {
+  PRODUCT, ADD, MULTIPLY, DIVIDE, SCALE, SHIFT, SQUARE, ABSOLUTE, SQRT, RECIPROCAL, EXP, LOG, RELU, LEAKY, TANH, SIGMOID,
+  SILU, GELU, SOFTPLUS, ELU, RELU_Y, LEAKY_Y, TANH_Y, SIGMOID_Y, SILU_X, GELU_X, SOFTPLUS_X, ELU_X, WHERE, ROW_SUM
+};
 
 extern "C" {
-struct Layer {
-  const void *weight, *bias;  // weight [out, in] row-major; bias [out] or null
-  int64_t n_in, n_out, activation;
-  double slope;
+struct Slot {
+  const void *data;  // constant values, or null: memory of the chain's own
+  int64_t n;         // entries a row
+  int64_t rows;      // of a constant: 1 for all chains, or one for each
 };
-struct Term {
-  const Layer *layers;
-  int64_t n_layers;
-  const void *row;   // [n_out] seed of an energy, or null
-  const void *data;  // [batch, n_out] of a likelihood, or null
-  double factor;     // times the row, or times (output - data)
+struct Weight {
+  const void *data;  // [n_in, n_out] row-major, or its transpose
+  int64_t n_in, n_out, transposed;
+};
+struct Step {
+  int64_t op, out, a, b, c;  // slots; of a product, b is a weight and c the slot of a bias or -1
+  double s, t;
 };
 struct Chain {
-  const Term *terms;
-  int64_t n_terms, batch, dim, steps, threads;
-  double quadratic, drift;
+  const Slot *slots;  // the first is x
+  const Weight *weights;
+  const Step *score;
+  int64_t n_slots, n_weights, n_score, score_slot, batch, dim, steps, threads;
+  double drift;
   const double *noise_scales;  // [steps]
   const void *const *noise;    // [steps] pointers to [batch, dim], null where the scale is 0
   void *x;                     // [batch, dim], changed in place
@@ -55,6 +60,41 @@ template <class T> static T *aligned(std::vector<T> &v) {
   return reinterpret_cast<T *>((p + 63) / 64 * 64);
 }
 
+// Functions that compilers can run on whole vectors: float ones are written out, double ones are the library's.
+// 2^k for whole k of a float's range.
+static inline float power_of_two(float k) {
+  int32_t bits = (static_cast<int32_t>(k == k ? k : 0) + 127) << 23;
+  float power;
+  std::memcpy(&power, &bits, 4);
+  return power;
+}
+static inline double exp_of(double x) { return std::exp(x); }
+static inline float exp_of(float x) {
+  float c = x > 88.7f ? 88.7f : (x < -87.f ? -87.f : x), k = std::nearbyint(c * 1.44269504f);
+  float r = (c - k * 0.693359375f) + k * 2.12194440e-4f;
+  float e = 1 + r * (1 + r * (0.5f + r * (1 / 6.f + r * (1 / 24.f + r * (1 / 120.f + r * (1 / 720.f))))));
+  e *= power_of_two(k > 127 ? 127 : k);
+  e = k > 127 ? 2 * e : e;
+  return x > 88.7228f ? INFINITY : (x < -87.3f ? 0 : (x == x ? e : x));
+}
+static inline double log_of(double x) { return std::log(x); }
+static inline float log_of(float x) {  // m in [sqrt(1/2), sqrt(2)), log m by the series of artanh
+  int32_t bits;
+  std::memcpy(&bits, &x, 4);
+  int32_t shifted = bits - 0x3f3504f3, k = shifted >> 23;
+  bits -= k << 23;
+  float m;
+  std::memcpy(&m, &bits, 4);
+  float s = (m - 1) / (m + 1), z = s * s;
+  float log_m = 2 * s * (1 + z * (1 / 3.f + z * (1 / 5.f + z * (1 / 7.f + z * (1 / 9.f)))));
+  float y = k * 0.69314718f + log_m;
+  y = x == INFINITY ? x : y;
+  return x > 0 ? y : (x == 0 ? -INFINITY : NAN);
+}
+template <class T> static inline T log1p_of(T e) {  // of what log(1 + e) loses to rounding of 1 + e, the quotient gives back
+  T u = 1 + e, d = u - 1;
+  return d == 0 ? e : (u == INFINITY ? u : log_of(u) * (e / d));
+}
 // tanh to rounding: an odd series near 0, (e - 1) / (e + 1) with e = exp(2x) beyond. Not a number stays not a number.
 static inline double tanh_of(double x) { return std::tanh(x); }
 static inline float tanh_of(float x) {
@@ -65,15 +105,22 @@ static inline float tanh_of(float x) {
   float t = 2 * (a < 9.5f ? a : (a >= 9.5f ? 9.5f : a)) * 1.44269504f;
   float k = std::nearbyint(t), r = (t - k) * 0.69314718f;
   float e = 1 + r * (1 + r * (0.5f + r * (1 / 6.f + r * (1 / 24.f + r * (1 / 120.f + r * (1 / 720.f))))));
-  int32_t bits = static_cast<int32_t>(k == k ? k : 0) + 127;
-  float power;
-  bits <<= 23;
-  std::memcpy(&power, &bits, 4);
-  e *= power;
+  e *= power_of_two(k);
   float far = 1 - 2 / (e + 1);
   far = x < 0 ? -far : far;
   return a < 0.5f ? near : far;
 }
+// (1 + erf(x / sqrt 2)) / 2, the normal distribution function; float: Chebyshev fit of erfc to 1.2e-7 of its value
+// (Press et al., Numerical Recipes, 6.2).
+static inline double normal_of(double x) { return 0.5 * std::erfc(-x * 0.70710678118654752440); }
+static inline float normal_of(float x) {
+  float z = std::fabs(x) * 0.70710678f, t = 1 / (1 + 0.5f * z);
+  float p = -1.26551223f + t * (1.00002368f + t * (0.37409196f + t * (0.09678418f + t * (-0.18628806f +
+            t * (0.27886807f + t * (-1.13520398f + t * (1.48851587f + t * (-0.82215223f + t * 0.17087277f))))))));
+  float half = 0.5f * t * exp_of(p - z * z);
+  return x > 0 ? 1 - half : half;
+}
+template <class T> static inline T sigmoid_of(T x) { return 1 / (1 + exp_of(-x)); }
 
 // A matrix [depth, n] in panels of at most WIDTH vectors, zero-padded.
 template <class T> struct Packed {
@@ -169,157 +216,150 @@ static void product(const T *a, int64_t lda, const Packed<T> &b, T *c, int64_t l
 
 static int64_t padded(int64_t n) { return (n + 15) / 16 * 16; }
 
-template <class T> struct Stage {
-  typedef typename Vec<T>::type V;
-  Packed<T> forward, backward;
-  std::vector<T> bias;  // padded with zeros
-  Activation activation;
-  T slope;
-
-  explicit Stage(const Layer &l)
-      : forward(static_cast<const T *>(l.weight), l.n_in, l.n_out, true),
-        backward(static_cast<const T *>(l.weight), l.n_out, l.n_in, false), bias(padded(l.n_out), T(0)),
-        activation(static_cast<Activation>(l.activation)), slope(T(l.slope)) {
-    if (l.bias) std::memcpy(bias.data(), l.bias, l.n_out * sizeof(T));
-  }
-
-  // One padded row of outputs: h <- activation(h + bias)
-  void activate(T *__restrict h) const {
-    constexpr int n = Vec<T>::n;
-    int64_t width = bias.size();
-    const T *__restrict b = bias.data();
-    if (activation == LEAKY) {
-      V s = V{} + slope;
-      for (int64_t j = 0; j < width; j += n) {
-        V v = *reinterpret_cast<const V *>(h + j) + *reinterpret_cast<const V *>(b + j);
-        *reinterpret_cast<V *>(h + j) = v > 0 ? v : s * v;
-      }
-    } else if (activation == TANH) {
-      for (int64_t j = 0; j < width; ++j) h[j] = tanh_of(h[j] + b[j]);
-    } else {
-      for (int64_t j = 0; j < width; ++j) h[j] += b[j];
-    }
-  }
-  // One padded row: h <- g times the derivative at output h
-  void derive(const T *__restrict g, T *__restrict h) const {
-    constexpr int n = Vec<T>::n;
-    int64_t width = bias.size();
-    if (activation == LEAKY) {
-      V s = V{} + slope;
-      for (int64_t j = 0; j < width; j += n) {
-        V v = *reinterpret_cast<const V *>(g + j);
-        *reinterpret_cast<V *>(h + j) = *reinterpret_cast<const V *>(h + j) > 0 ? v : s * v;
-      }
-    } else if (activation == TANH) {
-      for (int64_t j = 0; j < width; ++j) h[j] = g[j] * (1 - h[j] * h[j]);
-    } else {
-      std::memcpy(h, g, width * sizeof(T));
-    }
-  }
+// out[j] = f(a[j], b[j], c[j]) for rows of n entries. Where an operand has one entry a row, it stands for all.
+template <class T> struct Operand {
+  const T *data;
+  int64_t ld;  // from one row to the next, 0 where all have the same
+  bool one;
 };
-
-template <class T> struct Stack {
-  std::vector<Stage<T>> stages;
-  std::vector<T> seed;  // of an energy, padded
-  const Term &term;
-
-  explicit Stack(const Term &t) : term(t) {
-    for (int64_t i = 0; i < t.n_layers; ++i) stages.emplace_back(t.layers[i]);
-    if (!t.row) return;
-    int64_t n = stages.back().forward.n;
-    seed.assign(padded(n), T(0));
-    for (int64_t j = 0; j < n; ++j) seed[j] = static_cast<const T *>(t.row)[j] * T(t.factor);
+template <class T, class F>
+static inline void each(T *out, int64_t ld, int64_t rows, const Operand<T> *in, int n_in, std::vector<T> &spread, F f) {
+  for (int64_t r = 0; r < rows; ++r) {
+    const T *p[3] = {nullptr, nullptr, nullptr};
+    for (int i = 0; i < 3; ++i) {
+      const Operand<T> &o = in[i < n_in ? i : 0];
+      p[i] = o.data + r * o.ld;
+      if (!o.one || i >= n_in) continue;
+      T *row = spread.data() + i * ld;
+      for (int64_t j = 0; j < ld; ++j) row[j] = p[i][0];
+      p[i] = row;
+    }
+    const T *a = p[0], *b = p[1], *c = p[2];
+    T *o = out + r * ld;
+#pragma GCC ivdep
+    for (int64_t j = 0; j < ld; ++j) o[j] = f(a[j], b[j], c[j]);
   }
-};
+}
+
+template <class T>
+static void apply(const Step &step, T *out, int64_t ld, int64_t rows, const Operand<T> *in, std::vector<T> &spread) {
+  const T s = T(step.s), t = T(step.t);
+#define EACH(n_in, value) each(out, ld, rows, in, n_in, spread, [=](T a, T b, T c) { (void)b, (void)c; return T(value); }); break
+  switch (static_cast<Op>(step.op)) {
+    case ADD: EACH(2, a + s * b);
+    case MULTIPLY: EACH(2, a * b);
+    case DIVIDE: EACH(2, a / b);
+    case SCALE: EACH(1, a * s);
+    case SHIFT: EACH(1, a * t + s);
+    case SQUARE: EACH(1, a * a);
+    case ABSOLUTE: EACH(1, std::fabs(a));
+    case SQRT: EACH(1, std::sqrt(a));
+    case RECIPROCAL: EACH(1, 1 / a);
+    case EXP: EACH(1, exp_of(a));
+    case LOG: EACH(1, log_of(a));
+    case RELU: EACH(1, a < 0 ? T(0) : a);
+    case LEAKY: EACH(1, a > 0 ? a : s * a);
+    case TANH: EACH(1, tanh_of(a));
+    case SIGMOID: EACH(1, sigmoid_of(a));
+    case SILU: EACH(1, a * sigmoid_of(a));
+    case GELU: EACH(1, a * normal_of(a));
+    case SOFTPLUS: EACH(1, a * s > t ? a : log1p_of(exp_of(a * s)) / s);
+    case ELU: EACH(1, a > 0 ? a : s * (exp_of(a) - 1));
+    case RELU_Y: EACH(2, b <= s ? T(0) : a);
+    case LEAKY_Y: EACH(2, b > 0 ? a : s * a);
+    case TANH_Y: EACH(2, a * (1 - b * b));
+    case SIGMOID_Y: EACH(2, a * (1 - b) * b);
+    case SILU_X: EACH(2, a * sigmoid_of(b) * (1 + b * (1 - sigmoid_of(b))));
+    case GELU_X: EACH(2, a * (normal_of(b) + b * T(0.39894228040143267794) * exp_of(T(-0.5) * b * b)));
+    case SOFTPLUS_X: EACH(2, b * s > t ? a : a * sigmoid_of(b * s));
+    case ELU_X: EACH(2, b > 0 ? a : a * s * exp_of(b));
+    case WHERE: EACH(3, a != 0 ? b : c);
+    case PRODUCT: case ROW_SUM: break;
+  }
+#undef EACH
+}
 
 // All steps for chains row ... row + rows.
 template <class T>
-static void run_block(const Chain &chain, const std::vector<Stack<T>> &stacks, int64_t row, int64_t rows) {
-  int64_t dim = chain.dim, ld = padded(dim), widest = ld, total = 0;
-  for (const auto &s : stacks) {
-    int64_t sum = 0;
-    for (const auto &stage : s.stages) {
-      sum += padded(stage.forward.n);
-      widest = padded(stage.forward.n) > widest ? padded(stage.forward.n) : widest;
-    }
-    total = sum > total ? sum : total;
+static void run_block(const Chain &chain, const std::vector<Packed<T>> &weights, int64_t row, int64_t rows) {
+  int64_t dim = chain.dim, total = 0, widest = 0;
+  for (int64_t i = 0; i < chain.n_slots; ++i) {
+    const Slot &slot = chain.slots[i];
+    int64_t ld = padded(slot.n);
+    widest = ld > widest ? ld : widest;
+    total += slot.data && slot.rows == 1 ? ld : ld * rows;
   }
-  std::vector<T> memory((total + 2 * ld + widest) * rows + 4 * 64, T(0));
-  T *state = aligned(memory), *score = state + rows * ld, *spare = score + rows * ld, *base = spare + rows * widest;
-  T *x = static_cast<T *>(chain.x) + row * dim;
-  for (int64_t r = 0; r < rows; ++r) std::memcpy(state + r * ld, x + r * dim, dim * sizeof(T));
-  T drift = T(chain.drift), quadratic = T(chain.quadratic);
+  std::vector<T> memory(total + 64, T(0)), spread(3 * widest);
+  std::vector<Operand<T>> slots(chain.n_slots);
+  T *next = aligned(memory);
+  for (int64_t i = 0; i < chain.n_slots; ++i) {  // constants are copied beside the rest, rows padded
+    const Slot &slot = chain.slots[i];
+    int64_t ld = padded(slot.n), copies = slot.data ? (slot.rows == 1 ? 1 : rows) : 0;
+    const T *from = static_cast<const T *>(slot.data) + (slot.rows == 1 ? 0 : row * slot.n);
+    slots[i] = {next, slot.data && slot.rows == 1 ? 0 : ld, slot.n == 1};
+    for (int64_t r = 0; r < copies; ++r) std::memcpy(next + r * ld, from + r * slot.n, slot.n * sizeof(T));
+    next += slot.data && slot.rows == 1 ? ld : ld * rows;
+  }
+  T *state = const_cast<T *>(slots[0].data), *x = static_cast<T *>(chain.x) + row * dim;
+  int64_t ld_x = padded(dim);
+  for (int64_t r = 0; r < rows; ++r) std::memcpy(state + r * ld_x, x + r * dim, dim * sizeof(T));
+  T drift = T(chain.drift);
+  const Operand<T> &score = slots[chain.score_slot];
 
-  for (int64_t step = 0; step < chain.steps; ++step) {
-    bool first_term = true;
-    for (const auto &s : stacks) {
-      size_t last = s.stages.size() - 1;
-      std::vector<T *> h(s.stages.size());
-      T *next = base;
-      const T *in = state;
-      int64_t ld_in = ld;
-      for (size_t l = 0; l <= last; ++l) {
-        const auto &stage = s.stages[l];
-        int64_t n = stage.forward.n, ld_out = padded(n);
-        T *out = h[l] = next;
-        next += rows * ld_out;
-        product(in, ld_in, stage.forward, out, ld_out, rows);
-        for (int64_t r = 0; r < rows; ++r) stage.activate(out + r * ld_out);
-        in = out;
-        ld_in = ld_out;
-      }
-      const auto &top = s.stages[last];
-      int64_t n = top.forward.n, ld_top = padded(n);
-      for (int64_t r = 0; r < rows; ++r) {  // outputs turn into the gradient before the last activation
-        T *__restrict o = h[last] + r * ld_top;
-        if (s.seed.size()) {
-          top.derive(s.seed.data(), o);
-          continue;
+  for (int64_t k = 0; k < chain.steps; ++k) {
+    for (int64_t i = 0; i < chain.n_score; ++i) {
+      const Step &step = chain.score[i];
+      T *out = const_cast<T *>(slots[step.out].data);
+      int64_t n = chain.slots[step.out].n, ld = padded(n);
+      if (step.op == PRODUCT) {
+        product(slots[step.a].data, slots[step.a].ld, weights[step.b], out, ld, rows);
+        if (step.c >= 0) {
+          const T *bias = slots[step.c].data;
+          for (int64_t r = 0; r < rows; ++r)
+            for (int64_t j = 0; j < ld; ++j) out[r * ld + j] += bias[j];
         }
-        const T *__restrict data = static_cast<const T *>(s.term.data) + (row + r) * n;
-        T factor = T(s.term.factor), *__restrict g = spare;
-        for (int64_t j = 0; j < n; ++j) g[j] = (o[j] - data[j]) * factor;
-        for (int64_t j = n; j < ld_top; ++j) g[j] = 0;
-        top.derive(g, o);
-      }
-      for (size_t l = last; l > 0; --l) {
-        const auto &below = s.stages[l - 1];
-        int64_t ld_below = padded(below.forward.n);
-        product(h[l], padded(s.stages[l].forward.n), s.stages[l].backward, spare, ld_below, rows);
-        for (int64_t r = 0; r < rows; ++r) below.derive(spare + r * ld_below, h[l - 1] + r * ld_below);
-      }
-      const auto &bottom = s.stages[0];
-      product(h[0], padded(bottom.forward.n), bottom.backward, first_term ? score : spare, ld, rows);
-      if (!first_term)
-        for (int64_t i = 0; i < rows * ld; ++i) score[i] += spare[i];
-      first_term = false;
-    }
-    T scale = T(chain.noise_scales[step]);
-    const T *noise = static_cast<const T *>(chain.noise[step]);
-    for (int64_t r = 0; r < rows; ++r) {
-      T *z = state + r * ld;
-      const T *g = score + r * ld;
-      if (noise) {
-        const T *e = noise + (row + r) * dim;
-        for (int64_t j = 0; j < dim; ++j) z[j] = z[j] + drift * (g[j] + quadratic * z[j]) + scale * e[j];
+      } else if (step.op == ROW_SUM) {
+        int64_t m = chain.slots[step.a].n;
+        for (int64_t r = 0; r < rows; ++r) {
+          const T *a = slots[step.a].data + r * slots[step.a].ld;
+          T sum = 0;
+          for (int64_t j = 0; j < m; ++j) sum += a[j];
+          out[r * ld] = sum;
+        }
       } else {
-        for (int64_t j = 0; j < dim; ++j) z[j] = z[j] + drift * (g[j] + quadratic * z[j]);
+        Operand<T> in[3] = {slots[step.a], slots[step.b < 0 ? step.a : step.b], slots[step.c < 0 ? step.a : step.c]};
+        for (auto &o : in) o.one = o.one && n > 1;
+        apply(step, out, ld, rows, in, spread);
+      }
+    }
+    T scale = T(chain.noise_scales[k]);
+    const T *noise = static_cast<const T *>(chain.noise[k]);
+    for (int64_t r = 0; r < rows; ++r) {
+      T *z = state + r * ld_x;
+      const T *g = score.data + r * score.ld, *e = noise + (row + r) * dim;
+      if (noise) {
+        for (int64_t j = 0; j < dim; ++j) z[j] = z[j] + drift * g[j] + scale * e[j];
+      } else {
+        for (int64_t j = 0; j < dim; ++j) z[j] = z[j] + drift * g[j];
       }
     }
   }
-  for (int64_t r = 0; r < rows; ++r) std::memcpy(x + r * dim, state + r * ld, dim * sizeof(T));
+  for (int64_t r = 0; r < rows; ++r) std::memcpy(x + r * dim, state + r * ld_x, dim * sizeof(T));
 }
 
 template <class T> static void run(const Chain &chain) {
-  std::vector<Stack<T>> stacks;
-  for (int64_t i = 0; i < chain.n_terms; ++i) stacks.emplace_back(chain.terms[i]);
+  std::vector<Packed<T>> weights;
+  for (int64_t i = 0; i < chain.n_weights; ++i) {
+    const Weight &w = chain.weights[i];
+    weights.emplace_back(static_cast<const T *>(w.data), w.n_in, w.n_out, w.transposed);
+  }
   int64_t threads = chain.threads < 1 ? 1 : chain.threads;
   auto slice = [&](int64_t t) {
     int64_t from = t * chain.batch / threads, to = (t + 1) * chain.batch / threads;
     int64_t blocks = (to - from + BLOCK - 1) / BLOCK;
     for (int64_t i = 0; i < blocks; ++i) {
       int64_t a = from + i * (to - from) / blocks, b = from + (i + 1) * (to - from) / blocks;
-      run_block<T>(chain, stacks, a, b - a);
+      run_block<T>(chain, weights, a, b - a);
     }
   };
   std::vector<std::thread> others;

@@ -1,13 +1,16 @@
-"""Whole Langevin chains on fully connected log densities in one C++ function (``fused.cpp``).
+"""Whole Langevin chains in one C++ function (``fused.cpp``), which is given the score as a list of instructions.
 
-The function is built with the machine's own compiler at first use and kept in a cache folder. It serves log densities
-of the form  c·‖x‖² + Σ energies + Σ Gaussian log likelihoods  whose networks are linear layers with (leaky) ReLU or
-tanh between them: the prior and the posterior of a latent EBM with fully connected networks. Its noise is drawn by
-``noise_like`` step by step, as everywhere, so a chain agrees with eager to rounding.
+The function is built with the machine's own compiler at first use and kept in a cache folder. It serves scores that
+work on each chain by itself: products with constant weights, and functions of each entry. That is every fully connected
+network, with any activation that has an instruction, and sums and products of them: the prior and the posterior of a
+latent EBM. Its noise is drawn by ``noise_like`` step by step, as everywhere, so a chain agrees with eager to rounding.
 """
 
 from __future__ import annotations
 
+# The arguments of a graph's nodes have no types of their own.
+# pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
+# pyright: reportCallIssue=false, reportOperatorIssue=false, reportReturnType=false
 import ctypes
 import hashlib
 import math
@@ -17,185 +20,231 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
+from torch.fx import Graph, Node
 
-from absynth.engine.affine import Linear
-from absynth.engine.arithmetic import Add, Power, Scale, Sum
-from absynth.engine.ops import Op
-from absynth.engine.plan import Plan, noises
-from absynth.engine.pointwise import Pointwise
-from absynth.engine.shapes import Reshape
-from absynth.engine.trace import Ref, Refused
+from absynth.engine.gradient import part_of
+from absynth.engine.noise import noises
+from absynth.engine.program import Writer
+from absynth.engine.trace import Refused, words
 from absynth.files import file_digest, sync
 from absynth.types import Rng
 
+aten = torch.ops.aten
 FLAGS = "-O3 -march=native -std=c++17 -ffp-contract=fast -fno-math-errno -fno-trapping-math -shared -fPIC -pthread"
 NOISE_BYTES = 1 << 24  # noise drawn ahead at a time
 
+OPERATIONS = words(
+    "mm add mul div scale shift square abs sqrt reciprocal exp log relu leaky_relu tanh sigmoid silu gelu softplus elu "
+    "threshold_backward leaky_relu_backward tanh_backward sigmoid_backward silu_backward gelu_backward "
+    "softplus_backward elu_backward where row_sum"
+)
+"""In the order of ``Op`` in fused.cpp; most are torch's, with its tensors and numbers in its order."""
+_ALIASES = {aten.reshape.default, aten.unsqueeze.default, aten.squeeze.dim, aten.squeeze.default, aten.expand.default}
 
-@dataclass
-class Layer:
-    """One linear layer and the activation after it."""
 
-    linear: Linear
-    activation: int = 0
-    slope: float = 0.0
-
-
-@dataclass
-class Term:
-    """A network of x, with a constant gradient at its end (``row``) or a residual (``data``)."""
-
-    layers: list[Layer]
-    factor: float
-    row: Tensor | None = None
-    data: Tensor | None = None
+def _operation(node: Node) -> tuple[str, list[Node], list[Any]]:
+    """What a node is: a name of ``OPERATIONS`` (or another), tensors and numbers."""
+    name, kwargs = getattr(node.target, "_opname", ""), dict(node.kwargs)
+    tensors = [a for a in node.args if isinstance(a, Node)]
+    numbers: list[Any] = [a for a in node.args if not isinstance(a, Node)]
+    if name in ("add", "sub", "rsub") and isinstance(node.args[0], Node):
+        alpha = kwargs.pop("alpha", 1) * (1 if name == "add" else -1)
+        if name == "rsub" or len(tensors) == 1:
+            numbers = [numbers[0], -1] if name == "rsub" else [alpha * numbers[0], 1]
+        name, numbers = ("add", [alpha]) if len(tensors) == 2 else ("shift", numbers)
+    elif name == "neg" or (name in ("mul", "div") and len(tensors) == 1 and isinstance(node.args[0], Node)):
+        name, numbers = "scale", [-1 if name == "neg" else numbers[0] if name == "mul" else 1 / numbers[0]]
+    elif name == "pow":
+        name, numbers = {2: "square", -1: "reciprocal", 0.5: "sqrt"}.get(numbers[0], name), []
+    elif name == "leaky_relu":
+        numbers = numbers or [0.01]
+    elif name == "softplus":
+        numbers = [*numbers, *[1, 20][len(numbers) :]]
+    elif name in ("elu", "elu_backward") and all(n in (1, False) for n in numbers[1:]):
+        numbers = numbers[:1] or [1]
+    elif kwargs.get("approximate") == "none":
+        del kwargs["approximate"]
+    if kwargs or not all(isinstance(n, (int, float)) for n in numbers):
+        name, numbers = "", []
+    return name, tensors, [float(n) for n in numbers]
 
 
 class Fused:
-    """A plan in the form that the C++ function takes.
+    """A gradient graph in the form that the C++ function takes.
 
     Raises:
-        Refused: the log density is of another form.
+        Refused: the score is of another form.
     """
 
-    def __init__(self, plan: Plan) -> None:
-        self.quadratic = 0.0
-        self.terms: list[Term] = []
-        self.made: dict[int, Op] = {out.index: op for op, out in plan.ops}
-        self._open(plan.out, 1.0)
-        if not self.terms:
-            raise Refused("it holds no network")
+    def __init__(self, graph: Graph) -> None:
+        graph = part_of(graph, slice(1, 2))
+        x, *leaves = (n for n in graph.nodes if n.op == "placeholder")
+        self.batch = x.meta["shape"][0]
+        self.widths = [self._width(x)]
+        self.slots: dict[Node, int] = {x: 0}
+        self.free: dict[int, list[int]] = {}
+        self.constants: dict[int, tuple[Node, bool]] = {}
+        """Slots of constants: the node, and whether it has a row for each chain."""
+        self.taken: set[Node] = set()
+        self.weights: dict[Node, int] = {}
+        self.instructions: list[tuple] = []
+        self.start = Writer(leaves)
+        for node in list(graph.nodes):
+            if node.op == "call_function" and not node.meta["moves"]:
+                self.start.call(node, node.target, node.args, node.kwargs)
+            elif node.op == "call_function":
+                self._instruction(node)
+            elif node.op == "output":
+                self.score = self._slot(node.args[0][0], x, whole=True)
+        made = [*self.weights, *(n for n, _ in self.constants.values())]
+        self.begin = self.start.function([self.start.names[n] for n in made])
 
-    def _open(self, ref: Ref, g: float) -> None:
-        """Follow a part of the log density whose gradient is the number g back to networks and squares of x."""
-        op = self.made.get(ref.index)
-        if isinstance(op, Add):
-            for side, factor in ((op.a, 1.0), (op.b, op.factor)):
-                if isinstance(side, Ref):
-                    if side.shape != op.shape:
-                        raise Refused("a part of it is broadcast")
-                    self._open(side, g * factor)
-        elif isinstance(op, Reshape):
-            self._open(op.inputs[0], g)
-        elif isinstance(op, Sum) or (isinstance(op, Scale) and isinstance(op.factor, float)):
-            self._open(op.inputs[0], g * float(op.factor))
-        elif isinstance(op, Power) and op.exponent == 2:
-            self._square(op.inputs[0], g)
-        elif isinstance(op, Linear) and op.weight.shape[0] == 1:
-            layers = self._layers(op.inputs[0])
-            self.terms.append(Term(layers, g, row=op.weight.detach()[0]))
-        else:
-            raise Refused("a part of it is not fully connected")
+    def _width(self, node: Node) -> int:
+        shape = node.meta.get("shape")
+        if not shape or shape[0] != self.batch or not node.meta["dtype"].is_floating_point:
+            raise Refused("a part of it is not of one row for each chain")
+        return math.prod(shape[1:])
 
-    def _square(self, ref: Ref, g: float) -> None:
-        if ref.index == 0:
-            self.quadratic += 2 * g
+    def _slot(self, node: Node, user: Node, *, whole: bool = False) -> int:
+        """Where an operand is, which has as many entries a row as the result, or one. Constants are taken in here."""
+        wide = self._width(node if whole else user)
+        if node not in self.slots or (node in self.taken and self.widths[self.slots[node]] != wide):
+            shape, like = node.meta["shape"], user.meta["shape"]
+            if node.meta["moves"] or len(shape) > len(like):
+                raise Refused("a part of it is of another shape")
+            each = len(shape) == len(like) and shape[:1] == (self.batch,) and self.batch > 1
+            full = (self.batch if each else 1, *like[1:])
+            laid = user.graph.call_function(_rows)
+            self.start.call(laid, _rows, (node, full), {})
+            self.slots[node] = len(self.widths)
+            self.widths.append(math.prod(full[1:]))
+            self.constants[self.slots[node]] = laid, each
+            self.taken.add(node)
+        found = self.widths[self.slots[node]]
+        if found != wide and (whole or found != 1):
+            raise Refused("a part of it is broadcast")
+        return self.slots[node]
+
+    def _instruction(self, node: Node) -> None:
+        to, args, n = node.target, node.args, self._width(node)
+        if to in _ALIASES and isinstance(args[0], Node) and args[0].meta["moves"]:
+            same = self._width(args[0]) in (n, 1) and args[0] in self.slots
+            if not same or (to is not aten.expand.default and self._width(args[0]) != n):
+                raise Refused("a part of it is broadcast")
+            self.slots[node] = self.slots[args[0]]
             return
-        op = self.made[ref.index]
-        if not (isinstance(op, Add) and abs(op.factor) == 1.0 and len(op.inputs) == 1):
-            raise Refused("a part of it is not fully connected")
-        # (data − out)² or (out − data)²: the gradient at out is 2g(out − data); (out + data)² has −data there.
-        data = op.b if isinstance(op.a, Ref) else op.a
-        if not isinstance(data, Tensor) or data.shape != ref.shape or op.inputs[0].shape != ref.shape:
-            raise Refused("its data has another shape than its network's output")
-        data = -data if op.factor == 1.0 else data
-        self.terms.append(Term(self._layers(op.inputs[0]), 2 * g, data=data.flatten(1)))
+        if to in (aten.mm.default, aten.addmm.default) and not node.kwargs:
+            bias, x, weight = args if to is aten.addmm.default else (None, *args)
+            if weight.meta["moves"] or (bias is not None and bias.meta["moves"]):
+                raise Refused("a layer's weights depend on the argument")
+            found = self.weights.setdefault(weight, len(self.weights))
+            inputs: tuple[int, ...] = (self._slot(x, x, whole=True), found)
+            inputs += () if bias is None else (self._slot(bias, node),)
+            made: Any = "mm", inputs
+        elif to is aten.sum.dim_IntList and len(args[1]) == len(args[0].meta["shape"]) - 1 and n == 1:
+            made = "row_sum", (self._slot(args[0], args[0], whole=True),)
+        else:
+            name, tensors, numbers = _operation(node)
+            if name not in OPERATIONS or len(numbers) > 2 or len(tensors) > 3:
+                raise Refused(f"there is no instruction for {to}")
+            made = name, tuple(self._slot(a, node) for a in tensors), *numbers
+        name, inputs, *numbers = made
+        over = name not in ("mm", "row_sum")
+        if over:
+            self._release(node)
+        self.slots[node] = self._new(n)
+        if not over:
+            self._release(node)
+        a, b, c = (*inputs, -1, -1)[:3]
+        s, t = (*numbers, 0.0, 0.0)[:2]
+        self.instructions.append((OPERATIONS.index(name), self.slots[node], a, b, c, s, t))
 
-    def _layers(self, ref: Ref) -> list[Layer]:
-        layers: list[Layer] = []
-        activation = (0, 0.0)
-        while ref.index != 0:
-            op = self.made[ref.index]
-            if isinstance(op, Reshape) and op.inputs[0].shape[0] == op.shape[0]:
-                pass
-            elif isinstance(op, Linear) and len(op.shape) == 2:
-                layers.insert(0, Layer(op, *activation))
-                activation = (0, 0.0)
-            elif isinstance(op, Pointwise) and op.name in _ACTIVATIONS and activation[0] == 0:
-                activation = (_ACTIVATIONS[op.name], op.fusible[1][0] if op.name == "leaky_relu" else 0.0)  # type: ignore[index]
-            else:
-                raise Refused("a part of it is not fully connected")
-            ref = op.inputs[0]
-        if not layers or activation[0]:
-            raise Refused("a part of it is not fully connected")
-        return layers
+    def _new(self, n: int) -> int:
+        """Memory of a result: of one of the same width that nothing reads any more, or new."""
+        if self.free.get(n):
+            return self.free[n].pop()
+        self.widths.append(n)
+        return len(self.widths) - 1
 
-    def langevin(self, x: Tensor, drift: float, noise_scales: Sequence[float], rng: Rng) -> Tensor:
+    def _release(self, node: Node) -> None:
+        """Give back the memory of what this node is the last to read, under any of its names."""
+        for slot in {self.slots[a] for a in node.all_input_nodes if a in self.slots and a.meta["moves"]} - {0}:
+            readers = [u for n, s in self.slots.items() if s == slot for u in n.users]
+            if all(u in self.slots or u is node for u in readers):
+                self.free.setdefault(self.widths[slot], []).append(slot)
+                for n in [n for n, s in self.slots.items() if s == slot and n.meta["moves"]]:
+                    self.slots[n] = -1
+
+    def langevin(
+        self, leaves: list[Tensor], x: Tensor, drift: float, noise_scales: Sequence[float], rng: Rng
+    ) -> Tensor:
         """x moved by len(noise_scales) Langevin steps."""
         library = build()
         move = library.chain_float32 if x.dtype == torch.float32 else library.chain_float64
         x = x.detach().clone(memory_format=torch.contiguous_format)
-        keep: list[object] = []
-
-        def pointer(t: Tensor | None) -> int | None:
-            if t is None:
-                return None
-            t = t.detach().to(x.dtype).contiguous()
-            keep.append(t)
-            return t.data_ptr()
-
-        terms = (_Term * len(self.terms))()
-        for term, made in zip(terms, self.terms):
-            layers = (_Layer * len(made.layers))()
-            keep.append(layers)
-            for layer, m in zip(layers, made.layers):
-                n_out, n_in = m.linear.weight.shape
-                bias = pointer(m.linear.bias)
-                layer.weight = pointer(m.linear.weight)
-                layer.bias, layer.n_in, layer.n_out = bias, n_in, n_out
-                layer.activation, layer.slope = m.activation, m.slope
-            term.layers, term.n_layers, term.factor = ctypes.addressof(layers), len(layers), made.factor
-            term.row, term.data = pointer(made.row), pointer(made.data)
+        with torch.no_grad():
+            made = [t.detach().to(x.dtype) for t in self.begin(*leaves)]
+        slots, weights = (_Slot * len(self.widths))(), (_Weight * max(len(self.weights), 1))()
+        for slot, n in zip(slots, self.widths):
+            slot.n = n
+        for i, t in enumerate(made[: len(self.weights)]):
+            weights[i].n_in, weights[i].n_out = t.shape
+            weights[i].transposed = t.t().is_contiguous() and not t.is_contiguous()
+            made[i] = t if weights[i].transposed else t.contiguous()
+            weights[i].data = made[i].data_ptr()
+        for (slot, (_, each)), t in zip(self.constants.items(), made[len(self.weights) :]):
+            slots[slot].data, slots[slot].rows = t.data_ptr(), self.batch if each else 1
+        steps = (_Step * len(self.instructions))(*self.instructions)
         threads = min(torch.get_num_threads(), len(x))
         ahead = max(1, NOISE_BYTES // max(x.numel() * x.element_size(), 1))
         for first in range(0, len(noise_scales), ahead):
             scales = noise_scales[first : first + ahead]
             noise = list(noises(x, scales, rng, NOISE_BYTES))
+            scale_array = (ctypes.c_double * len(scales))(*scales)
+            noise_array = (ctypes.c_void_p * len(scales))(*(None if e is None else e.data_ptr() for e in noise))
             chain = _Chain(
-                ctypes.addressof(terms), len(terms), len(x), math.prod(x.shape[1:]), len(scales), threads,
-                self.quadratic, drift,
-                ctypes.addressof(scale_array := (ctypes.c_double * len(scales))(*scales)),
-                ctypes.addressof(noise_array := (ctypes.c_void_p * len(scales))(
-                    *(None if e is None else e.data_ptr() for e in noise)
-                )),
-                x.data_ptr(),
+                ctypes.addressof(slots), ctypes.addressof(weights), ctypes.addressof(steps), len(slots),
+                len(self.weights), len(steps), self.score, len(x), self.widths[0], len(scales), threads, drift,
+                ctypes.addressof(scale_array), ctypes.addressof(noise_array), x.data_ptr(),
             )  # fmt: skip
             move(ctypes.byref(chain))
-            del scale_array, noise_array  # they had to live until here
         return x
 
 
-_ACTIVATIONS = {"relu": 1, "leaky_relu": 1, "tanh": 2}
+def _rows(t: Tensor, shape: tuple[int, ...]) -> Tensor:
+    """A constant in rows: one for all chains, or one for each."""
+    return (t if t.is_floating_point() else t.float()).expand(shape).contiguous()
 
 
-class _Layer(ctypes.Structure):
+class _Slot(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_void_p), ("n", ctypes.c_int64), ("rows", ctypes.c_int64)]
+
+
+class _Weight(ctypes.Structure):
+    _fields_ = [("data", ctypes.c_void_p), *((name, ctypes.c_int64) for name in ("n_in", "n_out", "transposed"))]
+
+
+class _Step(ctypes.Structure):
     _fields_ = [
-        ("weight", ctypes.c_void_p), ("bias", ctypes.c_void_p),
-        ("n_in", ctypes.c_int64), ("n_out", ctypes.c_int64), ("activation", ctypes.c_int64),
-        ("slope", ctypes.c_double),
-    ]  # fmt: skip
-
-
-class _Term(ctypes.Structure):
-    _fields_ = [
-        ("layers", ctypes.c_void_p), ("n_layers", ctypes.c_int64), ("row", ctypes.c_void_p), ("data", ctypes.c_void_p),
-        ("factor", ctypes.c_double),
+        *((name, ctypes.c_int64) for name in ("op", "out", "a", "b", "c")),
+        *((name, ctypes.c_double) for name in "st"),
     ]  # fmt: skip
 
 
 class _Chain(ctypes.Structure):
     _fields_ = [
-        ("terms", ctypes.c_void_p), ("n_terms", ctypes.c_int64), ("batch", ctypes.c_int64), ("dim", ctypes.c_int64),
-        ("steps", ctypes.c_int64), ("threads", ctypes.c_int64), ("quadratic", ctypes.c_double),
-        ("drift", ctypes.c_double), ("noise_scales", ctypes.c_void_p), ("noise", ctypes.c_void_p),
-        ("x", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in ("slots", "weights", "score")),
+        *((name, ctypes.c_int64) for name in (
+            "n_slots", "n_weights", "n_score", "score_slot", "batch", "dim", "steps", "threads"
+        )),
+        ("drift", ctypes.c_double), *((name, ctypes.c_void_p) for name in ("noise_scales", "noise", "x")),
     ]  # fmt: skip
 
 

@@ -30,11 +30,11 @@ class StaticChain:
         self.end = x.clone()
         self.drift = drift
         self.noise_scales = list(noise_scales)
-        if any(t.device != x.device for t in plan.record.leaves()):
+        if any(t.device != x.device for t in plan.leaves):
             raise Refused("it holds a tensor on another device, whose value a capture would keep")
-        self.leaves = {i: t.detach().clone() for i, t in enumerate(plan.record.leaves()) if not _stands(t)}
-        leaves = [self.leaves.get(i, t) for i, t in enumerate(plan.record.leaves())]
-        self.plan = Plan(plan.record.on(leaves), x.device, bf16=plan.bf16)
+        self.leaves = {i: t.detach().clone() for i, t in enumerate(plan.leaves) if not _stands(t)}
+        leaves = [self.leaves.get(i, t) for i, t in enumerate(plan.leaves)]
+        self.plan = Plan(plan.make, leaves, bf16=plan.bf16)
         self.generator = Generator(device=x.device)
         self.replay: Callable[[], None] = self.run
         if x.device.type == "cuda":
@@ -52,8 +52,8 @@ class StaticChain:
         tell: Callable[[str], None],
     ) -> StaticChain:
         """The static chain for this make of log density on these parameters."""
-        standing = tuple(t.data_ptr() for t in plan.record.leaves() if _stands(t))
-        key = ("static", plan.record.signature(), standing, plan.bf16, drift, tuple(noise_scales), x.device)
+        standing = tuple(t.data_ptr() for t in plan.leaves if _stands(t))
+        key = ("static", id(plan.make), standing, plan.bf16, drift, tuple(noise_scales), x.device)
         if key not in made:
             if x.device.type != "cuda":
                 tell("no GPU: the graph engine runs its chains on static buffers without a graph")
@@ -65,9 +65,8 @@ class StaticChain:
     def __call__(self, plan: Plan, x: Tensor, rng: Rng) -> Tensor:
         """Run on x, on the data that ``plan`` holds now, and on noise from ``rng``."""
         self.x.copy_(x)
-        now = plan.record.leaves()
         for i, t in self.leaves.items():
-            t.copy_(now[i].detach())
+            t.copy_(plan.leaves[i].detach())
         if isinstance(rng, Generator):
             self.generator.set_state(rng.get_state())
             self.replay()

@@ -38,7 +38,7 @@ class Minimal:
         self.tiles = height // 2, width // 2
         self.rows = self.tiles[0] * self.tiles[1] * batch
         self.narrow_channels, self.wide_channels = weight.shape[:2]
-        taps = weight.permute(2, 3, 1, 0).contiguous()
+        taps = weight.detach().permute(2, 3, 1, 0).contiguous()
         self.kernels = weight.new_empty(3, 3, 2, 2, self.wide_channels, self.narrow_channels, dtype=dtype)
         for a in range(2):
             for p, row in enumerate(_three(taps, a)):

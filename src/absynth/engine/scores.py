@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from time import perf_counter
 from typing import Any, Literal
 
 import torch
@@ -15,26 +14,21 @@ import absynth.density as density
 from absynth.engine.compiled import Compiled
 from absynth.engine.fused import Fused, build
 from absynth.engine.graph import StaticChain
-from absynth.engine.plan import Plan
-from absynth.engine.trace import Refused, Trace, trace
+from absynth.engine.plan import Make, Plan, make_of
+from absynth.engine.trace import Refused, trace
 from absynth.types import LogDensity, Rng
 
 Name = Literal["eager", "traced", "compiled", "graph", "auto"]
 NAMES = ("eager", "traced", "compiled", "graph", "auto")
 FLOATS = (torch.float32, torch.float64)
 
-# Seconds of building that auto takes on itself where this many updates lie ahead.
+# Updates that repay building the C++ chain, which auto builds from there on.
 BUILD_FROM = 200
-COMPILE_SECONDS = 30.0
 
 
 def to_stderr(text: str) -> None:
     """The default of ``say``."""
     print(text, file=sys.stderr)
-
-
-Form = Plan | Compiled
-"""A log density made ready for one chain."""
 
 
 @dataclass
@@ -72,7 +66,7 @@ class Scores:
     def __init__(self, engine: Engine, log_density: LogDensity) -> None:
         self.engine = engine
         self.log_density = log_density
-        self.forms: dict[tuple, Form | None] = {}
+        self.forms: dict[tuple, Plan | None] = {}
 
     def score(self, x: Tensor) -> Tensor:
         """∇_x log density."""
@@ -89,7 +83,7 @@ class Scores:
         engine, x = self.engine, x.detach()
         if self._name(x) == "graph" and not engine.no_graph:
             plan = self._form(x)
-            if not isinstance(plan, Plan):
+            if plan is None:
                 return None
             try:
                 chain = StaticChain.of(engine.made, plan, x, drift, noise_scales, engine.tell)
@@ -101,11 +95,13 @@ class Scores:
         if self._name(x) != "traced":
             return None
         plan = self._form(x)
-        if not isinstance(plan, Plan):
+        if plan is None:
             return None
         fused = self._fused(plan, x, rng)
         return (
-            plan.langevin(x, drift, noise_scales, rng) if fused is None else fused.langevin(x, drift, noise_scales, rng)
+            plan.langevin(x, drift, noise_scales, rng)
+            if fused is None
+            else fused.langevin(plan.leaves, x, drift, noise_scales, rng)
         )
 
     def _fused(self, plan: Plan, x: Tensor, rng: Rng) -> Fused | None:
@@ -115,16 +111,15 @@ class Scores:
             return None
         if engine.name == "auto" and (engine.updates or 0) < BUILD_FROM:
             return None
-        try:
-            fused = Fused(plan)
-        except Refused:
-            return None  # not fully connected: traced steps are its right form
+        fused = plan.make.fused
+        if fused is None:
+            return None  # not one row a chain: traced steps are its right form
         try:
             build()
         except Refused as why:
             engine.tell(f"{why}: chains run step by step")
             return None
-        agrees = self._agrees("fused", plan.record, x, lambda x: fused.langevin(x, 1.0, [0.0], rng) - x)
+        agrees = self._agrees("fused", plan.make, x, lambda x: fused.langevin(plan.leaves, x, 1.0, [0.0], rng) - x)
         return fused if agrees else None
 
     def _name(self, x: Tensor) -> Name:
@@ -132,57 +127,40 @@ class Scores:
             return self.engine.name
         return "graph" if x.device.type == "cuda" else "traced"
 
-    def _form(self, x: Tensor) -> Form | None:
+    def _form(self, x: Tensor) -> Plan | None:
         key = (x.shape, x.dtype, x.device)
         if key not in self.forms:
             self.forms[key] = None if self.engine.name == "eager" or x.dtype not in FLOATS else self._make(x.detach())
         return self.forms[key]
 
-    def _make(self, x: Tensor) -> Form | None:
+    def _make(self, x: Tensor) -> Plan | None:
         engine = self.engine
         try:
-            record = trace(self.log_density, x)
+            make, record = make_of(trace(self.log_density, x), x)
             if engine.name == "compiled":
-                return Compiled.of(engine.made, record, x, engine.tell)
-            try:
-                plan = Plan(record, x.device, bf16=engine.bf16)
-            except Refused:
-                if engine.name == "auto" and self._repays_compiling(x):
-                    return Compiled.of(engine.made, record, x, engine.tell)
-                raise
-            return plan if self._agrees("traced", record, x, plan.score) else None
+                return Compiled(engine.made, make, record.leaves(), x, engine.tell)
         except Refused as why:
             engine.tell(f"a log density runs on plain autograd: {why}")
             return None
+        plan = Plan(make, record.leaves(), bf16=engine.bf16)
+        return plan if self._agrees("traced", make, x, plan.score) else None
 
-    def _agrees(self, form: str, record: Trace, x: Tensor, score: Callable[[Tensor], Tensor]) -> bool:
+    def _agrees(self, form: str, make: Make, x: Tensor, score: Callable[[Tensor], Tensor]) -> bool:
         """Compare with autograd the first time a log density of this make is met; a wrong score must never be used."""
-        key = (form, self.engine.bf16, x.shape, x.dtype, *((c.func, c.out.shape) for c in record.calls))
-        if key not in _TRUSTED:
+        key = (form, self.engine.bf16)
+        if key not in make.trusted:
             wanted = density.score(self.log_density, x)
             try:
                 error = float((score(x) - wanted).norm())
             except Exception as why:  # a kernel that does not take these shapes: autograd will
-                _TRUSTED[key] = False
+                make.trusted[key] = False
                 self.engine.tell(f"a log density runs on plain autograd: {' '.join(str(why).split())[:120]}")
                 return False
             scale = float(wanted.norm()) + 1e-3 * float(x.norm())
             if not (error < float("inf") and 0 < scale < float("inf")):
                 return True  # a chain that has diverged tells nothing
             limit = 0.5 if self.engine.bf16 else 1e-2 if x.dtype == torch.float32 else 1e-8
-            _TRUSTED[key] = error <= limit * scale
-        if not _TRUSTED[key]:
+            make.trusted[key] = error <= limit * scale
+        if not make.trusted[key]:
             self.engine.tell(f"a log density runs on plain autograd: its {form} score differs from autograd's")
-        return _TRUSTED[key]
-
-    def _repays_compiling(self, x: Tensor) -> bool:
-        """Whether a fifth of the time of the steps ahead, at 20 an update, is more than compiling takes."""
-        if self.engine.updates is None:
-            return False
-        begin = perf_counter()
-        density.score(self.log_density, x)
-        return 0.2 * (perf_counter() - begin) * 20 * self.engine.updates > COMPILE_SECONDS
-
-
-_TRUSTED: dict[tuple, bool] = {}
-"""Makes of log densities that have been compared with autograd, and what came of it."""
+        return make.trusted[key]

@@ -1,13 +1,13 @@
 """What a log density does to its argument, recorded without doing it.
 
-The log density is called once on a stand-in that has a shape but no numbers (torch's meta device), while every torch
-function that it calls is written down. Tensors that do not come from the argument are leaves: parameters, data that a
-posterior holds, constants. They are kept by reference, so a record made at the start of a chain reads the parameters
-as they are then.
+The log density is called once on a stand-in that has a shape but no numbers, while every torch function that it calls
+is written down. Tensors that do not come from the argument are leaves: parameters, data that a posterior holds,
+constants. They are kept by reference, so a record made at the start of a chain reads the parameters as they are then.
 
-A record is made for every chain, which costs a fraction of a millisecond, so nothing can be out of date. What cannot be
-recorded faithfully is refused, and the caller goes back to autograd: values that steer the program (``if x.sum() > 0``
-fails on a stand-in), random numbers, in-place changes, gradients that are cut or altered on the way, autocast.
+A record is made for every chain, which costs a fraction of a millisecond, so nothing can be out of date. The shapes of
+results are remembered by function and argument shapes; a function that was never met before is run once on real
+numbers. What cannot be recorded faithfully is refused, and the caller goes back to autograd: values that steer the
+program (``if x.sum() > 0`` fails on a stand-in), shapes that depend on values, random numbers, hooks, autocast.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Refused(Exception):
 
 
 class Ref(NamedTuple):
-    """The result of a recorded call; number 0 is the argument itself."""
+    """A tensor that a recorded call returns; number 0 is the argument itself."""
 
     index: int
     shape: torch.Size
@@ -38,12 +38,15 @@ class Ref(NamedTuple):
 
 @dataclass(frozen=True)
 class Call:
-    """One call of a torch function; its arguments are ``Ref``s, leaves (tensors) and plain numbers."""
+    """One call of a torch function; its arguments are ``Ref``s, leaves (tensors) and plain values."""
 
     func: Callable
     args: tuple
     kwargs: dict[str, Any]
-    out: Ref
+    out: Any
+    """``Ref``s nested as the function's result is; None where it only changes its first argument."""
+    grad: bool
+    """Whether gradients were enabled."""
 
 
 @dataclass(frozen=True)
@@ -58,9 +61,8 @@ class Trace:
         """Every tensor that goes in beside x, each once, in order of use."""
         found: dict[int, Tensor] = {}
         for call in self.calls:
-            for t in flat((call.args, call.kwargs)):
-                if isinstance(t, Tensor):
-                    found.setdefault(id(t), t)
+            for t in _tensors(call.args, call.kwargs):
+                found.setdefault(id(t), t)
         return list(found.values())
 
     def signature(self) -> tuple:
@@ -71,27 +73,29 @@ class Trace:
             if isinstance(a, Ref):
                 return ("ref", a.index)
             if isinstance(a, Tensor):
-                return ("leaf", number[id(a)], tuple(a.shape), a.stride(), a.dtype, str(a.device))
+                return ("leaf", number[id(a)], a.shape, a.stride(), a.dtype, a.device)
             if isinstance(a, (tuple, list)):
-                return tuple(map(key, a))
+                return (type(a), *map(key, a))
             if isinstance(a, dict):
                 return tuple((k, key(v)) for k, v in a.items())
-            return (type(a), repr(a))
+            return (type(a), repr(a) if isinstance(a, (float, slice)) else a)
 
-        return (
-            tuple(self.x.shape),
-            self.x.dtype,
-            tuple((call.func, call.out.index, key(call.args), key(call.kwargs)) for call in self.calls),
-        )
+        calls = tuple((call.func, call.grad, key(call.args), key(call.kwargs)) for call in self.calls)
+        return (self.x.shape, self.x.dtype, self.out.index, calls)
 
-    def on(self, leaves: list[Tensor]) -> Trace:
-        """The same record with other leaves."""
-        stand_for = {id(old): new for old, new in zip(self.leaves(), leaves)}
+    def with_scalar_leaves(self) -> Trace:
+        """The same record with the floats of its arithmetic as leaves, so that other floats have the same signature."""
+        made: dict[float, Tensor] = {}
 
         def value(a: Any) -> Any:
-            return stand_for[id(a)] if isinstance(a, Tensor) else a
+            if type(a) is not float:
+                return a
+            return made.setdefault(a, torch.tensor(a, dtype=torch.float64))
 
-        calls = [Call(c.func, replaced(c.args, value), replaced(c.kwargs, value), c.out) for c in self.calls]
+        calls = [
+            Call(c.func, replaced(c.args, value), c.kwargs, c.out, c.grad) if c.func.__name__ in _ARITHMETIC else c
+            for c in self.calls
+        ]
         return Trace(self.x, calls, self.out)
 
     def run(self, x: Tensor, leaves: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
@@ -105,8 +109,10 @@ class Trace:
             return stand_for[id(a)] if isinstance(a, Tensor) else a
 
         for call in self.calls:
-            args = replaced(call.args, value)
-            results[call.out.index] = call.func(*args, **replaced(call.kwargs, value))
+            with torch.set_grad_enabled(call.grad):
+                made = call.func(*replaced(call.args, value), **replaced(call.kwargs, value))
+            refs = [r for r in flat(call.out) if isinstance(r, Ref)]
+            results.update((r.index, t) for r, t in zip(refs, (t for t in flat(made) if isinstance(t, Tensor))))
         return results[self.out.index]
 
 
@@ -128,19 +134,29 @@ def replaced(a: Any, value: Callable[[Any], Any]) -> Any:
     items = [replaced(item, value) if isinstance(item, (tuple, list, dict)) else value(item) for item in a]
     if type(a) is tuple:
         return tuple(items)
-    return items if isinstance(a, list) else type(a)(*items) if hasattr(a, "_fields") else tuple(items)
+    if isinstance(a, list):
+        return items
+    return type(a)(*items) if hasattr(a, "_fields") else type(a)(items)  # else one of torch.return_types
 
 
-# fmt: off
-_RANDOM = frozenset(
-    ["alpha_dropout", "bernoulli", "binomial", "dropout", "dropout1d", "dropout2d", "dropout3d",
-     "feature_alpha_dropout", "feature_dropout", "fractional_max_pool2d", "fractional_max_pool3d",
-     "gumbel_softmax", "multinomial", "normal", "poisson", "rand", "rand_like", "randint", "randint_like",
-     "randn", "randn_like", "randperm", "rrelu", "scaled_dot_product_attention"]
+def words(text: str) -> list[str]:
+    """The words of a line: a list that is easy to read."""
+    return text.split()
+
+
+_RANDOM = words(
+    "alpha_dropout bernoulli bernoulli_ binomial cauchy_ dropout dropout1d dropout2d dropout3d exponential_ "
+    "feature_alpha_dropout feature_dropout fractional_max_pool2d fractional_max_pool3d geometric_ gumbel_softmax "
+    "log_normal_ multinomial normal normal_ poisson rand rand_like randint randint_like randn randn_like random_ "
+    "randperm rrelu uniform_"
 )
-# fmt: on
+_ARITHMETIC = words("add div divide mul multiply rsub sub subtract true_divide __radd__ __rmul__ __rsub__ __truediv__")
 # Functions that look at their tensor's shape, type and device alone: what they make is a constant.
-_FORM_ONLY = frozenset(["new_full", "new_zeros", "new_ones", "zeros_like", "ones_like", "full_like", "to", "type_as"])
+_FORM_ONLY = words("new_full new_zeros new_ones zeros_like ones_like full_like to type_as")
+# Functions that return no tensor, and can tell what they do from a stand-in.
+_PLAIN = words("dim element_size is_complex is_floating_point ndimension nelement numel size __len__")
+_OF_SHAPES_UNKNOWN = words("argwhere bincount masked_select nonzero unique unique_consecutive")
+_IN_PLACE = words("__setitem__ __iadd__ __isub__ __imul__ __itruediv__ __ipow__ __iand__ __ior__")
 
 
 def trace(log_density: LogDensity, x: Tensor) -> Trace:
@@ -149,9 +165,18 @@ def trace(log_density: LogDensity, x: Tensor) -> Trace:
     Raises:
         Refused: it cannot be recorded faithfully; the message says why.
     """
+    try:
+        return _trace(log_density, x, None)
+    except _Unknown:
+        with torch.inference_mode(False):
+            x = x.clone() if x.is_inference() else x.detach()
+            return _trace(log_density, x, x.requires_grad_())
+
+
+def _trace(log_density: LogDensity, x: Tensor, real: Tensor | None) -> Trace:
     with torch.inference_mode(False), torch.enable_grad():
         stand_in = torch.empty(x.shape, dtype=x.dtype, device="meta", requires_grad=True)
-        recorder = _Recorder(stand_in, x.device)
+        recorder = _Recorder(stand_in, x.device, real)
         try:
             with warnings.catch_warnings(), recorder:
                 warnings.simplefilter("ignore")  # they are due when the function runs for real
@@ -171,17 +196,29 @@ def trace(log_density: LogDensity, x: Tensor) -> Trace:
     return Trace(recorder.x, recorder.needed(result), result)
 
 
-class _Made(NamedTuple):
+class _Unknown(BaseException):
+    """A function that was never met at these shapes; no handler of a user's function may take it for an error."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Made:
     """The form of a tensor that a call makes."""
 
     shape: torch.Size
     dtype: torch.dtype
     requires_grad: bool
-    is_view: bool
 
 
-_COUNTS = frozenset(["numel", "dim", "__len__"])
-_FORMS: dict[Any, _Made | torch.Size | int] = {}
+@dataclass(frozen=True, slots=True)
+class _Changed:
+    """The form of a first argument that a call has changed in place, and whether the call returns it."""
+
+    made: _Made
+    returned: bool
+
+
+_FORMS: dict[Any, Any] = {}
+"""What calls return, with a ``_Made`` in place of every tensor, by function and forms of arguments."""
 
 
 def _tensors(args: tuple, kwargs: dict[str, Any]) -> list[Tensor]:
@@ -207,104 +244,160 @@ def _form(a: Any) -> Any:
     return (type(a), a)
 
 
+def _version(t: Tensor) -> int:
+    return 0 if t.is_inference() else t._version
+
+
 class _Recorder(TorchFunctionMode):
-    def __init__(self, stand_in: Tensor, device: torch.device) -> None:
+    def __init__(self, stand_in: Tensor, device: torch.device, real: Tensor | None) -> None:
         super().__init__()
         self.device = device
         self.x = Ref(0, stand_in.shape, stand_in.dtype)
         self.refs = {id(stand_in): self.x}
+        self.needs = [True]
+        """By number, whether a result requires a gradient."""
         self.calls: list[Call] = []
         self.used: list[set[int]] = []
         """The results that each call reads."""
         self.alive: list[Any] = [stand_in]  # an id must not be given out twice
-        self.metas: dict[int, Tensor] = {}
-        self.views: set[int] = set()
+        self.real = None if real is None else {id(stand_in): real}
+        """Results in numbers, where unknown functions may be run."""
+        self.fresh: set[int] = set()
+        """Constants that were made here, which may be filled in place."""
+        self.changes = False
 
     def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         tensors = _tensors(args, kwargs)
         used = {self.refs[id(t)].index for t in tensors if id(t) in self.refs}
+        name = func.__name__
+        if (name in _RANDOM and kwargs.get("training", True)) or kwargs.get("generator") is not None:
+            raise Refused(f"{_name(func)} is random")
+        if name == "scaled_dot_product_attention" and (kwargs.get("dropout_p") or (len(args) > 4 and args[4])):
+            raise Refused(f"{_name(func)} is random")
         if not used:
             return self._constant(func, args, kwargs, tensors)
-        name = func.__name__
-        if kwargs.get("out") is not None:
-            raise Refused(f"{_name(func)} writes into a tensor that it is given")
+        if name in _PLAIN:
+            return func(*args, **kwargs)
+        if name == "__get__":
+            value = func(*args, **kwargs)
+            if not isinstance(value, Tensor):
+                return self.device if isinstance(value, torch.device) else value
         if name in _FORM_ONLY and not (id(tensors[0]) in self.refs and name == "to"):
-            return func(*replaced(args, self._blank), **replaced(kwargs, self._blank))
-        if name in _RANDOM and kwargs.get("training", True):
-            raise Refused(f"{_name(func)} is random")
-        if kwargs.get("inplace") is True:
-            result, is_view = self._in_place(func, args[0]), False
-        else:
-            made = self._made(func, args, kwargs, tensors)
-            if not isinstance(made, _Made):
-                return made  # a shape, a type: what it says holds for the real tensor too
-            result = torch.empty(made.shape, dtype=made.dtype, device="meta", requires_grad=made.requires_grad)
-            is_view = made.is_view
-        if not torch.is_grad_enabled() or (torch.is_floating_point(result) and not result.requires_grad):
-            raise Refused(f"the gradient is cut at {_name(func)}")
-        if torch.is_autocast_enabled(self.device.type):
-            raise Refused("autocast is on")
-        ref = Ref(len(self.calls) + 1, result.shape, result.dtype)
-        self.used.append(used)
-        self.calls.append(Call(func, replaced(args, self._recorded), replaced(kwargs, self._recorded), ref))
-        self.refs[id(result)] = ref
-        self.alive.append(result)
-        if is_view:
-            self.views.add(ref.index)
+            filled = func(*replaced(args, self._blank), **replaced(kwargs, self._blank))
+            self.fresh.add(id(filled))
+            self.alive.append(filled)
+            return filled
+        self._check(func, name, args, kwargs, tensors)
+        made = self._made(func, args, kwargs, tensors)
+        if isinstance(made, _Changed):
+            self.changes = True
+            if made.made.requires_grad and not args[0].requires_grad:
+                args[0].requires_grad_()
+                self.needs[self.refs[id(args[0])].index] = True
+            self._write(func, args, kwargs, self.refs[id(args[0])] if made.returned else None, used)
+            return args[0] if made.returned else None
+        if not any(isinstance(m, _Made) for m in flat(made)):
+            return made
+        result = replaced(made, self._stand_in)
+        self._write(func, args, kwargs, replaced(result, self._recorded), used)
         return result
 
+    def _check(self, func: Callable, name: str, args: Any, kwargs: Any, tensors: list[Tensor]) -> None:
+        if kwargs.get("out") is not None:
+            raise Refused(f"{_name(func)} writes into a tensor that it is given")
+        if "hook" in name or name == "backward":
+            raise Refused("it sets a hook")
+        masks = name == "__getitem__" and any(t.dtype == torch.bool for t in tensors[1:])
+        masks |= name == "repeat_interleave" and len(tensors) > 1
+        if name in _OF_SHAPES_UNKNOWN or masks or (name == "where" and len(args) == 1):
+            raise Refused(f"the shape of {_name(func)} depends on values")
+        given = args and isinstance(args[0], Tensor) and id(args[0]) not in self.refs
+        writes = name in _IN_PLACE or (name.endswith("_") and not name.endswith("__"))
+        learns = name in ("batch_norm", "instance_norm") and any(isinstance(a, Tensor) for a in args[1:3])
+        if (given and writes) or (learns and (kwargs.get("training") or kwargs.get("use_input_stats"))):
+            raise Refused(f"{_name(func)} changes a tensor in place")
+        if torch.is_autocast_enabled(self.device.type):
+            raise Refused("autocast is on")
+        if torch.is_inference_mode_enabled():
+            raise Refused("inference mode is on")
+        for t in tensors:
+            if id(t) in self.refs and t.requires_grad != self.needs[self.refs[id(t)].index]:
+                raise Refused("a function of its own changes the gradient")
+
+    def _write(self, func: Callable, args: Any, kwargs: Any, out: Any, used: set[int]) -> None:
+        args, kwargs = replaced(args, self._recorded), replaced(kwargs, self._recorded)
+        self.used.append(used)
+        self.calls.append(Call(func, args, kwargs, out, torch.is_grad_enabled()))
+        self.alive.append((args, kwargs))
+
+    def _stand_in(self, made: Any) -> Any:
+        if not isinstance(made, _Made):
+            return made
+        t = torch.empty(made.shape, dtype=made.dtype, device="meta", requires_grad=made.requires_grad)
+        self.refs[id(t)] = Ref(len(self.needs), made.shape, made.dtype)
+        self.needs.append(made.requires_grad)
+        self.alive.append(t)
+        if self.real is not None:
+            self.real[id(t)] = next(self.results)
+        return t
+
     def needed(self, out: Ref) -> list[Call]:
-        """The calls that lead to ``out``."""
+        """The calls that lead to ``out``: all, where some change what others have made."""
+        if self.changes:
+            return self.calls
         wanted, kept = {out.index}, []
         for call, used in zip(reversed(self.calls), reversed(self.used)):
-            if call.out.index in wanted:
+            if any(isinstance(r, Ref) and r.index in wanted for r in flat(call.out)):
                 kept.append(call)
                 wanted |= used
         return kept[::-1]
 
     def _made(self, func: Callable, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
-        """What the call would return; the form of a tensor is slow to find and so is remembered between records."""
+        """What the call would return; found in numbers the first time, and remembered between records."""
         try:
-            key = (func, _form(args), _form(kwargs) if kwargs else None)
+            key = (func, torch.is_grad_enabled(), _form(args), _form(kwargs) if kwargs else None)
             hash(key)
         except TypeError:
             key = None
-        if key in _FORMS:
-            return _FORMS[key]
-        before = [t._version if id(t) in self.refs else 0 for t in tensors]
-        result = func(*replaced(args, self._meta), **replaced(kwargs, self._meta))
-        if not any(isinstance(r, Tensor) for r in flat(result)):
-            if key is not None and (isinstance(result, torch.Size) or func.__name__ in _COUNTS):
-                _FORMS[key] = result  # follows from the form alone
-            return result
-        if not isinstance(result, Tensor):
-            raise Refused(f"{_name(func)} returns several tensors")
-        if any(id(t) in self.refs and t._version != v for t, v in zip(tensors, before)):
-            raise Refused(f"{_name(func)} changes a tensor in place")
-        made = _Made(result.shape, result.dtype, result.requires_grad, result._is_view() or id(result) in self.refs)
-        if key is not None and torch.is_grad_enabled():
+        if self.real is None:
+            if key in _FORMS:
+                return _FORMS[key]
+            raise _Unknown
+        before = [_version(self.real.get(id(t), t)) for t in tensors]
+        result = func(*replaced(args, self._number), **replaced(kwargs, self._number))
+        changed = [t for t, v in zip(tensors, before) if _version(self.real.get(id(t), t)) != v]
+        if changed:
+            first = self.real.get(id(args[0]))
+            place = first is not None and first.untyped_storage().data_ptr()
+            shared = all(self._number(t).untyped_storage().data_ptr() == place for t in changed)
+            if first is None or not shared or (result is not None and result is not first):
+                raise Refused(f"{_name(func)} changes a tensor in place")
+            made: Any = _Changed(_Made(first.shape, first.dtype, first.requires_grad), result is not None)
+        else:
+            self.results = (t for t in flat(result) if isinstance(t, Tensor))
+            made = replaced(result, lambda t: _Made(t.shape, t.dtype, t.requires_grad) if isinstance(t, Tensor) else t)
+            if not any(isinstance(t, Tensor) for t in flat(result)):
+                return func(*args, **kwargs)  # what a stand-in can tell holds for other numbers too
+        if key is not None:
             if len(_FORMS) > 10_000:
                 _FORMS.clear()
             _FORMS[key] = made
         return made
 
-    def _in_place(self, func: Callable, old: Tensor) -> Tensor:
-        """An activation written over its argument is harmless if nothing else has seen that argument."""
-        ref = self.refs.get(id(old), self.x)
-        if ref.index == 0 or any(ref.index in used for used in self.used) or ref.index in self.views:
-            raise Refused(f"{_name(func)} changes a tensor in place")
-        return old
-
     def _constant(self, func: Callable, args: Any, kwargs: Any, tensors: list[Tensor]) -> Any:
         """What does not depend on x is computed now, once for the chain."""
-        name = func.__name__
-        if (name in _RANDOM and kwargs.get("training", True)) or kwargs.get("generator") is not None:
-            raise Refused(f"{_name(func)} is random")
-        before = [0 if t.is_inference() else t._version for t in tensors]
+        before = [_version(t) for t in tensors]
         result = func(*args, **kwargs)
-        if any(not t.is_inference() and t._version != v for t, v in zip(tensors, before)):
-            raise Refused(f"{_name(func)} changes a tensor in place")
+        seen: set[int] | None = None
+        for t, v in zip(tensors, before):
+            if _version(t) != v:
+                seen = {id(a) for c in self.calls for a in _tensors(c.args, c.kwargs)} if seen is None else seen
+                if id(t) not in self.fresh or id(t) in seen:
+                    raise Refused(f"{_name(func)} changes a tensor in place")
+        if isinstance(result, Tensor) and all(id(t) in self.fresh for t in tensors):
+            self.fresh.add(id(result))
+            self.alive.append(result)
         return result
 
     def _blank(self, a: Any) -> Any:
@@ -312,15 +405,8 @@ class _Recorder(TorchFunctionMode):
             return a
         return torch.empty((), dtype=a.dtype, device=self.device).expand(a.shape)
 
-    def _meta(self, a: Any) -> Any:
-        if not isinstance(a, Tensor):
-            return torch.device("meta") if isinstance(a, torch.device) and a == self.device else a
-        if id(a) in self.refs or a.device.type == "meta":
-            return a
-        if id(a) not in self.metas:
-            self.metas[id(a)] = torch.empty_strided(a.shape, a.stride(), dtype=a.dtype, device="meta")
-            self.alive.append(a)
-        return self.metas[id(a)]
+    def _number(self, a: Any) -> Any:
+        return self.real.get(id(a), a) if isinstance(a, Tensor) else a  # type: ignore[union-attr]
 
     def _recorded(self, a: Any) -> Any:
         return self.refs.get(id(a), a) if isinstance(a, Tensor) else a

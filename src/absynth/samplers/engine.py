@@ -8,11 +8,12 @@ is behind it. ``fit`` and the tasks choose, around all that they do::
 
 ========  ==========================================================================================================
 eager     autograd, as written
-traced   the log density is recorded once a chain and its score computed by hand-written passes: packed weights,
-          channels-last convolutions, nothing that only a loss would need; fully connected ones as whole chains in C++
-compiled  the recorded score through torch.compile, with parameters and data as inputs (seconds of warm-up)
+traced    the log density is recorded once a chain; its gradient, taken by autograd once, runs as a graph of operations:
+          packed weights, channels-last convolutions, nothing that only a loss would need; fully connected ones as
+          whole chains in C++
+compiled  the same graph through torch.compile, with parameters and data as inputs (seconds of warm-up)
 graph     the whole chain as one CUDA graph on static buffers; without a GPU, the same buffers and no graph
-auto      graph on a GPU, traced elsewhere; builds or compiles only what the updates ahead will repay
+auto      graph on a GPU, traced elsewhere; builds C++ only where the updates ahead will repay it
 ========  ==========================================================================================================
 
 All give the same chain from the same noise, to rounding. What an engine cannot take goes to autograd and one plain
@@ -54,7 +55,7 @@ def use(
         drift: "bf16" computes the layers in bfloat16 while the state keeps its type. That changes the drift by a
             percent or more, so it is a named option and nothing chooses it by itself.
         fused: let traced run fully connected log densities as whole chains in C++ (built once a machine).
-        updates: parameter updates that lie ahead, where known: auto builds or compiles only what they will repay.
+        updates: parameter updates that lie ahead, where known: auto builds C++ only where they will repay it.
         say: where the one plain line goes when something falls back; standard error by default.
 
     Raises:
