@@ -13,7 +13,8 @@ from __future__ import annotations
 # pyright: reportCallIssue=false, reportOperatorIssue=false, reportReturnType=false
 import math
 import operator
-from contextlib import nullcontext
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Any
 
 import torch
@@ -41,12 +42,10 @@ def gradient_graph(record: Trace, x: Tensor) -> Graph:
     def value_and_gradient(x: Tensor, *leaves: Tensor) -> tuple[Tensor, Tensor]:
         x = x.detach().requires_grad_()
         value = record.run(x, leaves)
-        return value.detach(), torch.autograd.grad(value, x, torch.ones_like(value))[0]
+        return value.detach(), torch.autograd.grad(value.sum(), x)[0]
 
     cells = any("lstm" in call.func.__name__ for call in record.calls)
-    # A fused recurrent layer keeps for its gradient what it gives nobody; cell by cell there is no such thing.
-    fused = torch.backends.mkldnn.flags(enabled=False) if cells else nullcontext()
-    with torch.inference_mode(False), torch.enable_grad(), fused:
+    with torch.inference_mode(False), torch.enable_grad(), _cell_by_cell() if cells else nullcontext():
         x = _plain(x)
         capture = _Capture([x, *leaves])
         try:
@@ -61,6 +60,17 @@ def gradient_graph(record: Trace, x: Tensor) -> Graph:
     return _smaller(capture.graph, x.device)
 
 
+@contextmanager
+def _cell_by_cell() -> Iterator[None]:
+    """Without oneDNN's recurrent layers, which keep for their gradient what they return to nobody."""
+    before = torch._C._get_mkldnn_enabled()
+    torch._C._set_mkldnn_enabled(False)
+    try:
+        yield
+    finally:
+        torch._C._set_mkldnn_enabled(before)
+
+
 def _plain(t: Tensor) -> Tensor:
     """A tensor that autograd accepts, with the same numbers."""
     return t.clone() if t.is_inference() else t.detach()
@@ -71,10 +81,15 @@ class _Capture(TorchDispatchMode):
         super().__init__()
         self.graph = Graph()
         self.nodes: dict[int, tuple[TensorWeakRef, Node]] = {}
+        """By identity, the tensors that are alive and their nodes."""
         for i, t in enumerate(inputs):
             node = self.graph.placeholder(f"a{i}")
             node.meta["moves"] = i == 0
             self._name(t, node)
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False  # else torch imports its compiler, which takes longer than importing torch
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
