@@ -215,6 +215,9 @@ def profile_curves(profile: Profile) -> str:
 
 def read_image(opened: Opened, image: Image.Image) -> Float[Tensor, "c h w"]:
     """An image of any size as the model takes it, read as ``--input`` is."""
+    *_, height, width = opened.data.shape
+    if image.width % width == 0 and image.height % height == 0:  # enlarged by :meth:`Actions.example`: undone exactly
+        image = image.resize((width, height), Image.Resampling.BOX)
     with tempfile.TemporaryDirectory() as place:
         image.convert("RGB").save(Path(place) / "image.png")
         return opened.recipe.model_inputs(opened.data.parse(Path(place)))[0]

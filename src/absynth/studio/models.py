@@ -200,7 +200,7 @@ def _can_sample(opened: Opened) -> bool:
     """Whether the model draws samples; those of a model of tracks are futures of a past."""
     if opened.data.kind in ("tracks", "picture"):  # a sample of a picture takes seconds: it is not asked for one here
         return opened.data.kind == "picture"
-    if _supported(lambda: opened.model.chain()) or opened.conditional:
+    if opened.conditional or _supported(lambda: opened.model.chain().start.sample(1, stream(0))):
         return True
     return _supported(lambda: opened.model.sample(1, rng=stream(0)))
 

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import inspect
-import itertools
 import sys
 import tempfile
-import threading
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -20,6 +18,7 @@ from absynth.studio import show
 from absynth.studio.actions import EDITOR, PAINTED, PARTS, Actions, chain_length
 from absynth.studio.chains import MOST_CHAINS, MOST_STEPS
 from absynth.studio.models import EXAMPLES, TABS, Catalogue, labels_of
+from absynth.studio.turns import Turns
 
 TITLES = {
     "samples": "Samples",
@@ -38,28 +37,6 @@ FEW = {"picture": 1, "video": 2, "voxels": 2}
 
 REFRESH = 3.0
 """Seconds between two readings of the curves of a run that trains."""
-
-
-class Turns:
-    """The latest request of each session and tab: an older one stops when a newer one comes."""
-
-    def __init__(self) -> None:
-        self._latest: dict[tuple[str, str], int] = {}
-        self._count = itertools.count()
-        self._lock = threading.Lock()
-
-    def begin(self, session: str, tab: str) -> Callable[[], bool]:
-        """Begin a request; the function that is returned says whether it is still the latest."""
-        number = next(self._count)
-        with self._lock:
-            self._latest[session, tab] = number
-        return lambda: self._latest.get((session, tab)) == number
-
-    def end(self, session: str) -> None:
-        """Forget a session that was closed: what still runs for it stops."""
-        with self._lock:
-            for key in [key for key in self._latest if key[0] == session]:
-                del self._latest[key]
 
 
 def one_line(error: Exception) -> str:
@@ -163,10 +140,10 @@ class _Page:
         steps = gr.Slider(0, MOST_STEPS, 0, step=1, label="Chain length", info="steps of the sampler")
 
         def length(name, opened, tabs):
-            found = 0 if opened is None else chain_length(opened)
+            found = _length(opened, tabs)
             return gr.Slider(maximum=min(max(10 * found, 100), MOST_STEPS), value=found, interactive=found > 0)
 
-        self._follow(step, lambda name, opened, tabs: gr.Slider(value=1, interactive=_has_chain(opened)))
+        self._follow(step, lambda name, opened, tabs: gr.Slider(value=1, interactive=_length(opened, tabs) > 0))
         self._follow(steps, length)
         return step, steps
 
@@ -185,14 +162,14 @@ class _Page:
                 curves = gr.HTML(elem_id="curves")
 
         def classes(name, opened, tabs):
-            found = [] if opened is None else labels_of(opened)
+            found = labels_of(opened) if "samples" in tabs else []
             return gr.Dropdown([("all in turn", -1), *found], value=-1, visible=bool(found))
 
         def count(name, opened, tabs):
             return gr.Slider(value=12 if opened is None else FEW.get(opened.data.kind, 12))
 
         self._follow(label, classes)
-        self._follow(temperature, lambda name, opened, tabs: gr.Slider(value=1, interactive=_has_chain(opened)))
+        self._follow(temperature, lambda name, opened, tabs: gr.Slider(value=1, interactive=_length(opened, tabs) > 0))
         self._follow(n, count)
         self.draw_inputs, self.draw_outputs = (
             [self.model, n, label, step, temperature, steps, seed],
@@ -394,5 +371,6 @@ class _Page:
         )  # fmt: skip
 
 
-def _has_chain(opened: Any) -> bool:
-    return opened is not None and chain_length(opened) > 0
+def _length(opened: Any, tabs: tuple[str, ...]) -> int:
+    """Steps of the chain that the sliders change; 0 where there is none, or no tab that runs it."""
+    return chain_length(opened) if {"samples", "mix"} & {*tabs} else 0

@@ -20,8 +20,8 @@ from absynth.pictures import COLOURS
 from absynth.report import html
 from absynth.results import number
 
-Curve = tuple[Sequence[float], Sequence[float]]
-"""Values along both axes."""
+Curve = tuple[Sequence, Sequence]
+"""Numbers along both axes."""
 
 _WIDTH, _HEIGHT = 420, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 52, 10, 26, 34
@@ -79,7 +79,7 @@ def curves(
     title: str,
     series: Mapping[str, Curve],
     x_label: str = "step",
-    band: tuple[Sequence[float], Sequence[float], Sequence[float]] | None = None,
+    band: tuple[Sequence, Sequence, Sequence] | None = None,
 ) -> str:
     """Lines over one axis as SVG; points that are not finite leave a gap.
 
@@ -137,5 +137,5 @@ def curves(
     )
 
 
-def _finite(xs: Sequence[float], ys: Sequence[float]) -> list[tuple[float, float]]:
-    return [(x, y) for x, y in zip(xs, ys) if math.isfinite(x) and math.isfinite(y)]
+def _finite(xs: Sequence, ys: Sequence) -> list[tuple[float, float]]:
+    return [(float(x), float(y)) for x, y in zip(xs, ys) if math.isfinite(x) and math.isfinite(y)]

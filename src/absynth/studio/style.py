@@ -7,7 +7,8 @@ figcaption{font-size:.85rem;opacity:.8;margin:.3rem 0}
 .studio-numbered figure{margin:0;text-align:center}.studio-numbered figcaption{margin:0}
 .studio-numbered img{width:100%;image-rendering:pixelated;border-radius:4px}
 .studio-curves{margin:0 0 .8rem;max-width:34rem}.studio-curves svg{width:100%;height:auto;display:block}
-.studio-curves text{font-size:11px;fill:currentColor;opacity:.8}
+.dark .studio-curves polyline,.dark .studio-curves polygon{filter:brightness(1.8)}
+.studio-curves text{font-size:13px;fill:currentColor;opacity:.8}
 .studio-legend{display:flex;flex-wrap:wrap;gap:.1rem .9rem;font-size:.82rem}
 .studio-legend span::before{content:"";display:inline-block;width:.8em;height:.2em;margin-right:.4em;
 vertical-align:middle;background:var(--hue)}
