@@ -29,7 +29,7 @@ FIXED_RATE: dict[str, Any] = {"share": 0.5, "clip": 5.0, "energy_lr": 5e-4}
 
 PRESETS = {
     "zinc": Preset(
-        minutes=6, source="Pang, Han, Wu 2020, at a fraction of its size",
+        minutes=6, recorded="latent_prior_zinc", source="Pang, Han, Wu 2020, at a fraction of its size",
         published="validity .955", steps=4400, prior_after=0.55, prior_alone=1 / 11, length=72, **FIXED_RATE,
     ),
     "moses": Preset(

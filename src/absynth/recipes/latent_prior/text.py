@@ -33,7 +33,7 @@ from absynth.seeding import stream
 
 PRESETS = {
     "ptb": Preset(
-        minutes=4, source="Pang et al. 2020, Table 2, at a fraction of its size",
+        minutes=4, recorded="latent_prior_ptb", source="Pang et al. 2020, Table 2, at a fraction of its size",
         published="forward perplexity 107.45, reverse 181.54, real text 100.36", steps=2000, batch=64, threads=1,
         checkpoint_every=250, vocabulary_size=2000, length=21, latent=16, embedding=64, generator_width=96,
         energy_width=64, prior_steps=30, share=0.7, prior_after=0.45, prior_alone=0.25, clip=5.0,
