@@ -14,15 +14,20 @@ from mkdocs.structure.files import File, Files
 ROOT = Path(__file__).parent.parent.parent
 OUTSIDE = {"GLOSSARY.md": "glossary.md", "CONTRIBUTING.md": "contributing.md"}
 """Files of the repository that are pages of the site, and the names that they have there."""
+PICTURE = re.compile(r"!\[([^\]]+)\]\(([^)\s]+)\)")
 LINK = re.compile(r"(?<=\]\()([^)#\s:]+)(?=[)#])")
 
 
 def on_config(config: Any) -> None:
-    """Put the methods and the notebooks into the navigation, as their own pages list them."""
+    """Fill the navigation: methods and notebooks as their own pages list them, pages without a place as guides."""
+    known = str(config.nav)
+    more = [page.name for page in sorted((ROOT / "docs").glob("*.md")) if f"'{page.name}'" not in known]
     for entry in config.nav:
         for title, folder in (("Methods", "methods"), ("Notebooks", "notebooks")):
             if title in entry:
                 entry[title] = [f"{folder}/index.md", *listed(folder)]
+        if "Guides" in entry:
+            entry["Guides"] += more
     fence = {"name": "math", "class": "math", "format": equation}  # as GitHub writes them
     config.mdx_configs.setdefault("pymdownx.superfences", {})["custom_fences"] = [fence]
 
@@ -66,7 +71,9 @@ def code(cell: dict[str, Any]) -> str:
 
 
 def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str:
-    """Links between files of the repository become links between pages."""
+    """Links between files of the repository become links between pages; the gallery gets the pictures of all pages."""
+    if page.file.src_uri == "gallery.md":
+        markdown += more_pictures(markdown)
     outside = {name: source for source, name in OUTSIDE.items()}
     place = ROOT / outside[page.file.src_uri] if page.file.src_uri in outside else ROOT / "docs" / page.file.src_uri
 
@@ -85,3 +92,19 @@ def on_page_markdown(markdown: str, page: Any, config: Any, files: Files) -> str
         return Path(os.path.relpath(name, Path(page.file.src_uri).parent)).as_posix()
 
     return LINK.sub(of_site, markdown)
+
+
+def more_pictures(gallery: str) -> str:
+    """Pictures of other pages that the gallery does not show itself, each with its text and a link to its page."""
+    docs = ROOT / "docs"
+    shown = {(docs / target).resolve() for _, target in PICTURE.findall(gallery)}
+    parts = []
+    for page in sorted(docs.rglob("*.md")):
+        text = page.read_text("utf-8")
+        for said, target in PICTURE.findall(text):
+            file = (page.parent / target).resolve()
+            if file not in shown:
+                shown.add(file)
+                title = text.partition("\n")[0].removeprefix("# ")
+                parts.append(f"![{said}]({file.relative_to(docs).as_posix()})\n\n[{title}]({page.relative_to(docs)})")
+    return "\n\n".join(["\n\n## More", *parts]) if parts else ""
