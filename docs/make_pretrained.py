@@ -51,7 +51,7 @@ MODELS = {
         (IMAGES, "50 labels were used; a classifier for practice needs more."), {"sample": {"n": 100}, "classify": {}}
     ),
     "latent_prior/nci5k": Model(
-        ("Three of four molecules are not valid at temperature 1, and half at 0.5 are: check with rdkit before use.",
+        ("Most of the molecules are not valid at temperature 1, as the figure says: check them with rdkit.",
          "Nothing was optimized for synthesis, safety or activity."),
         {"sample": {"n": 100, "decoding": "draw", "temperature": 0.5}, "evaluate": {"n": 2000}},
     ),
