@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from laws import normal_law
 from small import digits
 from torch import Tensor, nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 import absynth
 from absynth import density
@@ -721,6 +722,49 @@ def test_a_capture_that_fails_or_differs_means_steps_and_one_line(monkeypatch: p
     with use("graph", said := []):
         Langevin(3, 0.2)(log_density, x, rng=stream(1))
     assert not any("no graph" in line for line in said)
+
+
+def test_auto_compares_its_first_captured_chain_with_autograds(monkeypatch: pytest.MonkeyPatch) -> None:
+    """On static buffers in place of a GPU's graph, and with a replay that stays where it is."""
+    log_density, x = targets(F64)["prior"]
+    monkeypatch.setattr(scores.Scores, "_name", lambda self, x: "graph")
+    wanted = [Langevin(3, 0.2)(log_density, x, rng=stream(1, 0, k)) for k in range(2)]
+    ends = {
+        "agrees with autograd's": graph.StaticChain.__call__,
+        "differs from autograd's": lambda self, plan, x, rng: x,
+    }
+    for words, call in ends.items():
+        monkeypatch.setattr(graph.StaticChain, "__call__", call)
+        said: list[str] = []
+        with use("auto", said):
+            got = [Langevin(3, 0.2)(log_density, x, rng=stream(1, 0, k)) for k in range(2)]
+        assert sum(words in line for line in said) == 1
+        assert max(float((a - b).abs().max()) for a, b in zip(got, wanted)) < 1e-12
+
+
+class Waits(TorchDispatchMode):
+    """Counts the operations that wait for a value on the host."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func in (torch.ops.aten._local_scalar_dense.default, torch.ops.aten.nonzero.default)
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("target", ["prior", "posterior, deconv", "image", "mixture", "restricted"])
+def test_no_step_waits_for_a_value_on_the_host(target: str) -> None:
+    log_density, x = targets(torch.float32)[target]
+    with use("graph") as state:
+        Langevin(3, 0.1)(log_density, x, rng=stream(1))
+    chain = next(made for key, made in state.made.items() if key[0] == "static")
+    with Waits() as waits:
+        chain.run()
+        assert waits.count == 0
+        float(chain.end.sum())
+        assert waits.count == 1
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no GPU")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 import torch
-from torch import Tensor
+from torch import Generator, Tensor
 
 import absynth.density as density
 from absynth.engine.compiled import Compiled
@@ -16,6 +16,7 @@ from absynth.engine.fused import Fused, build
 from absynth.engine.graph import StaticChain
 from absynth.engine.plan import Make, Plan, make_of
 from absynth.engine.trace import Refused, trace
+from absynth.seeding import noise_like
 from absynth.types import LogDensity, Rng
 
 Name = Literal["eager", "traced", "compiled", "graph", "auto"]
@@ -43,6 +44,8 @@ class Engine:
     said: set[str] = field(default_factory=set)
     no_graph: bool = False
     """A capture failed: no other is tried."""
+    compared: bool = False
+    """A captured chain was compared with autograd's."""
     made: dict[Any, Any] = field(default_factory=dict)
     """Compiled functions and static chains by what they depend on."""
 
@@ -91,6 +94,8 @@ class Scores:
                 engine.tell(f"no graph: {' '.join(str(why).split())[:120]}; chains run step by step")
                 engine.no_graph = True
                 return None
+            if engine.name == "auto" and isinstance(rng, Generator) and not engine.compared:
+                return self._compared(lambda: chain(plan, x, rng), x, drift, noise_scales, rng)
             return chain(plan, x, rng)
         if self._name(x) != "traced":
             return None
@@ -103,6 +108,30 @@ class Scores:
             if fused is None
             else fused.langevin(plan.leaves, x, drift, noise_scales, rng)
         )
+
+    def _compared(
+        self, run: Callable[[], Tensor], x: Tensor, drift: float, noise_scales: Sequence[float], rng: Generator
+    ) -> Tensor:
+        """The first captured chain that auto runs, after the same chain by autograd on the same noise."""
+        engine, before = self.engine, rng.get_state()
+        wanted = x
+        for scale in noise_scales:
+            wanted = torch.add(wanted, density.score(self.log_density, wanted), alpha=drift)
+            wanted = wanted.add_(noise_like(x, rng), alpha=scale) if scale > 0 else wanted
+        after = rng.get_state()
+        rng.set_state(before)
+        got = run()
+        error = float((got - wanted).norm() / wanted.norm())
+        engine.compared = True
+        if error < 1e-2 and torch.equal(rng.get_state(), after):
+            engine.tell(f"a captured chain agrees with autograd's to {error:.0e}")
+            return got
+        engine.tell(
+            f"no graph: the first captured chain differs from autograd's by {error:.0e}; chains run step by step"
+        )
+        engine.no_graph = True
+        rng.set_state(after)
+        return wanted
 
     def _fused(self, plan: Plan, x: Tensor, rng: Rng) -> Fused | None:
         """The plan as a chain in C++, where it can be one and the engine builds one."""
