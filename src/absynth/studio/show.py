@@ -93,7 +93,8 @@ def curves(
     drawn = {name: points for name, points in drawn.items() if points}
     if not drawn:
         return f'<p class="studio-note">{html.escape(title)}: nothing to show yet</p>'
-    area = [] if band is None else [(x, y) for x, *ends in zip(*band) for y in ends if math.isfinite(y)]
+    low, high = ([], []) if band is None else (_finite(band[0], ends) for ends in band[1:])
+    area = [*low, *high]
     every = [point for points in drawn.values() for point in points] + area
     low_x, high_x = min(x for x, _ in every), max(x for x, _ in every)
     low_y, high_y = min(y for _, y in every), max(y for _, y in every)
@@ -104,10 +105,9 @@ def curves(
         return f"{across:.1f},{_HEIGHT - _BOTTOM - (y - low_y) / tall * (_HEIGHT - _TOP - _BOTTOM):.1f}"
 
     parts = []
-    if band is not None and area:
-        ends = [(x, low, high) for x, low, high in zip(*band) if math.isfinite(low) and math.isfinite(high)]
-        outline = [place(x, low) for x, low, _ in ends] + [place(x, high) for x, _, high in reversed(ends)]
-        parts.append(f'<polygon points="{" ".join(outline)}" fill="{COLOURS[0]}" opacity=".22"/>')
+    if area:
+        outline = " ".join(place(*point) for point in [*low, *reversed(high)])
+        parts.append(f'<polygon points="{outline}" fill="{COLOURS[0]}" opacity=".22"/>')
     for i, points in enumerate(drawn.values()):
         colour = COLOURS[i % len(COLOURS)]
         line = " ".join(place(x, y) for x, y in points)
