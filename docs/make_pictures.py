@@ -34,7 +34,6 @@ PICTURES = {
     "diffusion_amortized": ("mnist", "sample"),
     "discrepancy_prior": ("mnist", "sample"),
     "mixture_prior": ("mnist", "sample"),
-    "introspective": ("digits", "sample"),
     "joint_energy": ("mnist", "sample"),
     "multigrid": ("mnist", "sample"),
     "coarse_to_fine": ("mnist", "sample"),
