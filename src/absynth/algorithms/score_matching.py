@@ -32,9 +32,7 @@ from absynth.samplers import Langevin
 from absynth.seeding import noise_like, uniform_like
 from absynth.types import Batch, LogDensity, Rng, Sampler
 
-DENOISING = (
-    "is half the squared error of the noise that the score predicts, summed over an example: it should fall"
-)
+DENOISING = "is half the squared error of the noise that the score predicts, summed over an example: it should fall"
 
 
 def differentiable_score(log_density: LogDensity, x: Float[Tensor, "b *event"]) -> tuple[Tensor, Tensor]:

@@ -38,7 +38,7 @@ PRESETS = {
         past=10, future=40, pose=True, interval=0.1, wheelbase=9.0, road=90.0, radius=10.0, tolerance=0.3, mode="ilqr",
         iterations=4, steps=30, batch=32,
     ),
-}
+}  # fmt: skip
 FITTED = 200
 """Number of examples that typical sizes are found from."""
 
