@@ -142,7 +142,7 @@ def watch(
     each = moving.steps + getattr(moving, "warmup", 0)
     total, before = rounds * each, x
     every = max(1, total // POINTS)
-    profile, shown = Profile(False), time.monotonic() - pause
+    profile, due = Profile(False), time.monotonic()
     for turn in range(rounds):
         for k, state in enumerate(moving.path(log_density, before, rng=rng)):
             step = turn * each + k
@@ -150,9 +150,11 @@ def watch(
                 continue
             if step % every == 0 or step == total:
                 _measure(profile, step, state, before, energy)
-                if step < total and time.monotonic() - shown >= pause:
-                    shown = time.monotonic()
+                if step < total and time.monotonic() >= due:
+                    begun = time.monotonic()
                     yield Frame(step, total, generate(state.x), profile)
+                    ended = time.monotonic()
+                    due = ended + max(pause, 4 * (ended - begun))  # looks take a fifth of the time, however busy it is
             before = state.x
     yield Frame(total, total, generate(before), profile)
 
