@@ -5,6 +5,13 @@ import pytest
 collect_ignore_glob = ["docs/*.py", "docs/site/*.py"]  # scripts and hooks of the site: no tests
 
 
+def pytest_collection_modifyitems(items):
+    """The examples of method pages train networks: `make docs` and `make test-slow` run them."""
+    for item in items:
+        if item.path.suffix == ".md" and item.path.parent.name == "methods":
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(autouse=True)
 def _documents_run_elsewhere(request, monkeypatch, tmp_path):
     if request.node.path.suffix == ".md":

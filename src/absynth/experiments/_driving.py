@@ -107,4 +107,3 @@ def track_set(train: Tensor, test: Tensor, **options: Any) -> TrackSet:
         lambda part: [parts["test" if part == "test" else "train"]], "cars of a known cost", past=PAST, future=FUTURE,
         mirror=False, pose=True, **options,
     )  # fmt: skip
-
