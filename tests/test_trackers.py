@@ -103,5 +103,5 @@ def test_trackers_by_flag(tmp_path, capsys, monkeypatch):
 @pytest.mark.parametrize("name", TRACKERS)
 def test_without_its_package_a_tracker_is_one_line(name, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "torch.utils.tensorboard" if name == "tensorboard" else name, None)
-    with pytest.raises(InputError, match=rf"--track {name} needs its package, found none: pip install"):
+    with pytest.raises(InputError, match=rf"track {name} needs its package, found none: pip install"):
         open_trackers(name, tmp_path)

@@ -81,3 +81,8 @@ def written(model: Any, data: Any, z: Tensor, temperature: float, *, seed: int, 
 def some(x: Tensor, n: int, *, seed: int) -> Tensor:
     """n rows at random."""
     return x[torch.randperm(len(x), generator=stream(seed, 0, 0, 1))[:n]]
+
+
+def of_figures(baselines: dict[str, float], values: dict[str, float]) -> dict[str, float]:
+    """The baselines of figures that the model has: without a valid molecule it has no distance to the test molecules."""
+    return {name: value for name, value in baselines.items() if name.rpartition("/")[0] in values}

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import torch
 
 from absynth.errors import InputError
-from absynth.experiments._molecules import KEPT, SHIFT, VALUE, Sheet, guide, some, written
+from absynth.experiments._molecules import KEPT, SHIFT, VALUE, Sheet, guide, of_figures, some, written
 from absynth.experiments._sequences import (
     CPU,
     DECODER,
@@ -147,4 +147,4 @@ def measure(seed: int, run: Run) -> Figures:
         if known in values and (other := baselines.get(f"{known}/{rival}")):
             name = "decoder without z" if rival == DECODER else rival
             values[f"{known} over that of the {name}"] = values[known] / other
-    return Figures(values, baselines | unled)
+    return Figures(values, of_figures(baselines | unled, values))

@@ -7,7 +7,7 @@ measured again.
 
 from __future__ import annotations
 
-from absynth.experiments._molecules import KEPT, SHIFT, VALUE, Sheet, guide, some, written
+from absynth.experiments._molecules import KEPT, SHIFT, VALUE, Sheet, guide, of_figures, some, written
 from absynth.experiments._sequences import (
     CPU,
     DECODER,
@@ -81,4 +81,4 @@ def measure(seed: int, run: Run) -> Figures:
     values |= {CPU: spent, **led}
     if rival := baselines[f"validity at T = 1/{DECODER}"]:
         values[OVER] = values["validity at T = 1"] / rival
-    return Figures(values, baselines | unled)
+    return Figures(values, of_figures(baselines | unled, values))

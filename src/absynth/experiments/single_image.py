@@ -99,7 +99,7 @@ def measure(seed: int, run: Run) -> Figures:
         image = model.image
         height, width = image.shape[1:]
         with torch.no_grad():
-            x = model.without_margin(model.canvas.scales[-1]).detach()
+            x = model.scales.without_margin(model.canvas.scales[-1]).detach()
             model.set_size(height, 2 * width)
             wide = model.sample(1, rng=stream(seed, 0, 0, 1))
             phases = random_phases(image, stream(seed, 0, 0, 3))

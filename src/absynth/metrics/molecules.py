@@ -179,7 +179,7 @@ def scaffolds(smiles: Iterable[str]) -> Counter[str]:
 def cosine(a: Counter[str], b: Counter[str]) -> float:
     """Cosine of two vectors of counts, in [0, 1]; 0 where one is empty.
 
-    >>> cosine(Counter("aab"), Counter("aab")), cosine(Counter("a"), Counter("b"))
+    >>> round(cosine(Counter("aab"), Counter("aab")), 6), cosine(Counter("a"), Counter("b"))
     (1.0, 0.0)
     """
     norms = [math.sqrt(sum(v * v for v in x.values())) for x in (a, b)]

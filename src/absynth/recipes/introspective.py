@@ -53,7 +53,7 @@ class IntrospectiveRecipe(ImageOptions, DataChain, FewLabels):
     """Introspective learning: a cascade of classifiers that draw their own negatives (Lazarow et al. 2017)."""
 
     kinds = ("image", "table")
-    TINY: ClassVar[Mapping[str, Any]] = {**FewLabels.TINY, "negatives": 60, "rounds": 2}
+    TINY: ClassVar[Mapping[str, Any]] = {**FewLabels.TINY, "negatives": 60, "rounds": 1}
 
     steps: Count = 2000
     labelled_batch: Count = 99
