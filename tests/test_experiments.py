@@ -12,9 +12,12 @@ from absynth import experiments, results
 from absynth.experiments.harness import Run
 
 NEEDS_DATA = not os.environ.get("ABSYNTH_DATA")
+SLOW = ("latent_prior_moses",)
+"""Experiments that read a million examples however few they use."""
+NAMES = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in experiments.names()]
 
 
-@pytest.mark.parametrize("name", experiments.names())
+@pytest.mark.parametrize("name", NAMES)
 def test_tiny(name, tmp_path, tmp_path_factory):
     found = experiments.find(name)
     features = Path(os.environ.get("ABSYNTH_TEST_FEATURES", tmp_path_factory.getbasetemp() / "features"))
