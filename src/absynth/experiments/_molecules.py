@@ -84,5 +84,5 @@ def some(x: Tensor, n: int, *, seed: int) -> Tensor:
 
 
 def of_figures(baselines: dict[str, float], values: dict[str, float]) -> dict[str, float]:
-    """The baselines of figures that the model has: without a valid molecule it has no distance to the test molecules."""
+    """The baselines of figures that the model has: without a valid molecule it has no distance to others."""
     return {name: value for name, value in baselines.items() if name.rpartition("/")[0] in values}
