@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 NOTEBOOKS = sorted((Path(__file__).parent.parent / "docs" / "notebooks").glob("*.ipynb"))
-LONG = {"compose", "latent_prior", "molecules", "sample_any_density"}
+LONG = {"compose", "few_labels", "latent_prior", "missing", "molecules", "rare_class", "sample_any_density"}
 """Notebooks of more than ten seconds of CPU time: CI runs them with the documents, by `make docs`."""
 CASES = [pytest.param(p, id=p.stem, marks=[pytest.mark.slow] if p.stem in LONG else []) for p in NOTEBOOKS]
 RUN = """
