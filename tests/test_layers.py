@@ -33,7 +33,7 @@ LAYERS = (
     ("recipes",),
     ("updates", "training", "tasks", "sklearn"),
     ("report.page", "report.compare", "report.gather", "report.logs", "sharing"),
-    ("experiments", "demo"),
+    ("experiments", "demo", "studio"),
     ("cli",),
 )
 """From the lowest up, by the longest prefix that fits a module's name."""
