@@ -6,9 +6,9 @@ collect_ignore_glob = ["docs/*.py", "docs/site/*.py"]  # scripts and hooks of th
 
 
 def pytest_collection_modifyitems(items):
-    """The examples of method pages train networks: `make docs` and `make test-slow` run them."""
+    """Most pages' examples train networks: `make docs` and `make test-slow` run them."""
     for item in items:
-        if item.path.suffix == ".md" and item.path.parent.name == "methods":
+        if item.path.suffix == ".md" and "docs" in item.path.parts and item.path.name != "samplers.md":
             item.add_marker(pytest.mark.slow)
 
 
