@@ -1,8 +1,12 @@
 """Documents whose examples write files do so in a folder of their own."""
 
+from importlib.util import find_spec
+
 import pytest
 
 collect_ignore_glob = ["docs/*.py", "docs/site/*.py"]  # scripts and hooks of the site: no tests
+if find_spec("gradio") is None:
+    collect_ignore_glob.append("src/absynth/studio/page.py")
 
 
 def pytest_collection_modifyitems(items):
