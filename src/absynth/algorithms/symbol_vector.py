@@ -69,7 +69,7 @@ class SymbolVector(AmortizedLatentPrior):
         label_weight: λ, of a labelled example's log p_α(y|z). The rest of the bound is a sum over all of x.
         contrast: ``marginal``: the prior learns from draws of p_α(z), as in the paper. ``label``: from draws of
             p_α(z|y) for labelled examples, each under its own label, and p_α(z|y) stands in their bound.
-        labels_at: Where of q_φ(z|x) log p_α(y|z) is taken: its ``mean``, or a ``draw``, so that draws are told apart.
+        labels_at: Where of q_φ(z|x) log p_α(y|z) is taken: its ``mean``, or a ``draw``, which separates draws.
 
     Raises:
         InputError: the prior's f is no :class:`SymbolF`.

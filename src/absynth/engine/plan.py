@@ -86,7 +86,7 @@ def make_of(record: Trace, x: Tensor) -> tuple[Make, Trace]:
 
 
 class Plan:
-    """The score of one log density, with the parameters as they were when it was first asked for.
+    """The score of one log density, with the parameters as they were when it was first requested.
 
     Args:
         make: Its make.

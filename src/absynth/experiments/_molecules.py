@@ -54,7 +54,7 @@ class Sheet:
 
 
 def guide(opened: Any, z: Tensor, n: int, *, seed: int) -> tuple[dict[str, float], dict[str, float]]:
-    """Figures and baselines of n molecules at T = 1 whose prior was told a logP of :data:`VALUE`.
+    """Figures and baselines of n molecules at T = 1 whose prior was conditioned on a logP of :data:`VALUE`.
 
     Args:
         opened: A run on molecules.

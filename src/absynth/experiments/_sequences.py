@@ -111,8 +111,8 @@ def posterior_draws(model: Any, x: Tensor, *, rng: Rng, batch: int = 500) -> Ten
 
 
 @dataclass(frozen=True)
-class Told:
-    """What z tells of x, in nats an example.
+class LatentInformation:
+    """What z says of x, in nats an example.
 
     Attributes:
         kl: KL(q ‖ p_0), of which a shift of all means is a part that tells nothing.
@@ -132,8 +132,8 @@ class Told:
 
 
 @torch.no_grad()
-def what_z_tells(model: Any, x: Tensor, train: Tensor, *, seed: int, batch: int = 500) -> Told:
-    """The measures of :class:`Told` on test examples ``x``; q(z) is the mixture of the posteriors of ``train``."""
+def what_z_tells(model: Any, x: Tensor, train: Tensor, *, seed: int, batch: int = 500) -> LatentInformation:
+    """Measures on test examples ``x``; q(z) is the mixture of the posteriors of ``train``."""
     rng = stream(seed, 0, 0, _SHARED)
     many = [model.encode(part) for part in train.split(batch)]
     mixture = Normal(torch.cat([q.mean for q in many]), torch.cat([q.std for q in many]))
@@ -148,7 +148,7 @@ def what_z_tells(model: Any, x: Tensor, train: Tensor, *, seed: int, batch: int 
             -model.likelihood(z).log_prob(part).sum(),
             -model.likelihood(other).log_prob(part).sum(),
         ])  # fmt: skip
-    return Told(*(sums / len(x)).tolist())
+    return LatentInformation(*(sums / len(x)).tolist())
 
 
 def log_mixture(mixture: Normal, z: Tensor) -> Tensor:

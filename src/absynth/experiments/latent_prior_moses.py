@@ -138,8 +138,8 @@ def measure(seed: int, run: Run) -> Figures:
     values = sheet.values | what_z_tells(model, held_out, some(train, MIXED, seed=seed), seed=seed).figures()
     baselines = sheet.baselines | {f"{OWN}/{DECODER}": decoder_nll(plain, held_out)}
     baselines |= {f"{CPU}/{DECODER}": plain_spent, f"{CPU}/{VAE_ROW}": vae_spent}
-    told = what_z_tells(vae, held_out, some(train, MIXED, seed=seed), seed=seed).figures()
-    baselines |= {f"{figure}/{VAE_ROW}": value for figure, value in told.items()}
+    latent = what_z_tells(vae, held_out, some(train, MIXED, seed=seed), seed=seed).figures()
+    baselines |= {f"{figure}/{VAE_ROW}": value for figure, value in latent.items()}
     led, unled = guide(opened, prior, run.few(2000, 20), seed=seed)
     values |= {CPU: spent, **led}
     for figure, rival in (("validity", DECODER), ("FCD", NGRAM), ("FCD", VAE_ROW)):

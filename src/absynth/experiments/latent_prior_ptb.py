@@ -65,8 +65,8 @@ def measure(seed: int, run: Run) -> Figures:
 
     prior = model.sample_prior(n, rng=stream(seed, 0, 0, 3))
     found = dict(zip(KINDS, perplexities(drawn(prior), data), strict=True))
-    told = what_z_tells(model, test, train[order[:MIXED]], seed=seed)
-    values = {**found, **told.figures(), CPU: spent}
+    latent = what_z_tells(model, test, train[order[:MIXED]], seed=seed)
+    values = {**found, **latent.figures(), CPU: spent}
     rows = {
         DECODER: draw_decoder(plain, n, rng=stream(seed, 0, 0, 4)),
         GAUSSIAN: drawn(model.latent_density().reference.sample(n, stream(seed, 0, 0, 5))),

@@ -32,7 +32,7 @@ class SymbolRecipe(PriorChain, Recipe):
     contrast: Contrast = "marginal"
     """Negative draws of labelled examples: of p(z), as in the paper, or of p(z|y) under each one's own label."""
     labels_at: LabelsAt = "mean"
-    """Where of q(z|x) the label's log p(y|z) is taken: its mean, or a draw, so that draws are told apart."""
+    """Where of q(z|x) the label's log p(y|z) is taken: its mean, or a draw, so that draws can be distinguished."""
     free_nats: NonNegative = 0.0
     """A coordinate of z whose KL is below this, on average, is not pulled towards N(0, 1)."""
     min_log_variance: float = -8.0

@@ -41,7 +41,7 @@ class _Slot:
 class Catalogue:
     """Runs and pretrained models by name.
 
-    A model is loaded when it is first asked for, and again when a run that is still training has saved new weights.
+    A model is loaded when it is first requested, and again when a run that is still training has saved new weights.
     Every method may be called by several threads.
 
     Args:
@@ -198,7 +198,7 @@ def _supported(capability: Callable[[], object]) -> bool:
 
 def _can_sample(opened: Opened) -> bool:
     """Whether the model draws samples; those of a model of tracks are futures of a past."""
-    if opened.data.kind in ("tracks", "picture"):  # a sample of a picture takes seconds: it is not asked for one here
+    if opened.data.kind in ("tracks", "picture"):  # a sample of a picture takes seconds: none is drawn here
         return opened.data.kind == "picture"
     if opened.conditional or _supported(lambda: opened.model.chain().start.sample(1, stream(0))):
         return True
@@ -265,7 +265,7 @@ def _shape(path: Path) -> tuple[str, tuple[int, ...]] | None:
 
 
 def labels_of(opened: Opened) -> list[tuple[str, int]]:
-    """Names and numbers of the classes that the model can be asked for; empty where it is not conditioned on one."""
+    """Names and numbers of the classes that the model can sample; empty where it is not conditioned on one."""
     try:
         known = opened.conditions(1000)
     except Unsupported:

@@ -57,7 +57,7 @@ def start(catalogue: Catalogue, host: str, port: int) -> Any:
         InputError: The port is in use, or the address is none of this machine.
     """
     check_port(host, port)
-    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the import: nothing is told to anyone
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # before the import: no usage data are sent
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     torch.set_num_threads(1)  # one a request: people share the machine, not one chain
     import gradio as gr  # pyright: ignore[reportMissingImports]
