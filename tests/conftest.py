@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 import torch
-from jaxtyping import install_import_hook
+from shapes import check_in_tests
 
 os.environ.setdefault("MPLBACKEND", "Agg")
-install_import_hook("absynth", "beartype.beartype")  # shapes are checked in every test, never in production
+check_in_tests()  # never in production
 torch.set_num_threads(1)  # two OpenMP threads on a busy machine can be a hundred times slower
 
 

@@ -161,7 +161,7 @@ def test_push_and_pull_are_transposes():
         torch.testing.assert_close((p * mass.pull(s)).sum((1, 2)), (mass.push(p) * s).sum((1, 2)))
 
 
-@pytest.mark.parametrize("mass", ["unit", "diagonal", "dense"])
+@pytest.mark.parametrize("mass", ["unit", "diagonal", pytest.param("dense", marks=pytest.mark.slow)])
 def test_every_mass_samples_the_same_law(mass):
     sigma = covariance(3, 30, 4)
     for sampler in (MALA(60, 0.3, 100, mass=mass), HMC(15, 0.2, 6, 80, mass=mass), NUTS(6, 0.2, 50, mass=mass)):

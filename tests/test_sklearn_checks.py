@@ -10,7 +10,7 @@ from absynth.sklearn import EBMDensity, EBMDetector, EBMImputer, EBMSampler, JEM
 SMALL = {"width": 8, "members": 1}
 ESTIMATORS = [
     EBMDetector(steps=60, **SMALL),
-    LatentEBMDetector(steps=30, width=8),
+    LatentEBMDetector(steps=10, width=8),
     EBMDensity(steps=4, **SMALL),
     EBMImputer(steps=4, proposals=10, **SMALL),
     EBMSampler(steps=4, **SMALL),

@@ -153,7 +153,7 @@ def test_a_density_of_categories_and_missing_entries(frame):
 # Detectors ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("detector", [EBMDetector(random_state=0), LatentEBMDetector(random_state=0, steps=200)])
+@pytest.mark.parametrize("detector", [EBMDetector(random_state=0), LatentEBMDetector(random_state=0, steps=100)])
 def test_far_rows_are_outliers(detector, numbers):
     far = numbers[:40] + np.eye(3)[np.arange(40) % 3] * 10 * numbers.std(0)
     detector = clone(detector).fit(numbers)
@@ -212,6 +212,7 @@ def test_minutes_are_a_budget(numbers):
 # Missing entries and rare classes ------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_an_imputer_gives_the_conditional_law():
     rng = np.random.default_rng(3)
     x = rng.normal(size=(3000, 2)) @ np.array([[1.0, 0.8], [0, 0.6]])
