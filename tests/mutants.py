@@ -26,7 +26,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
+from functools import cache, partial
 from itertools import islice
 from pathlib import Path
 
@@ -134,26 +134,48 @@ def _changes(node: ast.AST) -> Iterator[tuple[str, Callable[[], None]]]:
 
 
 def tests_of(file: Path) -> list[list[str]]:
-    """Arguments of pytest, run one after another until a test fails: the likeliest tests to see a fault of a file."""
+    """Arguments of pytest, run one after another until a test fails: the likeliest tests to see a fault of a file.
+
+    First test files named after it, then those that import it or a public name of it, then those of its users.
+    """
     module, public = dotted(file), public_names(file)
-    users = [
-        f for f in sorted(file.parent.glob("*.py")) if f"from {module} import" in f.read_text() and f.stem[0] != "_"
-    ]
-    pattern = re.compile("|".join([re.escape(module), *(rf"\b{n}\b" for n in public)]))
-    own, by_user = {}, []
+    users = [f for f, text in sources().items() if f"from {module} import" in text and f.stem[0] != "_"]
+    users.sort(key=lambda f: f.parent != file.parent)
+    used = re.compile(rf"\b(?:ab|absynth)\.(?:{'|'.join(map(re.escape, public)) or '-'})\b")
+    words = re.compile(rf"\b(?:{'|'.join(map(re.escape, public)) or '-'})\b")
+    own, by_user = {}, {}
     for test in sorted((ROOT / "tests").glob("test_*.py")):
-        text = test.read_text()
-        if test.name not in CONFORMANCE and (found := len(pattern.findall(text))):
-            own[test] = (file.stem in test.stem, found / len(text))
-        elif any(f.stem in test.stem for f in users):
-            by_user.append(test)
-    chosen = [*sorted(own, key=lambda test: own[test], reverse=True), *by_user][:FILES]
-    runs = [[str(test.relative_to(ROOT))] for test in chosen]
+        text, imported = test.read_text(), imports(test)
+        if test.name in CONFORMANCE:
+            continue
+        if module in imported or imported & set(public) or used.search(text):
+            own[test] = (file.stem in test.stem, module in imported, len(words.findall(text)) / len(text))
+        elif found := [k for k, f in enumerate(users) if f.stem in test.stem]:
+            by_user[test] = found[0]
+    chosen = [*sorted(own, key=lambda test: own[test], reverse=True), *sorted(by_user, key=lambda test: by_user[test])]
+    runs = [[str(test.relative_to(ROOT))] for test in chosen[:FILES]]
     if file.parent.name == "algorithms":
         table = (ROOT / "tests" / "cases.py").read_text()
         cases = [n for n in (*public, *(n for f in users for n in public_names(f))) if f'"{n}' in table]
         runs.insert(0, [*(f"tests/{name}" for name in CONFORMANCE), "-k", " or ".join(cases[:CASES])])
     return runs
+
+
+@cache
+def sources() -> dict[Path, str]:
+    """The text of every file of the package."""
+    return {f: f.read_text() for f in sorted(SOURCE.rglob("*.py"))}
+
+
+@cache
+def imports(test: Path) -> set[str]:
+    """Modules of absynth that a test imports from, and the names that it imports."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(test.read_text())):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("absynth"):
+            names = {n.name for n in node.names}
+            found |= {str(node.module), *names, *(f"{node.module}.{n}" for n in names)}
+    return found
 
 
 def dotted(file: Path) -> str:
@@ -167,8 +189,11 @@ def public_names(file: Path) -> list[str]:
     return [n for n in names if not n.startswith("_")]
 
 
-class Limit:
-    """Plugin of pytest: a test that takes longer than ``TEST`` seconds of processor time fails."""
+class Watch:
+    """Plugin of pytest: a test that takes longer than ``TEST`` seconds of processor time fails; failures are noted."""
+
+    def __init__(self, note: Callable[[str], None]) -> None:
+        self.note = note
 
     @pytest.hookimpl(wrapper=True)
     def pytest_runtest_call(self, item: pytest.Item):
@@ -183,12 +208,28 @@ class Limit:
             signal.setitimer(signal.ITIMER_VIRTUAL, 0)
             signal.signal(signal.SIGVTALRM, before)
 
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        if report.failed:
+            self.note(report.nodeid)
 
-def run_tests(runs: list[list[str]], package: Path, *, cache: bool = False) -> bool:
-    """Whether tests pass with the package of a folder. They run in a fork of this process, which has imported torch."""
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        if report.failed:
+            self.note(report.nodeid)
+
+
+def run_tests(runs: list[list[str]], package: Path, *, cache: bool = False) -> str:
+    """The test that fails first with the package of a folder, or "". Runs in a fork of this process, which has torch.
+
+    The fork imports the package after the hook of ``tests/conftest.py``, so shapes and types are checked in it too.
+    """
+    reading, writing = os.pipe()
     child = os.fork()
     if child:
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        os.close(writing)
+        with os.fdopen(reading) as pipe:
+            failed = pipe.readline().strip()
+        passed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+        return "" if passed else failed or "the process itself"
     code = 1
     try:
         os.environ.update(PYTHONPATH=str(package), OMP_NUM_THREADS="1")
@@ -201,7 +242,7 @@ def run_tests(runs: list[list[str]], package: Path, *, cache: bool = False) -> b
         options = ["-x", "-q", "-m", "not slow", "-p", "no:cacheprovider", "-p", "no:randomly"]
         code = 0
         for run in runs:
-            found = pytest.main([*options, *run], plugins=[Limit()])
+            found = pytest.main([*options, *run], plugins=[Watch(lambda name: os.write(writing, f"{name}\n".encode()))])
             if found not in (pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED):
                 code = 1
                 break
@@ -233,12 +274,11 @@ def survivors(mutants: list[Mutant], process: int) -> list[Mutant]:
             begun = time.monotonic()
             runs = tests_of(mutant.file)
             with planted(mutant, package):
-                lives = not runs or run_tests(runs, package)
-            if lives:
+                killer = run_tests(runs, package) if runs else ""
+            if not killer:
                 alive.append(mutant)
-            word = "SURVIVES" if lives else "killed"
             seconds = time.monotonic() - begun
-            text = f"{word}: {mutant.key} (line {mutant.line})"
+            text = f"{mutant.key} (line {mutant.line}) " + (f"killed by {killer}" if killer else "SURVIVES")
             print(f"[{process}] {i} of {len(mutants)}, {seconds:.0f} s: {text}", flush=True)
     return alive
 
@@ -257,8 +297,8 @@ def main() -> None:
     chosen = random.Random(given.seed).sample(every, min(given.count, len(every)))
     reasons: dict[str, str] = json.loads(ACCEPTED.read_text())
     used = sorted({test for m in chosen for run in tests_of(m.file) for test in run if test.endswith(".py")})
-    if not given.checked and not run_tests([used], SOURCE.parent):
-        sys.exit("the tests fail without a fault, so every mutant would count as killed: run make test")
+    if not given.checked and (failed := run_tests([used], SOURCE.parent)):
+        sys.exit(f"{failed} fails without a fault, so every mutant would count as killed: run make test")
     parts = [(chosen[k :: given.processes], k) for k in range(given.processes)]
     with multiprocessing.get_context("fork").Pool(given.processes) as pool:
         alive = [mutant for part in pool.starmap(survivors, parts, chunksize=1) for mutant in part]

@@ -16,6 +16,7 @@ from cases import CASES, Case
 from torch import Tensor
 
 from absynth.algorithms import Algorithm
+from absynth.errors import InputError
 from absynth.seeding import stream
 from absynth.updates import update
 
@@ -106,8 +107,8 @@ def fields() -> Iterator[tuple[str, str]]:
                 yield name, field
 
 
-def outcome(case: Case, changed: dict[str, Any]) -> list[Tensor]:
-    """The losses of four updates and a sample, of the algorithm with other arguments."""
+def built(case: Case, changed: dict[str, Any]) -> Algorithm:
+    """The algorithm with other arguments."""
     kind = type(case.build())
     init = kind.__init__
 
@@ -115,7 +116,12 @@ def outcome(case: Case, changed: dict[str, Any]) -> list[Tensor]:
         init(self, *args, **(kwargs | changed))
 
     with mock.patch.object(kind, "__init__", patched):
-        model = case.build()
+        return case.build()
+
+
+def outcome(case: Case, changed: dict[str, Any]) -> list[Tensor]:
+    """The losses of four updates and a sample, of the algorithm with other arguments."""
+    model = built(case, changed)
     optimizers = {k: torch.optim.SGD(model.get_submodule(k).parameters(), 1e-5) for k in case.players}
     found = []
     for progress in (None, 0.3, 0.55, 0.9):
@@ -137,3 +143,50 @@ def test_every_number_of_a_constructor_matters(name, field):
     before, after = outcome(case, {}), outcome(case, {field: value})
     same = len(before) == len(after) and all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(before, after))
     assert not same, f"{field} of {name} changes nothing"
+
+
+AT_LEAST_1, NOT_NEGATIVE = ((1,), (0,)), ((0.0,), (-0.1,))
+LIMITS: dict[str, dict[str, tuple[tuple, tuple]]] = {
+    "MaximumLikelihood from noise": {"data_noise": NOT_NEGATIVE, "sample_rounds": AT_LEAST_1},
+    "EnergyMatching": {
+        "temperature": ((0.01,), (0.0,)),
+        "flow_share": ((0.0, 1.0), (-0.1, 1.1)),
+        "contrast_weight": NOT_NEGATIVE,
+        "gate": ((0.0, 0.99), (-0.1, 1.0)),
+    },
+    "EnergyDiscrepancy": {
+        "contrasts": AT_LEAST_1, "stabilizer": NOT_NEGATIVE, "trim": ((0.0, 0.99), (-0.1, 1.0))
+    },
+    "DiscrepancyPrior": {"contrasts": AT_LEAST_1},
+    "DiffusionAmortized": {"average": ((0.1, 1.0), (0.0, 1.1)), "drop": ((0.1, 1.0), (0.0, 1.1))},
+    "MixturePrior": {
+        "phases": (((0.0, 0.0), (0.0, 1.0), (1.0, 1.0)), ((-0.1, 0.5), (0.5, 0.4), (0.5, 1.1)))
+    },
+    "DenoisingScoreMatching": {"noise": ((0.01,), (0.0, -0.1)), "sample_rounds": AT_LEAST_1},
+    "SlicedScoreMatching": {"slices": AT_LEAST_1},
+    "MultilevelScoreMatching": {"noise": (((0.01, 0.99),), ((0.0, 0.5), (-0.1, 0.5), (0.1,), (0.5, 0.5), (0.5, 0.1)))},
+    "DiffusiveClassification": {
+        "copies": AT_LEAST_1,
+        "score_weight": NOT_NEGATIVE,
+        "noise": (((0.0, 0.3, 0.7),), ((-0.1, 0.3, 0.7), (0.0, 0.3, 0.3))),
+    },
+    "DiffusionRecovery": {
+        "noise": (((0.01, 0.5, 0.99),), ((), (0.0, 0.3, 0.7), (0.1, 0.5, 1.0), (0.1, 0.5, 0.5), (0.5, 0.1, 0.9)))
+    },
+    "Introspective": {"rounds": ((1, 9), (0, 10))},
+    "FilterPursuit": {"choose": ((1, 3), (0, 4))},
+    "Frame": {"tracking": ((0, 5), (-1, 6))},
+    "ConditionalCooperative": {"truth": ((0.0, 0.99), (-0.1, 1.0)), "data_noise": NOT_NEGATIVE},
+    "DualTeaching": {"generator_teaching": NOT_NEGATIVE, "inference_teaching": NOT_NEGATIVE},
+}  # fmt: skip
+"""Of numbers that constructors check: values at the edge of what is allowed, and values just outside."""
+
+
+@pytest.mark.parametrize(("name", "field"), [(name, field) for name, fields in LIMITS.items() for field in fields])
+def test_what_is_allowed_ends_where_a_constructor_says(name, field):
+    allowed, refused = LIMITS[name][field]
+    for value in allowed:
+        built(CASES[name], {field: value})
+    for value in refused:
+        with pytest.raises(InputError):
+            built(CASES[name], {field: value})

@@ -7,6 +7,7 @@ under its own condition, and inference must look at what was refined.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -144,7 +145,19 @@ def slopes(value: Tensor, model: nn.Module) -> list[Tensor]:
 
 def agrees(name: str, player: str, *, sign: float = 1.0, at: str = "end") -> None:
     """The gradient of the player's loss is that of f(end) − f(data)."""
-    model, batches, losses = learned(name)
+    compare(name, player, *learned(name), sign=sign, at=at)
+
+
+def compare(
+    name: str,
+    player: str,
+    model: Algorithm,
+    batches: tuple[Batch, ...],
+    losses: dict[str, Tensor],
+    *,
+    sign: float = 1.0,
+    at: str = "end",
+) -> None:
     rule, ebm = RULES[name][player], model.get_submodule(player)
     assert isinstance(ebm, EBM)
     negative, positive = getattr(model.chains[player], at), rule.seen(model, batches)
@@ -188,6 +201,22 @@ def test_its_chain_moves_on_its_own_density_each_row_under_its_own_condition(nam
     torch.testing.assert_close(record.log_density(x), expected)
     if condition(name, batches) is not None:
         assert not torch.allclose(record.log_density(x), ebm(condition(name, batches).roll(1, 0)).log_density(x))
+
+
+@pytest.mark.parametrize(
+    ("name", "player"),
+    [
+        line for line in LINES
+        if line[0] in {"CoarseToFine", "MultiGrid", "ConditionalCooperative", "CycleCooperative"}
+    ],
+)  # fmt: skip
+def test_the_data_are_seen_with_noise_of_the_given_deviation(name, player, monkeypatch):
+    """With noise that is 2 everywhere, the data are moved by twice its deviation."""
+    model, batches = CASES[name].build(), CASES[name].batches(6)
+    model.data_noise = 0.3
+    monkeypatch.setattr(sys.modules[type(model).__module__], "noise_like", lambda x, rng: torch.full_like(x, 2.0))
+    losses = model.losses(*batches, rng=stream(1))
+    compare(name, player, model, tuple(b._replace(x=b.x + 0.6) for b in batches), losses)
 
 
 REFINED = {"Cooperative full"}
