@@ -22,7 +22,7 @@ from absynth.recipes.recipe import Recipe
 from absynth.references import EMMixture
 
 PRESETS = {
-    "mnist": Preset(minutes=6, threads=1),
+    "mnist": Preset(minutes=6, recorded="mixture_prior_mnist", threads=1),
     "mnist5k": Preset(minutes=5, threads=1, components=50),
     "fashion_mnist": Preset(minutes=6, threads=1),
 }
