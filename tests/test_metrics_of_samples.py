@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from absynth.errors import InputError
+from absynth.metrics import patches
 from absynth.metrics.calibration import calibration
 from absynth.metrics.coverage import coverage
 from absynth.metrics.stein import stein_discrepancy, stein_kernel
@@ -154,3 +155,37 @@ def test_a_calibrated_classifier_and_one_that_is_too_sure(edges):
 def test_calibration_refuses():
     with pytest.raises(InputError, match="bins"):
         calibration(torch.zeros(3, 2), torch.zeros(3, dtype=torch.long), bins=0)
+
+
+# Patches ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("side", [8, 7])
+def test_random_phases_keep_the_power_spectrum_and_nothing_else(side):
+    image = normal(2 * 6, side, 20).view(2, 6, side)
+    found = patches.random_phases(image, stream(1))
+    assert found.shape == image.shape
+    torch.testing.assert_close(torch.fft.fft2(found).abs(), torch.fft.fft2(image).abs())
+    assert not torch.allclose(found, image, atol=0.1)
+    assert not torch.allclose(found, patches.random_phases(image, stream(2)), atol=0.1)
+
+
+def test_the_distance_of_patches_is_a_mean_over_octaves_and_draws(monkeypatch):
+    seen = []
+
+    def side(x, image, *, patch, filters, rng):
+        assert (patch, filters, image.shape) == (7, 32, (1, 1, x.shape[2] * 2, x.shape[3] * 2))
+        seen.append(float(torch.rand((), generator=rng)))
+        return torch.tensor([x.shape[2] - 1.0, x.shape[2] + 1.0])
+
+    monkeypatch.setattr(patches, "patch_distance", side)
+    x, image = normal(2 * 32, 40, 21).view(2, 1, 32, 40), normal(64, 80, 22).view(1, 64, 80)
+    assert patches.patches_apart(x, image, seed=3, draws=5) == pytest.approx((32 + 16 + 8) / 3)
+    assert len(set(seen)) == len(seen) == 15  # new filters in every draw
+
+
+def test_the_distance_of_patches_sees_another_image():
+    image = normal(32, 32, 23).view(1, 32, 32)
+    assert patches.patches_apart(image[None], image, seed=0, draws=2) == pytest.approx(0, abs=1e-12)
+    near, far = (patches.patches_apart(image[None] * k, image, seed=0, draws=2) for k in (1.1, 2.0))
+    assert far == pytest.approx(10 * near)

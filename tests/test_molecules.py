@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import builtins
 import gzip
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -127,6 +128,7 @@ def test_what_moses_compares_on_known_molecules():
     assert molecules.cosine(rings, rings) == pytest.approx(1)
     assert molecules.cosine(rings, pieces) == 0
     assert molecules.cosine(pieces, pieces + pieces + rings) < 1
+    assert molecules.cosine(pieces, Counter()) == 0
     with pytest.raises(InputError, match="got none"):
         molecules.nearest_similarity(["C("], ["CCO"])
 
@@ -141,8 +143,15 @@ def test_without_rdkit_one_line_says_so(monkeypatch):
 
     molecules.rdkit.cache_clear()
     monkeypatch.setattr(builtins, "__import__", missing)
-    with pytest.raises(InputError, match=r"pip install 'absynth\[molecules\]'"):
-        quality(["C"], [])
+    for needs_it in (
+        lambda: quality(["C"], []),
+        lambda: molecules.measured(["C"], "logP"),
+        lambda: molecules.nearest_similarity(["C"], ["C"]),
+        lambda: molecules.fragments(["C"]),
+        lambda: molecules.scaffolds(["C"]),
+    ):
+        with pytest.raises(InputError, match=r"pip install 'absynth\[molecules\]'"):
+            needs_it()
     monkeypatch.undo()
     assert quality(["C"], []).valid == 1
 

@@ -21,6 +21,7 @@ from absynth.samplers import (
     Langevin,
     Tempering,
     draw,
+    summarize_chains,
 )
 from absynth.seeding import stream
 
@@ -120,6 +121,10 @@ def test_too_few_draws():
 def test_values_that_are_not_finite():
     drawn = quiet(normal, START, Langevin(1, 1e3), draws=300, warmup=0, chains=4, rng=stream(1))
     assert "not finite" in drawn.warning
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # a summary says it in its own line, and nowhere else
+        summary = summarize_chains(drawn.x.masked_fill(torch.tensor([True, False]), math.nan))
+    assert summary.not_finite == 2
 
 
 def test_a_warm_up_that_adapts_to_the_mean_over_chains_would_be_seen(monkeypatch):
