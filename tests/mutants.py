@@ -141,14 +141,15 @@ def tests_of(file: Path) -> list[list[str]]:
     module, public = dotted(file), public_names(file)
     users = [f for f, text in sources().items() if f"from {module} import" in text and f.stem[0] != "_"]
     users.sort(key=lambda f: f.parent != file.parent)
-    used = re.compile(rf"\b(?:ab|absynth)\.(?:{'|'.join(map(re.escape, public)) or '-'})\b")
+    packages = [module.rsplit(".", k)[0] for k in range(module.count(".") + 1)]  # where its names may come from
+    names = {module, *(f"{package}.{name}" for package in packages for name in public)}
     words = re.compile(rf"\b(?:{'|'.join(map(re.escape, public)) or '-'})\b")
     own, by_user = {}, {}
     for test in sorted((ROOT / "tests").glob("test_*.py")):
         text, imported = test.read_text(), imports(test)
         if test.name in CONFORMANCE:
             continue
-        if module in imported or imported & set(public) or used.search(text):
+        if imported & names:
             own[test] = (file.stem in test.stem, module in imported, len(words.findall(text)) / len(text))
         elif found := [k for k, f in enumerate(users) if f.stem in test.stem]:
             by_user[test] = found[0]
@@ -169,12 +170,13 @@ def sources() -> dict[Path, str]:
 
 @cache
 def imports(test: Path) -> set[str]:
-    """Modules of absynth that a test imports from, and the names that it imports."""
+    """Modules of absynth that a test imports from, and the names that it imports or reads from ``ab``."""
     found: set[str] = set()
     for node in ast.walk(ast.parse(test.read_text())):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("absynth"):
-            names = {n.name for n in node.names}
-            found |= {str(node.module), *names, *(f"{node.module}.{n}" for n in names)}
+            found |= {str(node.module), *(f"{node.module}.{name.name}" for name in node.names)}
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id in ("ab", "absynth"):
+            found.add(f"absynth.{node.attr}")
     return found
 
 

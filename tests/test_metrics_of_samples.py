@@ -51,6 +51,21 @@ def test_stein_accepts_the_right_law_and_rejects_others():
     assert stein_discrepancy(1.3 * normal(300, 2, 1), standard).p_value < 0.01
 
 
+@pytest.mark.parametrize("seed", range(5))
+def test_the_p_value_counts_replicates_of_the_statistic(seed):
+    """Weights 1/n over pairs i ≠ j are replaced by multinomial shares less 1/n, times n / (n − 1)."""
+    n, replicates = 4, 50
+    x = normal(n, 2, seed)
+    u = stein_kernel(x, -x, 1.0).fill_diagonal_(0)
+    squared, bigger = float(u.sum()) / (n * (n - 1)), 0
+    for row in torch.randint(n, (replicates, n), generator=stream(seed)):
+        w = (row.bincount(minlength=n).double() - 1) / n
+        bigger += bool(w @ u @ w * n / (n - 1) >= squared)
+    found = stein_discrepancy(x, standard, bandwidth=1.0, replicates=replicates, seed=seed)
+    assert found.squared == pytest.approx(squared)
+    assert found.p_value == pytest.approx((1 + bigger) / (1 + replicates))
+
+
 def test_stein_needs_no_normalization():
     x = normal(50, 2, 3)
     a = stein_discrepancy(x, standard, replicates=0)
@@ -128,6 +143,9 @@ def test_coverage_sees_what_is_missing_and_what_is_wrong():
 def test_coverage_refuses():
     with pytest.raises(InputError, match="k < the size"):
         coverage(normal(5, 2, 0), normal(9, 2, 0), k=5)
+    with pytest.raises(InputError, match="got k=0"):
+        coverage(normal(5, 2, 0), normal(9, 2, 0), k=0)
+    assert coverage(normal(2, 2, 0), normal(2, 2, 0), k=1).coverage == 1
 
 
 # Calibration --------------------------------------------------------------------------------------------------------

@@ -45,6 +45,18 @@ def test_the_patch_distance_is_that_of_sorted_projections():
     torch.testing.assert_close(shifted, torch.tensor([0.5]))
 
 
+@pytest.mark.parametrize(("side", "octaves"), [(11, 1), (12, 2), (23, 2), (24, 3)])
+def test_octaves_count_where_the_source_has_room_for_patches(side, octaves, monkeypatch):
+    seen = []
+    monkeypatch.setattr(
+        "absynth.algorithms.texture_pyramid.patch_distance",
+        lambda x, image, **_: seen.append(image.shape[2]) or torch.ones(len(x)),
+    )
+    image = torch.rand(1, 1, side, side + 1)
+    assert model(patch=3).distance(torch.rand(2, 1, 30, 30), image, rng=stream(1)).tolist() == [octaves] * 2
+    assert seen == [side, round(side / 2), round(side / 4)][:octaves]
+
+
 def test_samples_have_the_patches_of_the_image_at_any_size():
     pyramid = model()
     image = pyramid.image[None]
@@ -93,6 +105,9 @@ def test_from_the_command_line(tmp_path):
 def test_bad_input_is_one_line(tmp_path):
     with pytest.raises(InputError, match="larger than the image at its coarsest scale"):
         model(patch=25)
+    with pytest.raises(InputError, match="coarsest scale, 16 pixels"):
+        model(patch=17, factor=2.0)
+    assert model(patch=15, factor=2.0).patch == 15
     with pytest.raises(InputError, match="expected scale from 0 to 1"):
         model().redraw(stripes()[None], 2, rng=stream(0))
     with pytest.raises(InputError, match="1 channels"):
