@@ -254,7 +254,9 @@ class CursedToy(ModesPrior):
 CURSED = CursedToy(**TINY.fields())
 
 
-@pytest.mark.parametrize("recipe", [replace(TINY, steps=52), replace(PersistentToy(), steps=52)])
+@pytest.mark.parametrize(
+    "recipe", [replace(TINY, steps=52), pytest.param(replace(PersistentToy(), steps=52), marks=pytest.mark.slow)]
+)
 def test_a_healthy_run_is_untouched(recipe, tmp_path):
     absynth.fit(recipe, tmp_path / "on")
     absynth.fit(replace(recipe, guard_retries=0), tmp_path / "off")
@@ -284,6 +286,7 @@ def test_a_roll_back_restores_exactly_and_goes_on_with_other_noise(tmp_path):
     assert [row["step"] for row in metrics(tmp_path / "cursed")] == [10, 20, 30, 40, 50, 60]
 
 
+@pytest.mark.slow
 def test_remedies_survive_a_kill_at_once(tmp_path, monkeypatch):
     """A run killed right after a roll-back equals one that lived: the checkpoint gone back to learns the remedies."""
     recipe = replace(CURSED, streams=2)

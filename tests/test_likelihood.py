@@ -121,7 +121,7 @@ def test_a_transition_that_leaves_another_law_is_seen():
     assert math.isnan(found.acceptance)
 
 
-@pytest.mark.parametrize("f_is_flat", [False, True])
+@pytest.mark.parametrize("f_is_flat", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_log_prob_of_a_linear_gaussian_latent_model(f_is_flat):
     rng = stream(11)
     weight = noise_like(torch.empty(10, 3), rng)

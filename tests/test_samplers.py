@@ -116,7 +116,10 @@ LAWS = {
 }
 
 
-@pytest.mark.parametrize("name", LAWS)
+LONG = ("NUTS, Gumbel", "NUTS, Gamma with an edge")
+
+
+@pytest.mark.parametrize("name", [pytest.param(k, marks=pytest.mark.slow) if k in LONG else k for k in LAWS])
 def test_law(name, rng):
     LAWS[name].check(rng)
 

@@ -100,7 +100,7 @@ def test_tuned_is_the_warm_up_of_the_path(sampler):
     torch.testing.assert_close(tuned(target, warm, rng=rng), sampler(target, x, rng=stream(3)))
 
 
-@pytest.mark.parametrize("sampler", SAMPLERS, ids=repr)
+@pytest.mark.parametrize("sampler", [*SAMPLERS[:2], pytest.param(SAMPLERS[2], marks=pytest.mark.slow)], ids=repr)
 def test_the_law_after_a_warm_up_is_exact(sampler):
     sigma, chains = covariance(4, 1e4, 1), 1500 if isinstance(sampler, NUTS) else 4000
     x = sampler(normal(sigma), 4 * torch.rand(chains, 4, generator=stream(4), dtype=F64) - 2, rng=stream(5))
@@ -161,7 +161,9 @@ def test_push_and_pull_are_transposes():
         torch.testing.assert_close((p * mass.pull(s)).sum((1, 2)), (mass.push(p) * s).sum((1, 2)))
 
 
-@pytest.mark.parametrize("mass", ["unit", "diagonal", pytest.param("dense", marks=pytest.mark.slow)])
+@pytest.mark.parametrize(
+    "mass", ["unit", *(pytest.param(mass, marks=pytest.mark.slow) for mass in ("diagonal", "dense"))]
+)
 def test_every_mass_samples_the_same_law(mass):
     sigma = covariance(3, 30, 4)
     for sampler in (MALA(60, 0.3, 100, mass=mass), HMC(15, 0.2, 6, 80, mass=mass), NUTS(6, 0.2, 50, mass=mass)):

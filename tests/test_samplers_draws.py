@@ -50,7 +50,7 @@ def quiet(*arguments, **options) -> Draws:
         None,
         HMC(1, 0.1),
         MALA(4, 0.1),
-        Tempering(1, HMC(2, 0.3, leapfrog_steps=4), betas=(1.0, 0.3)),
+        pytest.param(Tempering(1, HMC(2, 0.3, leapfrog_steps=4), betas=(1.0, 0.3)), marks=pytest.mark.slow),
     ],
     ids=repr,
 )

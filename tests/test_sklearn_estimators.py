@@ -107,6 +107,7 @@ def rings() -> EBMDensity:
     return EBMDensity(random_state=0, steps=400).fit(two_rings(1500, 0))
 
 
+@pytest.mark.slow
 def test_a_density_integrates_to_one_and_annealing_agrees(rings):
     axis = np.linspace(-4.5, 4.5, 400)
     points = np.stack(np.meshgrid(axis, axis), -1).reshape(-1, 2)
@@ -116,6 +117,7 @@ def test_a_density_integrates_to_one_and_annealing_agrees(rings):
     assert found.lower.value - 0.1 < rings.log_z_ < found.upper.value + 0.1
 
 
+@pytest.mark.slow
 def test_a_tilt_raises_the_likelihood_of_rows_never_seen(rings):
     new = two_rings(1500, 1)
     alone = EBMDensity(random_state=0, steps=0).fit(two_rings(1500, 0))

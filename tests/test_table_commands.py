@@ -121,7 +121,20 @@ def test_impute_fills_and_keeps_what_is_known(table, tmp_path, capsys):
     holes.loc[[1, 2], "loss"] = np.nan
     holes.loc[[5], "kind"] = None
     holes.to_csv(tmp_path / "holes.csv", index=False)
-    assert run("impute", "--data", tmp_path / "holes.csv", "--out", tmp_path / "filled.csv", "--draws", 2) == 0
+    assert (
+        run(
+            "impute",
+            "--data",
+            tmp_path / "holes.csv",
+            "--out",
+            tmp_path / "filled.csv",
+            "--draws",
+            2,
+            "--minutes",
+            0.02,
+        )
+        == 0
+    )
     assert "filled 3 of 800 entries (loss 2, kind 1)" in capsys.readouterr().out
     filled = pd.read_csv(tmp_path / "filled.csv")
     known = holes.notna()

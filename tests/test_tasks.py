@@ -334,7 +334,7 @@ def runs(tmp_path_factory) -> dict[str, Path]:
         ("sample", "persistent", "--n", 3, "--steps", 4),
         ("sample", "ladder", "--n", 3, "--steps", 4),
         ("chain", "ladder", "--n", 10, "--long", 9),
-        ("likelihood", "ladder", "--n", 6, "--chains", 6, "--temperatures", 5),
+        pytest.param(("likelihood", "ladder", "--n", 6, "--chains", 6, "--temperatures", 5), marks=pytest.mark.slow),
         ("compose", "ladder", "--others", "[{ring}]", "--n", 20, "--steps", 5),
         ("inpaint", "growing", "--n", 2, "--samples", 2),
         ("super_resolve", "growing", "--n", 2, "--samples", 1),
