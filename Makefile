@@ -52,6 +52,7 @@ bench: $(VENV)/installed-dev
 figures: $(VENV)/installed
 	$(BIN)/absynth results --write $(QUOTING)
 	$(BIN)/absynth results --folder results/bench --write docs/speed.md docs/samplers.md
+	$(BIN)/python benchmarks/charts.py
 
 # Trains the presets whose pictures docs/methods lacks.
 pictures: $(VENV)/installed-dev

@@ -149,6 +149,17 @@ def test_a_document_is_filled_in_and_found_stale_when_a_figure_changes(folder, t
     assert len(quoting.check(document, folder)) == 1
 
 
+def test_a_median_is_of_the_rounds(folder, tmp_path):
+    document = tmp_path / "speed.md"
+    document.write_text("<!-- median:digits.auprc -->?<!-- /median -->")
+    put(folder / "digits.json", figures={"auprc": [0.9, 0.1, 0.914], "steps": [60, 60, 60]})
+    assert quoting.write_into(document, folder) == ["median:digits.auprc"]
+    assert document.read_text() == "<!-- median:digits.auprc -->0.90<!-- /median -->"
+    document.write_text("<!-- median:digits.auprc -->0.90<!-- /figure -->")
+    with pytest.raises(InputError, match="opened and closed"):
+        quoting.check(document, folder)
+
+
 def test_all_and_several_names(folder, tmp_path):
     put(folder / "other.json")
     document = tmp_path / "a.md"

@@ -157,6 +157,30 @@ def curves(
     _finish(figure, axes, path, legend=len(series) > 1)
 
 
+def bars(path: Path, values: Mapping[str, float], x_label: str, title: str, mark: float | None = None) -> None:
+    """Horizontal bars from the top down, each with its number.
+
+    Args:
+        path: the file.
+        values: name -> length of the bar.
+        x_label, title: what stands below the axis and above the plot.
+        mark: where a vertical line is drawn.
+    """
+    if not values:
+        raise InputError("values must hold at least one bar, got none: give name -> length")
+    names, lengths = list(values), _array(list(values.values()))
+    figure, axes = _plot(x_label, "", title, size=(6.4, 1.0 + 0.28 * len(names)))
+    drawn = axes.barh(range(len(names)), lengths, height=0.66, color=_style(0)["color"])
+    axes.bar_label(drawn, [number(round(float(v), 2)) for v in lengths], padding=3, fontsize=8.5, color=_INK)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.grid(False, axis="y")
+    if mark is not None:
+        axes.axvline(mark, color=_INK, lw=0.9)
+    _finish(figure, axes, path, legend=False)
+
+
 def precision_recall(path: Path, series: Mapping[str, tuple[Values, Values]], base_rate: float) -> None:
     """Precision over recall, and the base rate, which is the precision of guessing.
 

@@ -2,6 +2,7 @@
 
     <!-- results:NAME -->  ...a table...  <!-- /results -->        NAME, NAME2 or all
     <!-- figure:NAME.FIGURE -->0.912 ± 0.004<!-- /figure -->       FIGURE, or FIGURE/METHOD for a baseline
+    <!-- median:NAME.FIGURE -->0.91<!-- /median -->                two decimals, of rounds that a slow one would spoil
 
 :func:`write_into` fills them in and :func:`check` lists those that no longer say what was recorded. Markers within
 code (backticks or fences) are left alone.
@@ -10,6 +11,7 @@ code (backticks or fences) are left alone.
 from __future__ import annotations
 
 import re
+import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -22,8 +24,8 @@ from absynth.results import COLUMNS, Result, load_all, one_line, rows, summary
 _PLACES = re.compile(
     r"(?P<code>```.*?```|`[^`\n]*`)"
     r"|(?P<open><!--\s*results:(?P<names>[^>]*?)\s*-->)(?P<block>.*?)<!--\s*/results\s*-->"
-    r"|(?P<inline><!--\s*figure:(?P<figure>[^>]*?)\s*-->)(?P<value>.*?)<!--\s*/figure\s*-->"
-    r"|(?P<stray><!--\s*/?(?:results|figure)\b.*?-->)",
+    r"|(?P<inline><!--\s*(?P<kind>figure|median):(?P<figure>[^>]*?)\s*-->)(?P<value>.*?)<!--\s*/(?P=kind)\s*-->"
+    r"|(?P<stray><!--\s*/?(?:results|figure|median)\b.*?-->)",
     re.DOTALL,
 )
 
@@ -84,7 +86,7 @@ def _filled(document: Path, folder: Path) -> tuple[str, list[tuple[int, str]]]:
         if match["code"] is not None:
             return match[0]
         inside = match["block"] if match["open"] else match["value"]
-        if match["stray"] or re.search(r"<!--\s*(results|figure):", inside):
+        if match["stray"] or re.search(r"<!--\s*(results|figure|median):", inside):
             raise InputError(
                 f"{where}: a marker must be opened and closed, got {one_line(match[0])[:60]}: add its other half"
             )
@@ -95,10 +97,12 @@ def _filled(document: Path, folder: Path) -> tuple[str, list[tuple[int, str]]]:
                 _known(name, results, "record", where)
             wanted = "\n\n" + markdown_table({name: results[name] for name in names}) + "\n\n"
         else:
-            marker, opening, closing = f"figure:{match['figure']}", match["inline"], "<!-- /figure -->"
+            kind = match["kind"]
+            marker, opening, closing = f"{kind}:{match['figure']}", match["inline"], f"<!-- /{kind} -->"
             name, _, figure = match["figure"].partition(".")
             result = _known(name, results, "record", where)
-            wanted = summary(_known(figure, {**result.baselines, **result.figures}, f"figure of {name}", where))
+            values = _known(figure, {**result.baselines, **result.figures}, f"figure of {name}", where)
+            wanted = summary(values) if kind == "figure" else f"{statistics.median(values):.2f}"
         if inside.replace("\r\n", "\n") == wanted:
             return match[0]
         stale.append((text.count("\n", 0, match.start()) + 1, marker))
