@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from absynth.algorithms import Algorithm
 from absynth.density import EBM
 from absynth.distributions import observed_log_prob
-from absynth.seeding import noise_like, stream
+from absynth.seeding import Streams, noise_like, stream
 from absynth.types import Batch
 
 Seen = Callable[[Algorithm, tuple[Batch, ...]], Tensor]
@@ -271,3 +271,28 @@ def test_energy_matching_learns_from_both_its_chains(monkeypatch):
     x_neg = torch.cat([far, near])
     expected = flow + model.temperature * model.contrast_weight * (density(x_neg).mean() - density(batch.x).mean())
     torch.testing.assert_close(with_chains, expected)
+
+
+OTHER_ROWS = {
+    "LatentPrior with stored chains", "DiffusionAmortized", "DiscrepancyPrior", "MixturePrior later",
+    "DiffusiveClassification", "EnergyMatching", "TrimmedEnsemble", "EnergyDiscrepancy", "MaximumLikelihood persistent",
+    "LearnedRecovery", "ImprovedContrastiveDivergence", "Frame", "FilterPursuit", "SparseFrame", "TexturePyramid",
+    "Patchwise", "JointEnergy", "Introspective",
+}  # fmt: skip
+"""Algorithms that also draw another number of rows than the batch has."""
+
+
+@pytest.mark.parametrize("name", [name for name in CASES if name not in OTHER_ROWS])
+def test_a_batch_twice_over_has_the_losses_of_the_batch(name):
+    """With the same draws for the same rows, so every term is a mean over the batch."""
+    case, seeds = CASES[name], [*range(6)]
+    once = case.build().losses(*case.batches(6), rng=Streams(1, seeds))
+    batches = tuple(Batch(*(None if v is None else torch.cat([v, v]) for v in batch)) for batch in case.batches(6))
+    twice = case.build().losses(*batches, rng=Streams(1, seeds * 2))
+    torch.testing.assert_close(twice, once)
+
+
+def test_that_test_sees_a_sum(monkeypatch):
+    monkeypatch.setattr(Tensor, "mean", Tensor.sum)
+    with pytest.raises(AssertionError):
+        test_a_batch_twice_over_has_the_losses_of_the_batch("VAE")
