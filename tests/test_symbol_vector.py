@@ -254,6 +254,8 @@ def test_free_nats_hold_a_coordinate_that_is_used_and_leave_alone_one_that_is_no
     each = [0.5 * 0.01, 0.5 * (9 + 0.04 - 1) - math.log(0.2)]
     assert made().divergence(q).item() == pytest.approx(sum(each))
     assert made(free_nats=1.0).divergence(q).item() == pytest.approx(1.0 + each[1])
+    twice = Normal(q.mean.repeat(2, 1), q.std.repeat(2, 1))
+    assert made(free_nats=1.0).divergence(twice).item() == pytest.approx(1.0 + each[1])
 
 
 # --- mutual information ---------------------------------------------------------------------------------------------
