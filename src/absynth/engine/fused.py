@@ -32,7 +32,8 @@ from torch.fx import Graph, Node
 from absynth.engine.gradient import part_of
 from absynth.engine.noise import noises
 from absynth.engine.program import Writer
-from absynth.engine.trace import Refused, words
+from absynth.engine.record import words
+from absynth.engine.trace import Refused
 from absynth.files import file_digest, sync
 from absynth.types import Rng
 

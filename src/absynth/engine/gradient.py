@@ -23,7 +23,8 @@ from torch.fx import Graph, Node
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import TensorWeakRef
 
-from absynth.engine.trace import Refused, Trace
+from absynth.engine.record import Trace
+from absynth.engine.trace import Refused
 
 aten = torch.ops.aten
 

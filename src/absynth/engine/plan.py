@@ -18,7 +18,8 @@ from absynth.engine.gradient import gradient_graph
 from absynth.engine.layers import How
 from absynth.engine.noise import noises
 from absynth.engine.program import Program, program
-from absynth.engine.trace import Refused, Trace
+from absynth.engine.record import Trace
+from absynth.engine.trace import Refused
 from absynth.types import Rng
 
 KEPT = 200

@@ -23,7 +23,7 @@ from torch.fx import Graph, Node
 from absynth.engine.gradient import part_of
 from absynth.engine.layers import LAST, Convolution, How, Run, linear
 from absynth.engine.minimal import Minimal
-from absynth.engine.trace import words
+from absynth.engine.record import words
 
 aten = torch.ops.aten
 

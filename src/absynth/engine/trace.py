@@ -13,135 +13,20 @@ program (``if x.sum() > 0`` fails on a stand-in), shapes that depend on values, 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode, resolve_name
 
+from absynth.engine.record import Call, Ref, Trace, flat, replaced, tensors_of, words
 from absynth.types import LogDensity
 
 
 class Refused(Exception):
     """Why a log density cannot be traced, in words that end up in the one line that the user sees."""
-
-
-class Ref(NamedTuple):
-    """A tensor that a recorded call returns; number 0 is the argument itself."""
-
-    index: int
-    shape: torch.Size
-    dtype: torch.dtype
-
-
-@dataclass(frozen=True)
-class Call:
-    """One call of a torch function; its arguments are ``Ref``s, leaves (tensors) and plain values."""
-
-    func: Callable
-    args: tuple
-    kwargs: dict[str, Any]
-    out: Any
-    """``Ref``s nested as the function's result is; None where it only changes its first argument."""
-    grad: bool
-    """Whether gradients were enabled."""
-
-
-@dataclass(frozen=True)
-class Trace:
-    """A log density as a list of calls, of which only those that the value depends on are kept."""
-
-    x: Ref
-    calls: list[Call]
-    out: Ref
-
-    def leaves(self) -> list[Tensor]:
-        """Every tensor that goes in beside x, each once, in order of use."""
-        found: dict[int, Tensor] = {}
-        for call in self.calls:
-            for t in _tensors(call.args, call.kwargs):
-                found.setdefault(id(t), t)
-        return list(found.values())
-
-    def signature(self) -> tuple:
-        """Equal for two records that differ only in the values of their leaves."""
-        number = {id(t): i for i, t in enumerate(self.leaves())}
-
-        def key(a: Any) -> Any:
-            if isinstance(a, Ref):
-                return ("ref", a.index)
-            if isinstance(a, Tensor):
-                return ("leaf", number[id(a)], a.shape, a.stride(), a.dtype, a.device)
-            if isinstance(a, (tuple, list)):
-                return (type(a), *map(key, a))
-            if isinstance(a, dict):
-                return tuple((k, key(v)) for k, v in a.items())
-            return (type(a), repr(a) if isinstance(a, (float, slice)) else a)
-
-        calls = tuple((call.func, call.grad, key(call.args), key(call.kwargs)) for call in self.calls)
-        return (self.x.shape, self.x.dtype, self.out.index, calls)
-
-    def with_scalar_leaves(self) -> Trace:
-        """The same record with the floats of its arithmetic as leaves, so that other floats have the same signature."""
-        made: dict[float, Tensor] = {}
-
-        def value(a: Any) -> Any:
-            if type(a) is not float:
-                return a
-            return made.setdefault(a, torch.tensor(a, dtype=torch.float64))
-
-        calls = [
-            Call(c.func, replaced(c.args, value), c.kwargs, c.out, c.grad) if c.func.__name__ in _ARITHMETIC else c
-            for c in self.calls
-        ]
-        return Trace(self.x, calls, self.out)
-
-    def run(self, x: Tensor, leaves: list[Tensor] | tuple[Tensor, ...]) -> Tensor:
-        """The log density again, on x and on other leaves of the same shapes."""
-        stand_for = {id(old): new for old, new in zip(self.leaves(), leaves)}
-        results = {self.x.index: x}
-
-        def value(a: Any) -> Any:
-            if isinstance(a, Ref):
-                return results[a.index]
-            return stand_for[id(a)] if isinstance(a, Tensor) else a
-
-        for call in self.calls:
-            with torch.set_grad_enabled(call.grad):
-                made = call.func(*replaced(call.args, value), **replaced(call.kwargs, value))
-            refs = [r for r in flat(call.out) if isinstance(r, Ref)]
-            results.update((r.index, t) for r, t in zip(refs, (t for t in flat(made) if isinstance(t, Tensor))))
-        return results[self.out.index]
-
-
-def flat(a: Any) -> Iterator[Any]:
-    """Everything inside nested tuples, lists and dicts."""
-    if isinstance(a, Ref) or not isinstance(a, (tuple, list, dict)):
-        yield a
-        return
-    for item in a.values() if isinstance(a, dict) else a:
-        yield from flat(item)
-
-
-def replaced(a: Any, value: Callable[[Any], Any]) -> Any:
-    """The same nesting of tuples, lists and dicts with every item replaced by ``value(item)``."""
-    if type(a) is Ref or not isinstance(a, (tuple, list, dict)):
-        return value(a)
-    if isinstance(a, dict):
-        return {k: replaced(v, value) for k, v in a.items()} if a else {}
-    items = [replaced(item, value) if isinstance(item, (tuple, list, dict)) else value(item) for item in a]
-    if type(a) is tuple:
-        return tuple(items)
-    if isinstance(a, list):
-        return items
-    return type(a)(*items) if hasattr(a, "_fields") else type(a)(items)  # else one of torch.return_types
-
-
-def words(text: str) -> list[str]:
-    """The words of a line: a list that is easy to read."""
-    return text.split()
 
 
 _RANDOM = words(
@@ -150,7 +35,6 @@ _RANDOM = words(
     "log_normal_ multinomial normal normal_ poisson rand rand_like randint randint_like randn randn_like random_ "
     "randperm rrelu uniform_"
 )
-_ARITHMETIC = words("add div divide mul multiply rsub sub subtract true_divide __radd__ __rmul__ __rsub__ __truediv__")
 # Functions that look at their tensor's shape, type and device alone: what they make is a constant.
 _FORM_ONLY = words("new_full new_zeros new_ones zeros_like ones_like full_like to type_as")
 # Functions that return no tensor, and can tell what they do from a stand-in.
@@ -221,17 +105,6 @@ _FORMS: dict[Any, Any] = {}
 """What calls return, with a ``_Made`` in place of every tensor, by function and forms of arguments."""
 
 
-def _tensors(args: tuple, kwargs: dict[str, Any]) -> list[Tensor]:
-    """Every tensor among a call's arguments. Most calls have nothing nested: they are looked at once."""
-    found = []
-    for a in args:
-        if isinstance(a, Tensor):
-            found.append(a)
-        elif isinstance(a, (tuple, list, dict)):
-            found += [t for t in flat(a) if isinstance(t, Tensor)]
-    return found + [t for t in flat(kwargs) if isinstance(t, Tensor)] if kwargs else found
-
-
 def _form(a: Any) -> Any:
     if isinstance(a, Tensor):
         return (a.shape, a.dtype, a.requires_grad)
@@ -268,7 +141,7 @@ class _Recorder(TorchFunctionMode):
 
     def __torch_function__(self, func: Callable, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
-        tensors = _tensors(args, kwargs)
+        tensors = tensors_of(args, kwargs)
         used = {self.refs[id(t)].index for t in tensors if id(t) in self.refs}
         name = func.__name__
         if (name in _RANDOM and kwargs.get("training", True)) or kwargs.get("generator") is not None:
@@ -392,7 +265,7 @@ class _Recorder(TorchFunctionMode):
         seen: set[int] | None = None
         for t, v in zip(tensors, before):
             if _version(t) != v:
-                seen = {id(a) for c in self.calls for a in _tensors(c.args, c.kwargs)} if seen is None else seen
+                seen = {id(a) for c in self.calls for a in tensors_of(c.args, c.kwargs)} if seen is None else seen
                 if id(t) not in self.fresh or id(t) in seen:
                     raise Refused(f"{_name(func)} changes a tensor in place")
         if isinstance(result, Tensor) and all(id(t) in self.fresh for t in tensors):
