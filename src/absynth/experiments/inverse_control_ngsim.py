@@ -25,7 +25,7 @@ TESTED = 100
     "2022): .318, .644, 1.149, 2.138, constant velocity .484, 1.500, 2.911, 4.718",
     seeds=(0, 1),
     minutes=2,
-    bars={"RMSE at 4 s over constant velocity's": at_most(1.0, "better than constant velocity")},
+    bars={"RMSE at 4 s over constant velocity's": at_most(0.99, "better than constant velocity, not equal to it")},
 )
 def measure(seed: int, run: Run) -> Figures:
     opened = run.fit("inverse_control", "ngsim")
