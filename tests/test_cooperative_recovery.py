@@ -55,6 +55,17 @@ def test_the_noise_of_proposals_is_in_units_of_the_level():
     assert abs(ours.propose(x, t, rng=stream(4)).std() / (0.3 * ours.unit[1]) - 1) < 0.01
 
 
+def test_an_observation_of_nothing_changes_nothing_and_one_of_a_coordinate_holds_it():
+    ours, _ = pair()
+    t = torch.arange(12) % 3
+    free = ours.synthesize(BATCH.x, t, rng=stream(5))
+    assert torch.equal(ours.synthesize(BATCH.x, t, lambda y: y, rng=stream(5)), free)
+    first = torch.arange(5) == 0
+    held = ours.synthesize(BATCH.x, t, lambda y: torch.where(first, 0.7, y), rng=stream(5))
+    assert (held[:, 0] == 0.7).all()
+    assert not torch.allclose(held[:, 1:], free[:, 1:])  # the others hear it
+
+
 def test_each_loss_reaches_its_own_player():
     ours, _ = pair()
     losses = ours.losses(BATCH, rng=stream(1))

@@ -230,3 +230,18 @@ def test_bad_input_is_one_line():
     with pytest.raises(InputError, match="one stream a row"):
         Tempering(1, MALA(1, 0.1))(normal, torch.zeros(2, 1, dtype=F64), rng=Streams(0, range(2)))
     assert ab.Tempering is Tempering
+
+
+def test_rungs_are_placed_anew_after_a_quarter_a_half_and_all_of_the_second_half_of_the_warm_up(monkeypatch):
+    rounds, placed = [], []
+    exchange = tempering.exchange
+
+    def counted(value, rungs, betas, parity, *, rng):
+        rounds.append(parity)
+        return exchange(value, rungs, betas, parity, rng=rng)
+
+    monkeypatch.setattr(tempering, "exchange", counted)
+    monkeypatch.setattr(tempering, "respaced", lambda betas, rejection: placed.append(len(rounds)) or betas)
+    Tempering(4, HMC(1, 0.3, 2), warmup=80)(normal, torch.zeros(3, 1, dtype=F64), rng=stream(1))
+    assert placed == [10, 20, 40]
+    assert rounds == [0, 1] * 22
