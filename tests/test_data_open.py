@@ -92,11 +92,22 @@ def test_kinds_of_folders(tmp_path):
     (tmp_path / "t").mkdir()
     lines(tmp_path / "t" / "0.txt", "{i} 1 {x} {y}")
     assert kind_of(tmp_path / "t") == "tracks"
+    for name, shape in (("points", (40, 3)), ("voxels", (6, 6, 6))):
+        (tmp_path / name).mkdir()
+        np.save(tmp_path / name / "0.npy", np.zeros(shape))
+        assert kind_of(tmp_path / name) == name
+    (tmp_path / "clouds").mkdir()
+    np.savetxt(tmp_path / "clouds" / "0.xyz", np.zeros((20, 3)))
+    assert kind_of(tmp_path / "clouds") == "points"
+    (tmp_path / "arrays").mkdir()
+    np.save(tmp_path / "arrays" / "0.npy", np.zeros((6, 7)))
+    with pytest.raises(InputError, match=r"got \[6, 7\] in 0.npy: .* give kind voxels or points"):
+        kind_of(tmp_path / "arrays")
     (tmp_path / "n").mkdir()
     lines(tmp_path / "n" / "0.txt", "a sentence")
     for folder, got in ((tmp_path / "n", "1 .txt"), (tmp_path / "e", "no files")):
         folder.mkdir(exist_ok=True)
-        with pytest.raises(InputError, match=f"expected images .* or tracks .*, got {got}: give .* or kind"):
+        with pytest.raises(InputError, match=f"expected images .* tracks .*, got {got}: give .* or kind"):
             kind_of(folder)
 
 
@@ -104,6 +115,14 @@ def test_a_suffix_that_says_nothing(tmp_path):
     (tmp_path / "a.dat").write_bytes(b"abc")
     with pytest.raises(InputError, match=r"tracks .* got the suffix \.dat: rename it, or give kind"):
         kind_of(tmp_path / "a.dat")
+    (tmp_path / "bytes").write_bytes(bytes(range(256)))
+    with pytest.raises(InputError, match="got the suffix none: rename it, or give kind image, table"):
+        kind_of(tmp_path / "bytes")
+    (tmp_path / "README").write_text("a sentence\n" * 20)
+    assert kind_of(tmp_path / "README") == "text"
+    for nothing in (None, {"x": [1, 2]}):
+        with pytest.raises(InputError, match=f"DataFrame or a path, got {type(nothing).__name__}"):
+            kind_of(nothing)
     with pytest.raises(InputError, match="give kind"):
         kind_of(np.zeros((2, 2, 2, 2, 2, 2)))
 

@@ -364,3 +364,10 @@ def test_a_bad_value_of_an_array_is_named(value):
 def test_an_array_is_not_copied():
     x = np.random.default_rng(0).normal(size=(600, 3))
     assert np.shares_memory(open(x).table.x.numpy(), x)
+
+
+def test_the_target_of_a_regression_is_no_class():
+    pd = pytest.importorskip("pandas")
+    frame = pd.DataFrame({"x": np.arange(400.0) % 7, "target": np.arange(400) % 150})
+    assert open(frame).class_names == ()
+    assert len(open(frame.assign(target=frame["target"] % 30)).class_names) == 30

@@ -136,6 +136,11 @@ def test_bad_clips_are_refused_in_one_line(tmp_path):
     save_gif(moving_bar(side=20), mixed / "b.gif")
     refused(lambda: sets.open(mixed), "clips of one size", "16×16", "20×20", "size")
     assert sets.open(mixed, size=16).shape[-1] == 16
+    for i, frame in enumerate([*moving_bar(side=16), *moving_bar(side=20)]):
+        (tmp_path / "frames").mkdir(exist_ok=True)
+        Image.fromarray(frame).save(tmp_path / "frames" / f"{i}.png")
+    refused(lambda: sets.open(tmp_path / "frames", kind="video"), "frames of one size", "16×16 and 20×20", "size")
+    assert sets.open(tmp_path / "frames", kind="video", size=16).shape[-1] == 16
     rates = tmp_path / "rates"
     rates.mkdir()
     save_gif(moving_bar(), rates / "a.gif", 100)

@@ -230,3 +230,19 @@ def test_every_method_trains_stops_resumes_and_samples(method: str, kind: str, t
 def test_a_method_says_which_data_it_takes(tmp_path: Path):
     with pytest.raises(InputError, match="cooperative takes image, toy, video, voxels data, got picture data"):
         recipes.build("cooperative", write_data("picture", tmp_path / "one"), kind="picture")
+
+
+@pytest.mark.parametrize(
+    ("method", "kind"), [(m, kind) for m, kind in METHODS if kind == "toy" and m not in ("cycle", "cycle_sequences")]
+)
+@pytest.mark.parametrize("name", ["moons", "linear_factors"])
+def test_a_borrowed_preset_leaves_what_only_its_own_data_have(method, kind, name):
+    recipe = recipes.build(method, name, tiny=True)
+    recipe.algorithm()  # known generators, and chains of examples without end, are of one set
+
+
+def test_posterior_chains_go_on_where_examples_come_back():
+    starts = {name: recipes.build("alternating_backprop", name, tiny=True).posterior_start for name in ("ring", "wine")}
+    assert starts == {"ring": "noise", "wine": "last"}
+    with pytest.raises(InputError, match="needs a finite data set"):
+        recipes.build("alternating_backprop", "ring", posterior_start="last").algorithm()

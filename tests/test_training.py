@@ -18,9 +18,10 @@ from small import ModesPrior, digits
 from torch import nn
 
 import absynth
-from absynth import checkpoint, updates
+from absynth import checkpoint, training, updates
 from absynth.algorithms import LatentPrior
 from absynth.recipes import Recipe
+from absynth.samplers import engine
 from absynth.samplers.start import Persistent
 from absynth.seeding import stream
 
@@ -343,3 +344,11 @@ def test_global_randomness_is_left_alone(tmp_path):
     torch.manual_seed(5)
     absynth.fit(RECIPES["toy"], tmp_path)
     assert torch.equal(torch.rand(3), expected)
+
+
+def test_a_budget_is_measured_with_the_engine_that_trains(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(training, "cost_of_update", lambda _: seen.append(engine._current.get().name) or 30.0)
+    absynth.fit(RECIPES["toy"], tmp_path, minutes=1, chains="traced")
+    assert seen == ["traced"]
+    assert checkpoint.recorded_steps(tmp_path) == 2

@@ -82,7 +82,7 @@ def _fit(
     recipe: Recipe,
     run: Path,
     data: Any,
-    minutes: float | None,
+    minutes: int | float | None,
     override: bool,
     device: torch.device,
     chains: engine.Name,
@@ -93,8 +93,11 @@ def _fit(
     if data is not None:
         recipe = _on(recipe, data)
     recipe = recipe.resolve()
+    ahead = recipe.steps
     if minutes is not None:
-        recipe = within(recipe, minutes, run, device, callbacks)
+        with engine.use(chains, drift=drift, updates=ahead, say=lambda text: None):  # the cost is its own
+            recipe = within(recipe, minutes, run, device, callbacks)
+        ahead = max(ahead, recipe.steps)
     if recipe.shards % distributed.world():
         raise InputError(
             f"shards must be a multiple of the {distributed.world()} processes, got {recipe.shards}: "
@@ -133,7 +136,7 @@ def _fit(
             callback.say(with_fields(_finished(run, training)))
         callback.begin(recipe, training.step)
     try:
-        with _stop_signal() as stopped, engine.use(chains, drift=drift, updates=recipe.steps, say=say):
+        with _stop_signal() as stopped, engine.use(chains, drift=drift, updates=ahead, say=say):
             _train(training, run, journal, metrics, callbacks, stopped)
     finally:
         for callback in callbacks:
@@ -186,8 +189,8 @@ def _finished(run: Path, training: Training) -> str:
 
 def check_minutes(minutes: int | float) -> None:
     """Raise an InputError unless a budget is a positive number of minutes."""
-    if not 0 < minutes < math.inf:
-        raise InputError(f"expected a positive number of --minutes, got {minutes:g}")
+    if not isinstance(minutes, int | float) or not 0 < minutes < math.inf:
+        raise InputError(f"expected a positive number of --minutes, got {minutes}")
 
 
 def within(

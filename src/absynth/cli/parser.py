@@ -16,7 +16,7 @@ from absynth.errors import InputError
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 
-_WRONG_TYPE = re.compile(r'key "(\w+)": Expected an? (.+?)\. Got value: (.*)$')
+_WRONG_TYPE = re.compile(r'key "(\w+)"(?: element \d+)?: Expected an? (.+?)\. Got value: (.*)$')
 
 
 class Parser(ArgumentParser):

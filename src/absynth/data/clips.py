@@ -250,13 +250,15 @@ def _resized(pictures: Iterable[np.ndarray], size: int, source: str) -> tuple[Te
     full: tuple[int, int] | None = None
     stream = iter(pictures)
     while chunk := list(islice(stream, _CHUNK)):
-        shapes = {p.shape[1:] for p in chunk}
         full = full or (chunk[0].shape[2], chunk[0].shape[3])
-        if len({s[1:] for s in shapes}) > 1 or (chunk[0].shape[2], chunk[0].shape[3]) != full:
-            raise InputError(f"{source}: expected frames of one size, got {sorted(s[1:] for s in shapes)}")
+        other = next((p.shape[2:] for p in chunk if p.shape[2:] != full), None)
+        if other and not size:
+            sizes = " and ".join(f"{width}×{height}" for height, width in (full, other))
+            raise InputError(f"{source}: expected frames of one size, got {sizes}: give --size to resize all")
         most = max(len(p[0]) for p in chunk)
-        frames = torch.from_numpy(np.concatenate([p if len(p[0]) == most else p.repeat(3, 1) for p in chunk]))
-        parts.append(shrink(frames.float(), size).round().to(torch.uint8))
+        frames = [torch.tensor(p if len(p[0]) == most else p.repeat(3, 1)).float() for p in chunk]
+        small = [shrink(frame, size) for frame in frames] if other else [shrink(torch.cat(frames), size)]
+        parts.append(torch.cat(small).round().to(torch.uint8))
     if full is None:
         raise InputError(f"{source}: expected frames, got none")
     most = max(part.shape[1] for part in parts)

@@ -51,6 +51,8 @@ def find_target(sheet: Sheet, decimal: bool | None) -> str:
         return NO_TARGET
     if values.form == "words":
         return name
+    if different > max(20, len(cells) / 10):  # a quantity, such as the target of a regression
+        return NO_TARGET
     numbers = values.numbers[~values.missing]
     whole = values.form == "plain" and bool((numbers == np.floor(numbers)).all())
     return name if name.strip().lower() in _TARGETS and whole else NO_TARGET
@@ -131,7 +133,8 @@ def numbers_of(sheet: Sheet, values: dict[str, Values]) -> tuple[Tensor, tuple[s
         if len(words) > _MOST_WORDS or len(words) > max(20, len(sheet) / 2):
             raise InputError(
                 f"{sheet.source}: column {name!r} holds {len(words)} different words in {len(sheet)} rows, such as "
-                f"{str(words[0])!r}: names and free text cannot be learned from, remove the column"
+                f"{str(words[0])!r}: names and free text cannot be learned from, remove the column, or "
+                "save it as .txt, a line each, to learn the text"
             )
         one_hot = np.zeros((len(sheet), len(words)))
         one_hot[np.arange(len(sheet)), inverse] = 1

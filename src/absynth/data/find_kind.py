@@ -26,6 +26,7 @@ _FORMS = (
     "tracks (.txt .csv .ndjson), video (.mp4 .gif ...), voxels (.binvox .mat .stl .obj ...) or points (.ply .xyz)"
 )
 """Files whose kind is found by their suffix, in words."""
+_NAMES = "image, table, text, smiles, tracks, video, voxels or points"
 _BY_SUFFIX = {
     ".smi": "smiles", ".smiles": "smiles", ".parquet": "table", ".pq": "table", ".tsv": "table", ".xlsx": "table",
     ".npy": "array", ".npz": "array", ".ndjson": "tracks", ".ply": "points", ".xyz": "points", ".binvox": "voxels",
@@ -50,6 +51,8 @@ def kind_of(source: Any) -> str:
         return "table"
     try:
         array = np.asarray(source)
+        if source is None or isinstance(source, dict):
+            raise TypeError("no array")
     except (ValueError, TypeError) as error:
         raise InputError(f"expected an array, a DataFrame or a path, got {type(source).__name__} ({error})") from None
     return _of_shape(array.shape, array.dtype, "the array")
@@ -92,11 +95,30 @@ def _of_folder(folder: Path) -> str:
         return "video" if first.suffix.lower() == ".gif" and frames_of(first) > 1 else "image"
     if texts and tracks.looks_like_tracks(_first_lines(texts[0])):
         return "tracks"
+    if found.others[".ply"] + found.others[".xyz"]:
+        return "points"
+    if found.others[".npy"]:
+        return _of_folder_of_arrays(folder)
     counts = Counter(file.suffix.lower() for file in found.files) + found.others
     got = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in counts.most_common(6)) or "no files"
     raise InputError(
-        f"{folder}: expected images ({', '.join(SUFFIXES[:6])} ...) or tracks (.txt, .csv) in it, got {got}: give a "
-        "file of lines or a table by its own path, or --kind"
+        f"{folder}: expected images ({', '.join(SUFFIXES[:3])} ...), tracks (.txt .csv), films (.gif .mp4 ...), shapes "
+        f"(.binvox .mat .stl ...), clouds (.ply .xyz) or arrays of either (.npy) in it, got {got}: give a file of "
+        "lines or a table by its own path, or --kind image, tracks, video, voxels, points or pairs"
+    )
+
+
+def _of_folder_of_arrays(folder: Path) -> str:
+    """Voxels or points, by the shape of the first array of a folder that holds an example in each."""
+    first = listing.walk(folder, (".npy",), skip=lambda reason: None).files[0]
+    shape = next(iter(arrays.headers(first).values()))[0]
+    if len(shape) == 2 and shape[1] == 3:
+        return "points"
+    if len(shape) in (3, 4) and len({*shape[-3:]}) == 1:
+        return "voxels"
+    raise InputError(
+        f"{folder}: expected arrays [side, side, side] (voxels) or [n, 3] (points) in it, got {list(shape)} in "
+        f"{first.name}: save images as one array [n, height, width], or give --kind voxels or points"
     )
 
 
@@ -124,8 +146,11 @@ def _of_file(path: Path) -> str:
         numeric = sum(all(_is_number(w) for w in row) for row in words if row)
         if words and numeric > 0.9 * len(words) and len({len(row) for row in words}) == 1 and len(words[0]) > 1:
             return "table"
-        return "text"
-    raise InputError(f"{path}: expected {_FORMS}, got the suffix {suffix or 'none'}: rename it, or give --kind")
+        if suffix or not _is_binary(path):
+            return "text"
+    raise InputError(
+        f"{path}: expected {_FORMS}, got the suffix {suffix or 'none'}: rename it, or give --kind {_NAMES}"
+    )
 
 
 def _require_points(path: Path) -> None:
@@ -151,6 +176,12 @@ def _of_arrays(path: Path) -> str:
         got = "pickled Python objects, which are never loaded" if dtype.kind == "O" else f"type {dtype}"
         raise InputError(f"{path}: expected an array of numbers, got {got}: save numbers, or text as .txt")
     return _of_shape(shape, dtype, str(path))
+
+
+def _is_binary(path: Path) -> bool:
+    """Whether a file without a suffix is no text: control characters, zero bytes aside those of utf-16."""
+    lines = _first_lines(path)
+    return any("\ufffd" in line or "\0" in line for line in lines)
 
 
 def _first_lines(path: Path) -> list[str]:

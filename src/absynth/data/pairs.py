@@ -68,7 +68,10 @@ def side_by_side(path: Path, split: folder.Part, size: int, *, source: Side = "l
     _require_bytes(path, both)
     height, width = both.shape[2:]
     if width != 2 * height:
-        raise InputError(f"{path}: expected pictures of two squares side by side, got {width}×{height}")
+        raise InputError(
+            f"{path}: expected pictures of two squares side by side, got {width}×{height}: of sources and "
+            "targets in two folders, --data takes the one and --targets the other"
+        )
     left, right = (nn.functional.interpolate(h.float(), size=(size, size), mode="bilinear", antialias=True)
                    .round().to(torch.uint8) for h in both.chunk(2, 3))  # fmt: skip
     first, second = (left, right) if source == "left" else (right, left)

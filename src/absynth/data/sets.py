@@ -141,10 +141,7 @@ def open(source: Any, *, kind: str = "", **options: Any) -> Dataset:
         if options:
             raise InputError(f"expected no options with an open data set, got {', '.join(options)}: leave them out")
         return source
-    if kind and kind not in KINDS:
-        near = difflib.get_close_matches(kind, KINDS, n=1, cutoff=0.4)
-        hint = f" (nearest: {near[0]})" if near else ""
-        raise InputError(f"expected a kind of data, got {kind!r}{hint}: kinds are {', '.join(KINDS)}")
+    check_kind(kind)
     if _is_name(source):
         found = SETS[source]
         if kind and kind != found.kind:
@@ -164,6 +161,14 @@ def open(source: Any, *, kind: str = "", **options: Any) -> Dataset:
     data = READERS[kind](source, **options)
     data.source = str(source) if isinstance(source, Path) else ""
     return data
+
+
+def check_kind(kind: str) -> None:
+    """Raise an InputError unless a kind of data is known; "" is to be found from the data."""
+    if kind and kind not in KINDS:
+        near = difflib.get_close_matches(kind, KINDS, n=1, cutoff=0.4)
+        hint = f" (nearest: {near[0]})" if near else ""
+        raise InputError(f"expected a kind of data, got {kind!r}{hint}: kinds are {', '.join(KINDS)}")
 
 
 def kind_before_reading(source: Any) -> str:

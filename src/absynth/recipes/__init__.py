@@ -121,6 +121,7 @@ def build(
 
     by_kind = classes(method)
     kind = fields.pop("kind", "")
+    sets.check_kind(kind)
     source = data if isinstance(data, str) else ""
     # The kind decides the class and the class the presets, whose options the reader needs: look before reading.
     found = kind or sets.kind_before_reading(data)
@@ -158,8 +159,9 @@ def build(
     say(opened.summary())
     if why:
         say(why)
-    # A preset's reader options are those of its own data set.
-    numbers = {k: v for k, v in chosen.fields.items() if k not in OPTIONS}
+    # A preset's reader options are those of its own data set, and so are some numbers.
+    bound = OPTIONS if key.partition("/")[0] == source else OPTIONS | cls.of_its_set
+    numbers = {k: v for k, v in chosen.fields.items() if k not in bound}
     numbers |= cls.tiny_fields(options=False) if tiny else {}
     numbers |= options | {k: v for k, v in fields.items() if k not in OPTIONS}
     where = absolute(str(data)) if isinstance(data, str | Path) else ""

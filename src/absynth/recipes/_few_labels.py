@@ -22,6 +22,23 @@ from absynth.types import Batch
 _DRAWN = int.from_bytes(b"drawn", "big")  # separates the draw of labelled examples from all other noise
 
 
+_HOW = {
+    "image": "give a folder with one sub-folder per class, or an .npz with labels under y",
+    "table": "name the column of classes by --target COLUMN",
+    "text": "a file of sentences has no labels, the sets ag_news and yelp have",
+}
+"""How data of a kind are given classes."""
+
+
+def require_classes(recipe: Recipe) -> None:
+    """Raise an InputError unless the data of a resolved recipe have two classes or more."""
+    if recipe.classes < 2:
+        raise InputError(
+            f"{recipe.name()} needs two classes or more, got {recipe.classes} in {recipe.examples.name}: "
+            f"{_HOW.get(recipe.examples.kind, 'give labels')}"
+        )
+
+
 @dataclass(frozen=True, kw_only=True)
 class FewLabels(Recipe):
     """Classes from few labels and many unlabelled examples."""
@@ -37,11 +54,7 @@ class FewLabels(Recipe):
 
     def resolve(self) -> Recipe:
         found = super().resolve()
-        if found.classes < 2:
-            raise InputError(
-                f"{found.name()} needs two classes or more, got {found.classes} in {found.examples.name}: give labels "
-                "(a folder with one sub-folder per class, or --target COLUMN of a table)"
-            )
+        require_classes(found)
         if not 0 < self.labelled_batch < self.batch:
             raise InputError(f"expected --labelled-batch between 1 and --batch {self.batch}, got {self.labelled_batch}")
         return found

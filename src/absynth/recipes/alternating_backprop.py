@@ -13,7 +13,7 @@ in closed form (Tipping and Bishop 1999), so what is learned can be compared wit
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any, ClassVar, Literal
 
@@ -61,8 +61,14 @@ PRESETS = {
 class AlternatingBackpropRecipe(GaussianOutput, PosteriorChain, Recipe):
     """Numbers of a generator and of the chain that infers its z."""
 
-    posterior_start: Literal["last", "noise"] = "last"
-    """Initialization of a chain on z: where the example's last one ended, or fresh noise (short run)."""
+    posterior_start: Literal["", "last", "noise"] = ""
+    """Initialization of a chain on z: where the example's last one ended, or fresh noise (short run). Defaults to last,
+    and to noise for data without end."""
+
+    def resolve(self) -> Recipe:
+        found = super().resolve()
+        assert isinstance(found, AlternatingBackpropRecipe)
+        return replace(found, posterior_start=found.posterior_start or ("last" if found.examples.examples else "noise"))
 
     def _of(self, net: nn.Module, dim: int) -> AlternatingBackprop:
         """The algorithm with the network of a generator of ``dim`` latent numbers."""

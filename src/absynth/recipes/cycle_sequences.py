@@ -20,13 +20,11 @@ from absynth.algorithms.cycle_sequences import CycleSequences
 from absynth.data.toy import CircleSequences
 from absynth.density import EBM
 from absynth.distributions import StandardNormal
-from absynth.errors import InputError
 from absynth.networks.mlp import mlp, mlp_f
 from absynth.networks.translator import FramePredictor
 from absynth.recipes._cycle import CycleRecipe
 from absynth.recipes.bounds import Count, NonNegative, Positive
 from absynth.recipes.presets import Preset
-from absynth.recipes.recipe import Recipe
 from absynth.seeding import stream
 from absynth.types import Batch
 
@@ -38,6 +36,8 @@ class CycleSequencesRecipe(CycleRecipe):
     """Cycle-consistent cooperative networks for sequences of points (Xie et al. 2021)."""
 
     kinds = ("toy",)
+    takes_sequences = True
+
     steps: Count = 1000
     batch: Count = 32
     threads: int = 1
@@ -49,14 +49,6 @@ class CycleSequencesRecipe(CycleRecipe):
     """Hidden units of each network's two hidden layers, and of the predictors."""
     reference_std: Positive = 2.0
     """Standard deviation of both Gaussian references."""
-
-    def resolve(self) -> Recipe:
-        found = super().resolve()
-        if len(found.shape) != 2 or found.shape[1] != 2:
-            raise InputError(
-                f"cycle_sequences takes --data circle_sequences, got examples of shape {list(found.shape)}"
-            )
-        return found
 
     def law(self, which: Domain) -> CircleSequences:
         """The sequences of a domain."""

@@ -57,7 +57,7 @@ def choose(
         is a line for the user where the choice is not the obvious one, else "".
 
     Raises:
-        InputError: There is no preset of that name; the message names the nearest and lists the rest.
+        InputError: There is no preset of that name, or it is for another kind of data; the message lists the others.
     """
     from absynth.data.sets import SETS
 
@@ -69,9 +69,14 @@ def choose(
             hint = f" (nearest: {near[0]})" if near and near[0] else ""
             raise InputError(f"expected a preset of {method}, got {name!r}{hint}: presets are {', '.join(presets)}")
         base = SETS.get(found.partition("/")[0])
-        if base is not None and base.shape is not None and len(base.shape) == len(shape) and base.shape != tuple(shape):
+        if base is not None and base.kind != kind and not {base.kind, kind} <= set(_VECTORS):
+            own = [k for k in presets if k.partition("/")[0] in SETS and SETS[k.partition("/")[0]].kind == kind]
+            do = f"presets for {kind} data are {', '.join(own)}" if own else "leave --preset out"
+            raise InputError(f"preset {found} of {method} is for {base.kind} data, got {kind} data: {do}")
+        if base is not None and base.shape is not None and base.shape != tuple(shape):
             made, got = ("×".join(map(str, s)) for s in (base.shape, shape))
-            return found, presets[found], f"preset {found} was made for {base.kind} data of {made}; this data is {got}"
+            why = f"preset {found} was made for {base.kind} data of shape {made}; this data has shape {got}"
+            return found, presets[found], why
         return found, presets[found], ""
     if source in presets:
         return source, presets[source], ""

@@ -107,6 +107,10 @@ class Recipe(ABC):
     }  # fmt: skip
     """Field values of ``--tiny``, for the fields that a recipe has: a few updates of small networks, in seconds."""
 
+    of_its_set: ClassVar[frozenset[str]] = frozenset()
+    """Fields that a preset gives to its own data set alone; other data that take its numbers keep the default."""
+    takes_sequences: ClassVar[bool] = False
+    """Whether examples of toy sets are sequences of vectors, rather than vectors."""
     first_task: ClassVar[str] = "sample"
     """The command that a trained run suggests."""
     fused: ClassVar[bool | None] = None
@@ -164,6 +168,13 @@ class Recipe(ABC):
                 raise InputError("expected --data NAME, FOLDER or FILE, got none")
             found = replace(self, dataset=sets.open(self.data, kind=self.kind, **self.reader_options()))
         found.check_kind(found.examples.kind, found.examples.name)
+        if found.examples.kind == "toy" and (len(found.shape) > 1) != found.takes_sequences:
+            takes, got = ("sequences", "vectors") if found.takes_sequences else ("vectors", "sequences")
+            size = "×".join(map(str, found.shape))
+            raise Unsupported(
+                f"{found.name()} takes toy sets of {takes}, got {found.examples.name}, of {got} of {size} numbers: "
+                f"give {'circle_sequences' if found.takes_sequences else 'another set, or train cycle_sequences on it'}"
+            )
         if found.validation_data and (found.validation or not found.select_by):
             wrong = "--validation, which sets others aside" if found.validation else "no figure to measure on them"
             raise InputError(f"--validation-data goes with --select-by samples or loss, got {wrong}")

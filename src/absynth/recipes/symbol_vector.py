@@ -26,6 +26,7 @@ from absynth.distributions import GaussianGenerator
 from absynth.errors import InputError
 from absynth.networks.bag_of_words import BagGenerator, LogCounts
 from absynth.networks.mlp import mlp, mlp_generator
+from absynth.recipes._few_labels import require_classes
 from absynth.recipes._fields import GaussianOutput, ImageOptions
 from absynth.recipes._symbols import SymbolRecipe
 from absynth.recipes.bounds import Count, Decay, Natural, NonNegative
@@ -92,11 +93,7 @@ class SymbolVectorRecipe(ImageOptions, GaussianOutput, SymbolRecipe):
     def resolve(self) -> Recipe:
         found = super().resolve()
         assert isinstance(found, SymbolVectorRecipe)
-        if found.classes < 2:
-            raise InputError(
-                f"symbol_vector needs two classes or more, got {found.classes} in {found.examples.name}: give "
-                "labels (a folder with one sub-folder per class, or --target COLUMN of a table)"
-            )
+        require_classes(found)
         if not 0 < self.labelled_batch < self.batch:
             raise InputError(f"labelled_batch must be between 1 and batch {self.batch}, got {self.labelled_batch}")
         if found._inputs() < 1:

@@ -40,6 +40,7 @@ class LatentPriorVectors(TableOptions, GaussianOutput, PriorChoice, Recipe):
     """Latent-space EBM prior of vectors (Pang et al. 2020)."""
 
     kinds = ("toy", "table")
+    of_its_set = frozenset({"generator"})
     TINY: ClassVar[dict[str, Any]] = {**Recipe.TINY, "latent": 2}
 
     steps: Count = 1500
