@@ -158,13 +158,15 @@ def test_every_preset_builds_and_comes_back_from_its_record(method: str, kind: s
         assert p.shape == q.shape if counted else torch.equal(p, q)
 
 
-def test_the_record_that_a_preset_names_exists():
+def test_the_record_and_the_figure_that_a_preset_names_exist():
     folder = results.records_folder()
     if not folder.is_dir():
         pytest.skip("no records beside this installation")
     named = {p.recorded for method, kind in METHODS for p in recipes.presets(recipes.classes(method)[kind]).values()}
-    missing = sorted(name for name in named - {""} if not (folder / f"{name}.json").is_file())
-    assert not missing
+    records = results.load_all(folder)
+    pairs = [name.partition(".") for name in named - {""}]
+    assert {name for name, _, _ in pairs} <= set(records)
+    assert all(figure in records[name].figures for name, _, figure in pairs if figure)
 
 
 @pytest.mark.parametrize(("method", "kind"), METHODS, ids=lambda v: v)

@@ -34,7 +34,7 @@ def load_everything() -> None:
 
     torch.set_num_threads(1)
     for module in pkgutil.walk_packages(absynth.__path__, "absynth."):
-        if not module.name.endswith("__main__"):
+        if not module.name.endswith(("__main__", "studio.page")):  # the page needs gradio, and no command its import
             importlib.import_module(module.name)
     load(["pandas", "pyarrow.parquet", "rdkit.Chem", "sklearn.datasets"])
 

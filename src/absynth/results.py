@@ -122,11 +122,17 @@ def records_folder() -> Path:
 
 
 def headline(records: Mapping[str, Result], name: str) -> str:
-    """A record's first figure that has a bar, else its first, with its baselines; empty where there is no record."""
-    found = records.get(name)
+    """A recorded figure with its baselines; empty where there is no record.
+
+    Args:
+        records: Records by name.
+        name: ``RECORD.FIGURE``; of a ``RECORD`` alone the first figure that has a bar, else the first.
+    """
+    record, _, figure = name.partition(".")
+    found = records.get(record)
     if found is None:
         return ""
-    figure = next((f for f in found.figures if f in found.bars), next(iter(found.figures)))
+    figure = figure or next((f for f in found.figures if f in found.bars), next(iter(found.figures)))
     values = found.figures[figure]
     others = "; ".join(f"{k} {summary(v)}" for k, v in found.baselines_of(figure).items())
     return f"{figure} {summary(values)}" + (f" ({others})" if others else "")

@@ -22,7 +22,9 @@ from absynth.recipes.recipe import Recipe
 from absynth.samplers.multiscale import fading
 
 PRESETS = {
-    "mnist": Preset(minutes=4, recorded="multiscale_mnist", steps=1500, checkpoint_every=100, energy_width=16),
+    "mnist": Preset(
+        minutes=4, recorded="multiscale_mnist.FD, coarse to fine", steps=1500, checkpoint_every=100, energy_width=16
+    ),
     "cifar10": Preset(
         source="Zhao et al. 2021 and their code", published="FID 16.71", checkpoint_every=1000, data_noise=0.02
     ),

@@ -23,9 +23,13 @@ GRIDS: dict[str, Any] = {
 """Clips and shapes, small networks."""
 
 PRESETS = {
-    "wide_ring": Preset(minutes=0.5, recorded="teaching_ring", **RING | {"generator_lr": 5e-4}),
-    "mnist": Preset(minutes=1, recorded="teaching_mnist", **DIGITS),
-    "fashion_mnist": Preset(minutes=1, recorded="teaching_fashion_mnist", **DIGITS),
+    "wide_ring": Preset(
+        minutes=0.5, recorded="teaching_ring.K5, cooperative fast: MMD of refined samples", **RING | {"generator_lr": 5e-4}
+    ),
+    "mnist": Preset(minutes=1, recorded="teaching_mnist.Fréchet of refined samples, cooperative, fast", **DIGITS),
+    "fashion_mnist": Preset(
+        minutes=1, recorded="teaching_fashion_mnist.Fréchet of refined samples, cooperative, fast", **DIGITS
+    ),
     "flag": Preset(minutes=5, batch=4, **GRIDS),
     "modelnet10": Preset(minutes=6, size=16, batch=16, **GRIDS),
     "cifar10/paper": Preset(

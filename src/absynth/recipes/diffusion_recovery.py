@@ -43,7 +43,8 @@ _VECTORS: dict[str, Any] = {
 
 PRESETS = {
     "mnist": Preset(
-        minutes=6, recorded="multiscale_mnist", steps=1800, checkpoint_every=100, ema=0.99, noise_schedule="log_snr",
+        minutes=6, recorded="multiscale_mnist.FD, diffusion recovery",
+        steps=1800, checkpoint_every=100, ema=0.99, noise_schedule="log_snr",
         levels=12, highest=0.96, chain_steps=15, chain_step_size=0.8, energy_width=16, energy_lr=1e-3, warmup=0,
     ),
     "cifar10": Preset(source="Gao et al. 2021, T6", published="FID 9.58", checkpoint_every=1000),

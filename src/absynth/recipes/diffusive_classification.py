@@ -16,9 +16,9 @@ from absynth.recipes.presets import Preset
 from absynth.samplers import Langevin
 
 PRESETS = {
-    "ring": Preset(minutes=0.3, threads=1, recorded="chain_free_toy"),
-    "grid25": Preset(minutes=0.3, threads=1, recorded="chain_free_toy"),
-    "moons": Preset(minutes=0.3, threads=1, recorded="chain_free_toy"),
+    "ring": Preset(minutes=0.3, threads=1, recorded="chain_free_toy.KL on ring, diffusive classification"),
+    "grid25": Preset(minutes=0.3, threads=1, recorded="chain_free_toy.KL on grid25, diffusive classification"),
+    "moons": Preset(minutes=0.3, threads=1, recorded="chain_free_toy.KL on moons, diffusive classification"),
     "breast_cancer": Preset(minutes=0.3, threads=1, energy_width=128, input_scale=1.0, energy_lr=1e-3, data_noise=0.1),
     "digits": Preset(
         minutes=2, recorded="one_pass_digits", threads=1, levels=12, copies=4, energy_width=32, energy_lr=1e-3,

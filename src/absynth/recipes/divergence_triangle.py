@@ -30,7 +30,9 @@ PRESETS = {
         minutes=0.5, **TABLE | {"steps": 2500, "ema": 0.995, "std": 1.0, "beta1": 0.0}
     ),
     "mnist": Preset(minutes=1, recorded="divergence_triangle", **_DIGITS),
-    "fashion_mnist": Preset(minutes=1, recorded="teaching_fashion_mnist", **_DIGITS),
+    "fashion_mnist": Preset(
+        minutes=1, recorded="teaching_fashion_mnist.Fréchet of refined samples, triangle", **_DIGITS
+    ),
     "cifar10/paper": Preset(
         source="Han et al. 2019 and their code", published="IS 7.23, FID 30.10", steps=750_000, checkpoint_every=1000,
         std=200**-0.5, energy_weight=100.0, entropy_weight=10.0, latent_weight=10.0,

@@ -19,10 +19,16 @@ from absynth.recipes.bounds import NonNegative
 from absynth.recipes.presets import Preset
 
 PRESETS = {
-    "wide_ring": Preset(minutes=1, recorded="teaching_ring", **RING | {"inference_teaching": 1.0}),
+    "wide_ring": Preset(
+        minutes=1, recorded="teaching_ring.K5, dual: MMD of refined samples", **RING | {"inference_teaching": 1.0}
+    ),
     "breast_cancer": Preset(minutes=1, **TABLE | {"inference_teaching": 1.0}),
-    "mnist": Preset(minutes=1, recorded="teaching_mnist", **DIGITS | {"inference_teaching": 1.0}),
-    "fashion_mnist": Preset(minutes=1, recorded="teaching_fashion_mnist", **DIGITS | {"inference_teaching": 1.0}),
+    "mnist": Preset(
+        minutes=1, recorded="teaching_mnist.Fréchet of refined samples, dual", **DIGITS | {"inference_teaching": 1.0}
+    ),
+    "fashion_mnist": Preset(
+        minutes=1, recorded="teaching_fashion_mnist.Fréchet of refined samples, dual", **DIGITS | {"inference_teaching": 1.0}
+    ),
     "mnist/paper": Preset(
         source="the authors' S and w on the small networks", **DIGITS | {"generator_teaching": 50.0}
     ),

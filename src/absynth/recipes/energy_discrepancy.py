@@ -25,9 +25,9 @@ from absynth.types import Batch
 _BLUR = int.from_bytes(b"blur", "big")  # separates the noise on the data from all other noise
 
 PRESETS = {
-    "ring": Preset(minutes=0.3, threads=1, recorded="chain_free_toy"),
-    "grid25": Preset(minutes=0.3, threads=1, recorded="chain_free_toy"),
-    "moons": Preset(minutes=0.3, threads=1, recorded="chain_free_toy"),
+    "ring": Preset(minutes=0.3, threads=1, recorded="chain_free_toy.KL on ring, energy discrepancy"),
+    "grid25": Preset(minutes=0.3, threads=1, recorded="chain_free_toy.KL on grid25, energy discrepancy"),
+    "moons": Preset(minutes=0.3, threads=1, recorded="chain_free_toy.KL on moons, energy discrepancy"),
     "breast_cancer": Preset(
         minutes=0.3, threads=1, reference="gaussian", variance=0.3, input_scale=1.0, energy_width=128, data_noise=0.1,
         chain_step_size=0.15, energy_lr=1e-3,

@@ -36,8 +36,10 @@ from absynth.types import Batch, Reference
 _BLUR = int.from_bytes(b"blur", "big")  # separates the noise on the data from all other noise
 
 PRESETS = {
-    "ring": Preset(minutes=1, recorded="noise_contrastive_ring", input_scale=3.0, noise="flow"),
-    "ring/gaussian": Preset(minutes=0.5, recorded="noise_contrastive_ring", input_scale=3.0, steps=2500),
+    "ring": Preset(minutes=1, recorded="noise_contrastive_ring.KL, flow contrastive", input_scale=3.0, noise="flow"),
+    "ring/gaussian": Preset(
+        minutes=0.5, recorded="noise_contrastive_ring.KL, Gaussian noise", input_scale=3.0, steps=2500
+    ),
     "moons": Preset(minutes=1, input_scale=2.0, noise="flow"),
     "breast_cancer": Preset(minutes=0.5, steps=1500, batch=100, hidden=2),
     "digits": Preset(minutes=0.5, steps=1500, batch=100, hidden=2, energy_width=128, data_noise=0.1),

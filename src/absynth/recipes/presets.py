@@ -17,7 +17,7 @@ class Preset:
 
     Args:
         minutes: Expected minutes of training on two CPU cores.
-        recorded: Name of the record in ``results/`` that this preset made.
+        recorded: Record in ``results/`` that this preset made: ``RECORD``, or ``RECORD.FIGURE`` of a record of several.
         source: Where the numbers come from, for example "Pang et al. 2020, Tables 5 and 6".
         published: The published figure, for example "FID 29.44".
         fields: Field values that differ from the recipe's defaults.

@@ -22,9 +22,9 @@ from absynth.recipes.presets import Preset
 from absynth.samplers import Langevin
 
 PRESETS = {
-    "ring": Preset(minutes=0.3, threads=1, recorded="chain_free_toy"),
-    "grid25": Preset(minutes=0.3, threads=1, recorded="chain_free_toy"),
-    "moons": Preset(minutes=0.3, threads=1, recorded="chain_free_toy"),
+    "ring": Preset(minutes=0.3, threads=1, recorded="chain_free_toy.KL on ring, denoising at several levels"),
+    "grid25": Preset(minutes=0.3, threads=1, recorded="chain_free_toy.KL on grid25, denoising at several levels"),
+    "moons": Preset(minutes=0.3, threads=1, recorded="chain_free_toy.KL on moons, denoising at several levels"),
     "breast_cancer": Preset(minutes=0.3, threads=1, energy_width=128, input_scale=1.0, energy_lr=1e-3, levels=8),
     "digits": Preset(minutes=2, threads=1, levels=10, energy_width=32, energy_lr=1e-3),
 }

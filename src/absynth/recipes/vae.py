@@ -11,10 +11,10 @@ from absynth.recipes.presets import Preset
 _DIGITS = DIGITS | {"steps": 4000, "checkpoint_every": 1000}
 
 PRESETS = {
-    "wide_ring": Preset(minutes=0.2, recorded="teaching_ring", **RING | {"std": 0.2}),
+    "wide_ring": Preset(minutes=0.2, **RING | {"std": 0.2}),
     "breast_cancer": Preset(minutes=0.5, **TABLE | {"steps": 2000, "std": 0.5, "data_noise": 0.0}),
-    "mnist": Preset(minutes=1, recorded="teaching_mnist", **_DIGITS),
-    "fashion_mnist": Preset(minutes=1, recorded="teaching_fashion_mnist", **_DIGITS),
+    "mnist": Preset(minutes=1, recorded="teaching_mnist.Fréchet of initial samples, VAE", **_DIGITS),
+    "fashion_mnist": Preset(minutes=1, recorded="teaching_fashion_mnist.Fréchet of initial samples, VAE", **_DIGITS),
 }
 
 

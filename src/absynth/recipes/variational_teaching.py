@@ -29,10 +29,14 @@ from absynth.recipes.presets import Preset
 from absynth.types import Batch
 
 PRESETS = {
-    "wide_ring": Preset(minutes=1, recorded="teaching_ring", **RING | {"steps": 2000, "energy_lr": 5e-4}),
-    "mnist": Preset(minutes=1, recorded="teaching_mnist", **DIGITS),
+    "wide_ring": Preset(
+        minutes=1, recorded="teaching_ring.K5, variational: MMD of refined samples", **RING | {"steps": 2000, "energy_lr": 5e-4}
+    ),
+    "mnist": Preset(minutes=1, recorded="teaching_mnist.Fréchet of refined samples, variational", **DIGITS),
     "mnist/labels": Preset(minutes=3, **DIGITS | {"steps": 2000, "conditional": True}),
-    "fashion_mnist": Preset(minutes=1, recorded="teaching_fashion_mnist", **DIGITS),
+    "fashion_mnist": Preset(
+        minutes=1, recorded="teaching_fashion_mnist.Fréchet of refined samples, variational", **DIGITS
+    ),
     "cifar10/paper": Preset(
         source="Xie, Zheng, Li 2021 and their code", published="IS 6.65", steps=1_000_000, batch=250,
         checkpoint_every=1000, std=1.0, chain_step_size=0.002, temperature=0.0, reference_std=0.016, energy_lr=9e-3,

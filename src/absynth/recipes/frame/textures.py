@@ -32,9 +32,9 @@ from absynth.samplers import Langevin, Persistent
 from absynth.seeding import stream
 
 PRESETS = {
-    "brick": Preset(minutes=1, recorded="frame_brick"),
+    "brick": Preset(minutes=1, recorded="frame_brick.brick, patch distance"),
     "brick/histograms": Preset(minutes=8, energy="histograms", steps=600, canvas=64),
-    "gravel": Preset(minutes=1, recorded="frame_brick"),
+    "gravel": Preset(minutes=1, recorded="frame_brick.gravel, patch distance"),
 }
 
 

@@ -22,7 +22,8 @@ from absynth.recipes.presets import Preset
 PRESETS = {
     "ring": Preset(minutes=1, recorded="ebm_ring"),
     "wide_ring": Preset(
-        minutes=0.3, recorded="teaching_ring", steps=1000, batch=100, threads=1, start="noise", start_std=2.0,
+        minutes=0.3, recorded="teaching_ring.K5, noise: MMD of refined samples",
+        steps=1000, batch=100, threads=1, start="noise", start_std=2.0,
         reference_std=3.0, hidden=2, energy_activation="silu", chain_steps=30, chain_step_size=0.1, energy_lr=1e-3,
         beta1=0.5, cosine=False, sample_rounds=1,
     ),
