@@ -24,7 +24,8 @@ GRIDS: dict[str, Any] = {
 
 PRESETS = {
     "wide_ring": Preset(
-        minutes=0.5, recorded="teaching_ring.K5, cooperative fast: MMD of refined samples", **RING | {"generator_lr": 5e-4}
+        minutes=0.5, recorded="teaching_ring.K5, cooperative fast: MMD of refined samples",
+        **RING | {"generator_lr": 5e-4},
     ),
     "mnist": Preset(minutes=1, recorded="teaching_mnist.Fréchet of refined samples, cooperative, fast", **DIGITS),
     "fashion_mnist": Preset(

@@ -27,7 +27,8 @@ PRESETS = {
         minutes=1, recorded="teaching_mnist.Fréchet of refined samples, dual", **DIGITS | {"inference_teaching": 1.0}
     ),
     "fashion_mnist": Preset(
-        minutes=1, recorded="teaching_fashion_mnist.Fréchet of refined samples, dual", **DIGITS | {"inference_teaching": 1.0}
+        minutes=1, recorded="teaching_fashion_mnist.Fréchet of refined samples, dual",
+        **DIGITS | {"inference_teaching": 1.0},
     ),
     "mnist/paper": Preset(
         source="the authors' S and w on the small networks", **DIGITS | {"generator_teaching": 50.0}

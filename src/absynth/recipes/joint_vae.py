@@ -15,7 +15,8 @@ from absynth.recipes.presets import Preset
 
 PRESETS = {
     "wide_ring": Preset(
-        minutes=1, recorded="teaching_ring.K5, joint VAE: MMD of refined samples", **RING | {"steps": 2500, "std": 0.2, "energy_lr": 1e-3}
+        minutes=1, recorded="teaching_ring.K5, joint VAE: MMD of refined samples",
+        **RING | {"steps": 2500, "std": 0.2, "energy_lr": 1e-3},
     ),
     "breast_cancer": Preset(
         minutes=0.5, **TABLE | {"steps": 1200, "latent": 4, "std": 0.5, "beta1": 0.5, "data_noise": 0.0}

@@ -30,7 +30,8 @@ from absynth.types import Batch
 
 PRESETS = {
     "wide_ring": Preset(
-        minutes=1, recorded="teaching_ring.K5, variational: MMD of refined samples", **RING | {"steps": 2000, "energy_lr": 5e-4}
+        minutes=1, recorded="teaching_ring.K5, variational: MMD of refined samples",
+        **RING | {"steps": 2000, "energy_lr": 5e-4},
     ),
     "mnist": Preset(minutes=1, recorded="teaching_mnist.Fréchet of refined samples, variational", **DIGITS),
     "mnist/labels": Preset(minutes=3, **DIGITS | {"steps": 2000, "conditional": True}),
