@@ -420,3 +420,14 @@ def test_moves_keep_images_images(rng):
     assert ((moved - x).abs().amax((1, 2, 3)) > 0.01).all()
     constant = torch.full((4, 1, 8, 8), 0.3)
     assert torch.allclose(ImageMoves(flip=0.5, crop=0.5, blur=1.0)(constant, rng=rng), constant, atol=1e-6)
+
+
+def test_crops_begin_anywhere(rng):
+    """A ramp from −1 to 1 has the mean (2 left − 1)(1 − side) after a crop, left uniform and 1 − side on (0, .5)."""
+    n = 4000
+    ramp = (torch.arange(32) + 0.5) / 16 - 1
+    x = torch.stack([ramp.expand(32, 32), ramp[:, None].expand(32, 32)])[None].expand(n, 2, 32, 32).float()
+    means = ImageMoves(flip=0.0, crop=0.5, blur=0.0)(x, rng=rng).mean((2, 3))
+    assert means.mean(0).abs().max() < 4 * (0.5 / 3) / n**0.5
+    torch.testing.assert_close(means.std(0), torch.full((2,), 0.5 / 3), rtol=0.05, atol=0)
+    assert means.abs().max() < 0.5

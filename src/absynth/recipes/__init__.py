@@ -260,6 +260,8 @@ def resolves_to(entry: Mapping[str, Any]) -> bool:
     except (InputError, KeyError):
         return False
     skipped = {"data", "kind", "preset", "dataset", "seed"}
+    if not sets_kind(entry["data"]):  # data in memory came with options of its own
+        skipped |= OPTIONS - set(entry["given"])
     return all(
         _plain(fields.get(k)) == _plain(v) or (k not in entry["given"] and not v)
         for k, v in numbers.items()
