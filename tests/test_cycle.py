@@ -215,7 +215,7 @@ def test_sequences_of_the_recipe_turn_as_they_should():
     x, y = next(recipe.batches())
     assert x.x.shape == y.x.shape == (32, 8, 2)
     assert y.x.norm(dim=-1).mean() > 1.3 > x.x.norm(dim=-1).mean()
-    with pytest.raises(InputError, match="data circle_sequences"):
+    with pytest.raises(InputError, match="give circle_sequences"):
         CycleSequencesRecipe(data="ring").resolve()
 
 
