@@ -95,6 +95,7 @@ def test_a_large_folder_is_decoded_on_demand(tmp_path, monkeypatch):
     assert open(tmp_path, validation=0.2).split("validation").images.x.paths
 
 
+@pytest.mark.slow
 def test_memory_of_a_mapped_array_is_its_minibatches(tmp_path):
     """Of 200 MB, 12 minibatches are read: resident memory must not grow by the array."""
     import subprocess
