@@ -34,9 +34,10 @@ def test_the_error_is_that_of_the_exact_posterior_by_a_network_and_by_a_network_
     both = linear_model()  # orthogonal columns of length 2, and an inference model that is the exact posterior
     alone = VAE(both.generator, both.inference, both.prior)
     x = both.generator(both.reference.sample(6000, stream(1))).sample(stream(2)).detach()
-    for model in (alone, both):
+    # Ten steps of .1 widen the posterior, whose draws are a third of the error, by about a tenth.
+    for model, close in ((alone, 0.02), (both, 0.05)):
         found = reconstruction_error(model, x, seed=0, batch=2000, device=CPU)
-        assert found == pytest.approx(expected_error(), rel=0.03)
+        assert found == pytest.approx(expected_error(), rel=close)
     back = alone.generate(alone.sample_prior(len(x), rng=stream(3)))  # from z that hears nothing of x
     assert float(((back - x) ** 2).mean()) > 5 * expected_error()
 

@@ -52,7 +52,7 @@ def linear_model() -> DualTeaching:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)
         net = nn.Linear(2, 6).double()
-    nn.init.orthogonal_(net.weight)  # so that the exact posterior has independent coordinates
+        nn.init.orthogonal_(net.weight)  # so that the exact posterior has independent coordinates
     net.weight.data *= 2
     return DualTeaching(
         EBM(Tilt(), StandardNormal(6).double()), GaussianGenerator(net, 0.3), Exact(net, 0.3),
