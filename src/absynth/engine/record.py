@@ -51,7 +51,7 @@ class Trace:
     out: Ref
 
     def leaves(self) -> list[Tensor]:
-        """Every tensor that goes in beside x, each once, in order of use."""
+        """Every tensor other than x that the calls use, each once, in order of use."""
         found: dict[int, Tensor] = {}
         for call in self.calls:
             for t in tensors_of(call.args, call.kwargs):
