@@ -62,7 +62,8 @@ class Adversarial(Algorithm):
     ) -> None:
         super().__init__()
         self.generator, self.discriminator = generator, discriminator
-        self.latent, self.loss, self.penalty = latent, loss, penalty
+        self.latent, self.penalty = latent, penalty
+        self.loss: Loss = loss
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x, c = batch.x, batch.c

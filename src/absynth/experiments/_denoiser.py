@@ -5,10 +5,10 @@ arXiv:2206.00364, equation numbers as there. With s the standard deviation of th
 
     D(x; σ) = c_skip x + c_out F(c_in x, ln σ / 4)                                                  (7)
     c_skip = s² / (σ² + s²),  c_out = σ s / √(σ² + s²),  c_in = 1 / √(σ² + s²)                      (table 1)
-    loss = E_{ln σ ~ N(−1.2, 1.2²)} E |D(x + σ ε; σ) − x|² / c_out²                                 (8)
+    loss = E_{ln σ ~ N(m, 1.2²)} E |D(x + σ ε; σ) − x|² / c_out²                                 (8)
 
-F is a small U-Net. Samples follow the probability-flow equation dx/dσ = (x − D(x; σ)) / σ by Heun's method (algorithm
-1) along σ_i = (80^(1/7) + i/(N − 1) (0.002^(1/7) − 80^(1/7)))^7.
+F is a small U-Net, and m = −1.2 there. Samples follow the probability-flow equation dx/dσ = (x − D(x; σ)) / σ by Heun's
+method (algorithm 1) along σ_i = (80^(1/7) + i/(N − 1) (0.002^(1/7) − 80^(1/7)))^7.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ from absynth.types import Batch, Rng
 
 LOWEST, HIGHEST, CURVE = 0.002, 80.0, 7.0
 """Smallest and largest σ of a sample, and the exponent between them."""
-MEAN, STD = -1.2, 1.2
-"""Law of ln σ in training."""
+STD = 1.2
+"""Standard deviation of ln σ in training."""
 
 
 class Block(nn.Module):
@@ -51,6 +51,21 @@ class Block(nn.Module):
     def forward(self, x: Float[Tensor, "b i h w"], level: Float[Tensor, "b e"]) -> Float[Tensor, "b o h w"]:
         h = self.first(F.silu(self.norm(x))) + self.bias(level)[:, :, None, None]
         return self.skip(x) + self.second(F.silu(h))
+
+
+class Attention(nn.Module):
+    """Self-attention of one head over all places of a map, on top of its input."""
+
+    def __init__(self, maps: int) -> None:
+        super().__init__()
+        self.norm = nn.GroupNorm(8, maps)
+        self.enter, self.leave = nn.Conv2d(maps, 3 * maps, 1), nn.Conv2d(maps, maps, 1)
+        nn.init.zeros_(self.leave.weight)
+
+    def forward(self, x: Float[Tensor, "b m h w"]) -> Float[Tensor, "b m h w"]:
+        query, key, value = self.enter(self.norm(x)).flatten(2).transpose(1, 2).chunk(3, 2)
+        found = F.scaled_dot_product_attention(query, key, value)
+        return x + self.leave(found.transpose(1, 2).reshape(x.shape))
 
 
 class UNet(nn.Module):
@@ -78,6 +93,7 @@ class UNet(nn.Module):
         self.down = Block(width, width, embedding)
         self.halve = nn.Conv2d(width, 2 * width, 4, stride=2, padding=1)
         self.middle = nn.ModuleList(Block(2 * width, 2 * width, embedding) for _ in range(2))
+        self.attention = Attention(2 * width)
         self.widen = nn.Conv2d(2 * width, width, 3, padding=1)
         self.up = Block(2 * width, width, embedding)
         self.leave = nn.ConvTranspose2d(width, channels, 4, stride=2, padding=1)
@@ -93,9 +109,8 @@ class UNet(nn.Module):
             e = e + self.label(label)
         e = F.silu(e)
         before = self.down(self.enter(x), e)
-        h = self.halve(before)
-        for block in self.middle:
-            h = block(h, e)
+        first, second = self.middle
+        h = second(self.attention(first(self.halve(before), e)), e)
         h = self.widen(F.interpolate(h, scale_factor=2.0))
         return self.leave(F.silu(self.up(torch.cat([h, before], 1), e)))
 
@@ -108,12 +123,13 @@ class Denoiser(Algorithm):
         shape: Shape of one example.
         spread: s, standard deviation of the data.
         steps: Number of steps of a sample (N); it takes 2N − 1 evaluations of F.
+        mean: Mean of ln σ in training.
     """
 
-    def __init__(self, net: nn.Module, shape: tuple[int, ...], spread: float, steps: int) -> None:
+    def __init__(self, net: nn.Module, shape: tuple[int, ...], spread: float, steps: int, mean: float = -1.2) -> None:
         super().__init__()
         self.denoiser = net
-        self.shape, self.spread, self.steps = shape, spread, steps
+        self.shape, self.spread, self.steps, self.mean = shape, spread, steps, mean
 
     def denoise(
         self, x: Float[Tensor, "b *event"], sigma: Float[Tensor, "b"], c: Tensor | None = None
@@ -125,7 +141,7 @@ class Denoiser(Algorithm):
         return (self.spread / root) ** 2 * x + s * self.spread / root * correction  # (7)
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        sigma = (MEAN + STD * noise_like(batch.x[:, 0, 0, 0], rng)).exp()
+        sigma = (self.mean + STD * noise_like(batch.x[:, 0, 0, 0], rng)).exp()
         noisy = batch.x + sigma.view(-1, *[1] * (batch.x.ndim - 1)) * noise_like(batch.x, rng)
         errors = (self.denoise(noisy, sigma, batch.c) - batch.x).square().flatten(1).mean(1)
         weight = (sigma.square() + self.spread**2) / (sigma * self.spread) ** 2
@@ -161,6 +177,8 @@ class DenoiserRecipe(ImageOptions, Recipe):
     """Maps at half the side."""
     spread: Positive = 0.6
     """Standard deviation of the data."""
+    level_mean: float = -0.4
+    """Mean of ln σ in training: digits take their form at larger σ than photographs."""
     chain_steps: Count = 18
     """Number of steps of a sample."""
     denoiser_lr: Positive = 1e-3
@@ -168,7 +186,7 @@ class DenoiserRecipe(ImageOptions, Recipe):
 
     def algorithm(self) -> Denoiser:
         net = UNet(self.shape[0], self.classes if self.labelled else 0, self.unet_width)
-        return Denoiser(channels_last(net), self.shape, self.spread, self.chain_steps)
+        return Denoiser(channels_last(net), self.shape, self.spread, self.chain_steps, self.level_mean)
 
     def batches(self, start: int = 0) -> Iterator[Batch]:
         return with_labels(super().batches(start), self.labelled)
