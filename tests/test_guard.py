@@ -189,6 +189,8 @@ def test_remedies_say_what_they_do_and_keep_the_temperature():
     remedies.apply(algorithm)
     assert algorithm.prior_sampler == Langevin(3, 0.2, 0.02)
     assert algorithm.posterior_sampler.step_size == 0.1
+    both = Remedies(3, 3, {"prior_sampler": 0.5}, {"prior": 0.25})
+    assert str(both) == "step size of prior_sampler x 0.5, learning rate of prior x 0.25"
 
 
 # Curvature -----------------------------------------------------------------------------------------------------------
@@ -274,8 +276,9 @@ def test_a_roll_back_restores_exactly_and_goes_on_with_other_noise(tmp_path):
     absynth.fit(CURSED, tmp_path / "cursed")
     events = [row["event"] for row in journal(tmp_path / "cursed")]
     assert events == ["start", "guard", "finish"]
-    said = journal(tmp_path / "cursed")[1]
+    _, said, finished = journal(tmp_path / "cursed")
     assert said["step"] == 25
+    assert "1 roll-backs (went on with another random stream" in finished["text"]
     assert said["text"] == "step 25: prior: its loss is nan; back to step 20 with another random stream"
     healthy, cursed = state(tmp_path / "healthy", 20), state(tmp_path / "cursed", 20)
     assert cursed.pop("remedies") == vars(Remedies(1, 1))

@@ -63,6 +63,11 @@ class Remedies:
     step_size: dict[str, float] = field(default_factory=dict)
     learning_rate: dict[str, float] = field(default_factory=dict)
 
+    def __str__(self) -> str:
+        changed = [f"step size of {name} x {factor:g}" for name, factor in self.step_size.items()]
+        changed += [f"learning rate of {name} x {factor:g}" for name, factor in self.learning_rate.items()]
+        return ", ".join(changed) or "another random stream"
+
     def after(self, trouble: Trouble, step_size: float, learning_rate: float) -> tuple[Remedies, str]:
         """The remedies for one trouble more, and what was added in words.
 

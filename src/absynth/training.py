@@ -272,6 +272,8 @@ def _train(
             journal.write("interrupt", training.step, "stopped on request; the same command resumes from here")
             raise KeyboardInterrupt
     text = f"{training.seconds:.0f} s of training, {training.remedies.tries} roll-backs"
+    if training.remedies.tries:
+        text += f" (went on with {training.remedies}: compare samples with data before you use the model)"
     if training.held_out is not None:
         best = training.best
         text += f", weights of step {best.step} with held-out {recipe.select_by} {best.figure:.5g}"
@@ -313,8 +315,8 @@ def _roll_back(training: Training, trouble: Trouble, run: Path, journal: Journal
     if remedies.tries == recipe.guard_retries:
         journal.write("diverged", training.step, str(trouble), tries=remedies.tries)
         raise Diverged(
-            f"{trouble}. {remedies.tries} roll-backs did not help (step sizes x {remedies.step_size or 1}, learning "
-            f"rates x {remedies.learning_rate or 1}): give a smaller step size or learning rate, or smooth activations"
+            f"{trouble}. {remedies.tries} roll-backs did not help ({remedies}): give a smaller step size or learning "
+            f"rate, or smooth activations"
         )
     remedies, action = remedies.after(trouble, recipe.guard_step_size, recipe.guard_learning_rate)
     if distributed.rank() == 0 and remedies.tries % 2 == 0 and len(checkpoint.checkpoints(run)) > 1:

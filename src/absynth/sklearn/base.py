@@ -17,13 +17,14 @@ from sklearn.utils.validation import (
     _check_feature_names,
     _check_n_features,
     _check_sample_weight,
+    check_is_fitted,
     validate_data,
 )
 from torch import Tensor, nn
 
 from absynth.errors import InputError
 from absynth.files import read_json, write_atomic, write_json
-from absynth.sklearn.columns import Columns, Rows, categories_of, frame_of, is_frame, rows_of
+from absynth.sklearn.columns import Columns, Rows, categories_of, dtypes_of, frame_of, is_frame, rows_of
 
 FORMAT = 1
 
@@ -37,6 +38,8 @@ class TableEstimator(BaseEstimator):
 
     _networks: tuple[str, ...] = ()
     """Fitted attributes that are modules; ``_build`` makes them."""
+    _dtypes: list[str] | None = None
+    """Of the columns of the DataFrame that was fitted."""
 
     def __sklearn_tags__(self):
         tags = super().__sklearn_tags__()
@@ -55,6 +58,7 @@ class TableEstimator(BaseEstimator):
         if reset:
             categories = categories_of(X) if is_frame(X) else None
             self._categories: list[list | None] = categories or []
+            self._dtypes = dtypes_of(X) if is_frame(X) else None
         categories = self._categories
         if is_frame(X) and any(c is not None for c in categories):
             _check_feature_names(self, X, reset=reset)
@@ -74,12 +78,12 @@ class TableEstimator(BaseEstimator):
             self._with_values(rows)
         return rows
 
-    def _with_values(self, rows: Rows) -> Rows:
+    def _with_values(self, rows: Rows, where: str = "") -> Rows:
         """Rows to fit, unless a column has no value."""
         empty = np.flatnonzero(np.isnan(rows).all(0))
         if len(empty):
             names = getattr(self, "feature_names_in_", range(rows.shape[1]))
-            raise ValueError(f"column {names[empty[0]]} has no value: leave it out")
+            raise ValueError(f"column {names[empty[0]]} has no value{where}: leave it out")
         return rows
 
     def _merged(
@@ -90,6 +94,7 @@ class TableEstimator(BaseEstimator):
         kept = weights > 0
         if not kept.any():
             raise ValueError("expected a positive sample_weight for some row, got none")
+        self._with_values(rows[kept], " in the rows of positive weight" if not kept.all() else "")
         table, weights = (rows if y is None else np.column_stack([rows, y]))[kept], weights[kept]
         different, inverse = np.unique(np.nan_to_num(table, nan=np.inf), axis=0, return_inverse=True)
         total = np.bincount(inverse.ravel(), weights, len(different))
@@ -107,11 +112,17 @@ class TableEstimator(BaseEstimator):
         return torch.from_numpy(columns.fill(columns.encode(self._rows(X))))
 
     def _table(self, rows: Rows, like: Any = None) -> Any:
-        """Rows as what ``fit`` was given: a DataFrame if that had names, else an array."""
+        """Rows as what ``fit`` was given: a DataFrame if that had names, else an array.
+
+        Args:
+            rows: Numbers and positions of categories.
+            like: What the rows come from: its index and its dtypes are kept. Defaults to the dtypes of ``fit``.
+        """
         names = getattr(self, "feature_names_in_", None)
         if names is None or not (like is None or is_frame(like)):
             return rows
-        return frame_of(rows, self.columns_.categories, list(names))  # type: ignore[attr-defined]
+        dtypes, index = (self._dtypes, None) if like is None else (list(like.dtypes), like.index)
+        return frame_of(rows, self._categories, list(names), dtypes=dtypes, index=index)
 
     # Files -----------------------------------------------------------------------------------------------------------
 
@@ -120,7 +131,9 @@ class TableEstimator(BaseEstimator):
 
         Raises:
             InputError: A parameter cannot be written as JSON, for example a RandomState.
+            NotFittedError: Nothing was fitted.
         """
+        check_is_fitted(self)
         path = Path(path)
         path.mkdir(parents=True, exist_ok=True)
         params = self.get_params(deep=False)
@@ -164,13 +177,17 @@ class TableEstimator(BaseEstimator):
             InputError: The folder holds no estimator, another one, or damaged files.
         """
         path = Path(path)
+        if not (path / "estimator.json").is_file():
+            raise InputError(f"{path}: expected a folder that {cls.__name__}.save wrote, found no estimator.json there")
         entry = read_json(path / "estimator.json")
         try:
             if not str(entry["module"]).startswith("absynth.sklearn.") or entry["format"] != FORMAT:
                 raise KeyError(f"format {entry['format']} of {entry['module']}")
             found = getattr(importlib.import_module(entry["module"]), entry["class"])
             if not issubclass(found, cls):
-                raise InputError(f"{path} holds a {entry['class']}, expected a {cls.__name__}")
+                raise InputError(
+                    f"{path}: expected a saved {cls.__name__}, got a saved {entry['class']}: use {entry['class']}.load"
+                )
             self = found(**entry["params"])
             arrays = safetensors.numpy.load_file(path / "model.safetensors")
             self._restore(entry["fitted"], arrays)

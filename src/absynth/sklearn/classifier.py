@@ -128,6 +128,12 @@ class JointDiscrepancy(Algorithm):
         self._unsupported("classifies and scores rows, it does not sample: use EBMSampler")
 
 
+def _is_unlabelled(label: Any) -> bool:
+    if isinstance(label, str):
+        return label.strip() == str(UNLABELLED)
+    return label is None or (isinstance(label, int | np.integer | float) and label == UNLABELLED)
+
+
 def _cross_entropy(logits: Float[Tensor, "members b classes"], y: Tensor) -> Float[Tensor, "members b"]:
     return F.cross_entropy(logits.flatten(0, 1), y.repeat(len(logits)), reduction="none").view(len(logits), -1)
 
@@ -136,7 +142,7 @@ class JEMClassifier(ClassifierMixin, TableEstimator):
     """A classifier that also learns from rows without a label.
 
     One ensemble of networks gives p(y|x) by its logits and p(x) by their log-sum. Rows of class −1 have no label,
-    unless −1 and one other value are all that y holds: then −1 is a class.
+    as a number or as the text "-1", unless −1 and one other value are all that y holds: then −1 is a class.
 
     Args:
         density: Weight of the energy discrepancy of p(x), learned from all rows.
@@ -232,9 +238,9 @@ class JEMClassifier(ClassifierMixin, TableEstimator):
 
     def _codes(self, y: np.ndarray) -> np.ndarray:
         """Position of each label in ``classes_``, −1 where there is none."""
-        none = np.array(
-            [v is None or (isinstance(v, int | np.integer | float) and v == UNLABELLED) for v in y.tolist()]
-        )
+        none = np.array([_is_unlabelled(v) for v in y.tolist()], dtype=bool)
+        if any(isinstance(v, float) and v != v for v in y.tolist()):
+            raise ValueError("Input y contains NaN: expected a class of each row, write −1 for rows without one")
         labelled = _check_y(y[~none], multi_output=False, y_numeric=False, estimator=self) if not none.all() else y[:0]
         if len(labelled):
             check_classification_targets(labelled)

@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from absynth.data.labels import MARKS
+
 MAX_CATEGORIES = 100
+FARTHEST = 1e15  # standard deviations from the mean that a number counts for at most; its square fits into float32
 Rows = np.ndarray
 """``[n, p]`` float64: numbers, the position of a category, NaN where missing."""
 
@@ -45,14 +48,19 @@ class Columns:
         """The columns of training rows."""
         known = ~np.isnan(rows)
         if not known.any(0).all():
-            raise ValueError(f"column {int((~known.any(0)).argmax())} has no value: leave it out")
+            raise ValueError(
+                f"column {int((~known.any(0)).argmax())} has no value in the rows of positive weight: leave it out"
+            )
         w = weights[:, None] * known
         total = w.sum(0)
         values = np.where(known, rows, 0.0)
+        # In units of a power of two, so that squares of the largest and the smallest numbers are numbers too.
+        unit = np.exp2(np.frexp(np.abs(values).max(0))[1] - 1.0)
+        values = values / unit
         mean = (w * values).sum(0) / total
         std = np.sqrt((w * known * (values - mean) ** 2).sum(0) / total)
-        std[std <= 1e-12 * np.abs(mean)] = 1.0
-        std[std == 0] = 1.0
+        constant = (std <= 1e-12 * np.abs(mean)) | (std == 0)
+        mean, std = mean * unit, np.where(constant, 1.0, std * unit)
         words = np.array([c is not None for c in categories])
         mean[words], std[words] = 0.0, 1.0
         blank = cls(categories, mean, std, np.zeros(0))
@@ -89,7 +97,8 @@ class Columns:
 
     def encode(self, rows: Rows) -> np.ndarray:
         """Rows as a matrix ``[n, width]``, NaN where missing."""
-        parts = [((rows - self.mean) / self.std)[:, self.numeric]]
+        with np.errstate(over="ignore"):
+            parts = [((rows - self.mean) / self.std)[:, self.numeric].clip(-FARTHEST, FARTHEST)]
         for j, values in enumerate(self.categories):
             if values is not None:
                 code = rows[:, j]
@@ -129,41 +138,72 @@ def is_frame(X: Any) -> bool:
 
 def categories_of(frame: Any) -> list[list | None]:
     """The values of each column of a DataFrame that does not hold numbers; None for those that do."""
-    found: list[list | None] = []
-    for position, name in enumerate(frame.columns):
-        column = frame.iloc[:, position]
-        if column.dtype.kind in "biuf":
-            found.append(None)
-            continue
-        values = column[~column.isna()]
-        if column.dtype.kind in "mM":
-            raise ValueError(f"column {name!r} holds dates: expected numbers or categories, give days since a date")
-        distinct = values.unique().tolist()
-        if column.dtype == object and distinct and all(isinstance(v, int | float) for v in distinct):
-            found.append(None)
-            continue
-        if not all(isinstance(v, str | int | float | bool) for v in distinct):
-            raise TypeError(f"column {name!r}: argument must be a string or a number, got {type(distinct[0]).__name__}")
-        if len(distinct) > MAX_CATEGORIES or (len(distinct) == len(values) > 20):
-            raise ValueError(
-                f"column {name!r} has {len(distinct)} different values that are not numbers: expected at most "
-                f"{MAX_CATEGORIES} categories, leave the column out or encode it"
+    return [_categories(name, frame.iloc[:, position]) for position, name in enumerate(frame.columns)]
+
+
+def _categories(name: Any, column: Any) -> list | None:
+    if column.dtype.kind in "iuf":
+        return None
+    if column.dtype.kind in "mM" or str(column.dtype).startswith("period"):
+        raise ValueError(f"column {name!r} holds dates: expected numbers or categories, give days since a date")
+    values = column[~column.isna()].tolist()
+    for value in values:
+        if not isinstance(value, str | int | float | np.number | np.bool_):
+            raise TypeError(
+                f"column {name!r}: argument must be a string or a number, got {type(value).__name__}: "
+                "write it as numbers or words, or leave the column out"
             )
-        found.append(sorted(distinct, key=lambda v: (isinstance(v, str), v)))
-    return found
+    kinds = {bool if isinstance(v, bool | np.bool_) else str if isinstance(v, str) else float for v in values}
+    if kinds == {bool} or (not values and column.dtype.kind == "b"):
+        return [False, True]
+    if column.dtype == object and values and kinds == {float}:
+        return None
+    distinct = list(dict.fromkeys(values))
+    if kinds == {str}:
+        _refuse_marked_numbers(name, values)
+    if len(distinct) > MAX_CATEGORIES or (len(distinct) == len(values) > 20):
+        raise ValueError(
+            f"column {name!r} has {len(distinct)} different values that are not numbers: expected at most "
+            f"{MAX_CATEGORIES} categories, leave the column out or encode it"
+        )
+    return sorted(distinct, key=lambda v: (isinstance(v, str), v))
+
+
+def _refuse_marked_numbers(name: Any, values: list[str]) -> None:
+    """Refuse numbers as text because of a mark of missing values among them: they are no categories."""
+    marks = {v for v in values if v.strip().lower() in MARKS}
+    if marks and all(_is_number(v) for v in set(values) - marks):
+        count, some = sum(v in marks for v in values), ", ".join(map(repr, sorted(marks)[:3]))
+        raise ValueError(
+            f"column {name!r} has {count} of {len(values)} values that are not numbers ({some}): expected NaN for a "
+            "missing value, write NaN there and convert the column to numbers"
+        )
+
+
+def _is_number(word: str) -> bool:
+    try:
+        float(word)
+    except ValueError:
+        return False
+    return True
 
 
 def rows_of(frame: Any, categories: list[list | None]) -> Rows:
     """A DataFrame's rows, categories as positions."""
     rows = np.empty((len(frame), len(categories)))
     for j, values in enumerate(categories):
-        column = frame.iloc[:, j]
+        column, name = frame.iloc[:, j], frame.columns[j]
         if values is None:
-            if column.dtype.kind not in "biuf" and not all(isinstance(v, int | float) for v in column[~column.isna()]):
-                raise ValueError(f"column {frame.columns[j]!r}: expected numbers as in fit, got other values")
+            if column.dtype.kind not in "biuf":
+                for value in column[~column.isna()]:
+                    if not isinstance(value, int | float | np.number | np.bool_):
+                        raise ValueError(f"column {name!r}: expected numbers as in fit, got {value!r}: write a number")
             rows[:, j] = column.astype(float).to_numpy(dtype=float, na_value=np.nan)
             if np.isinf(rows[:, j]).any():
-                raise ValueError("Input X contains infinity or a value too large for dtype('float64').")
+                raise ValueError(
+                    f"Input X contains infinity or a value too large for dtype('float64'). Column {name!r} has "
+                    f"{int(np.isinf(rows[:, j]).sum())} such values: correct them, or write NaN there"
+                )
             continue
         position = {v: i for i, v in enumerate(values)}
         missing = column.isna().to_numpy()
@@ -171,20 +211,50 @@ def rows_of(frame: Any, categories: list[list | None]) -> Rows:
         new = sorted({str(v) for v in given if v is not None and v not in position})
         if new:
             raise ValueError(
-                f"Found unknown categories {new[:10]} in column {frame.columns[j]!r}: known are {values[:10]}"
+                f"Found unknown categories {new[:10]} in column {name!r}: known are {values[:10]}, leave such rows "
+                "out, write NaN there, or fit on rows that have them"
             )
         rows[:, j] = [np.nan if v is None else position[v] for v in given]
     return rows
 
 
-def frame_of(rows: Rows, categories: list[list | None], names: list[str]) -> Any:
-    """Rows as a DataFrame with the given column names."""
+def dtypes_of(frame: Any) -> list[str]:
+    """The dtype of each column of a DataFrame, as pandas writes it."""
+    return [str(dtype) for dtype in frame.dtypes]
+
+
+def frame_of(
+    rows: Rows, categories: list[list | None], names: list[str], *, dtypes: list[Any] | None = None, index: Any = None
+) -> Any:
+    """Rows as a DataFrame.
+
+    Args:
+        rows: Numbers and positions of categories, NaN where missing.
+        categories: Of each column, or None for numbers.
+        names: Of the columns.
+        dtypes: What columns become where their values fit: numbers are rounded for a dtype of whole numbers.
+        index: Of the DataFrame.
+    """
     import pandas as pd
 
     columns = {}
     for j, (name, values) in enumerate(zip(names, categories, strict=True)):
-        if values is None:
-            columns[name] = rows[:, j]
-        else:
-            columns[name] = [None if np.isnan(v) else values[int(v)] for v in rows[:, j]]
-    return pd.DataFrame(columns)
+        cells = rows[:, j] if values is None else [None if np.isnan(v) else values[int(v)] for v in rows[:, j]]
+        dtype = None if dtypes is None else dtypes[j]
+        columns[name] = _as_dtype(pd.Series(cells, index=index), dtype, values)
+    return pd.DataFrame(columns, index=index)
+
+
+def _as_dtype(column: Any, dtype: Any, values: list | None) -> Any:
+    """A column in a dtype, if that can hold it."""
+    import pandas as pd
+
+    if dtype is None:
+        return column
+    if str(dtype) == "category" and isinstance(dtype, str):
+        dtype = pd.CategoricalDtype(values) if values else None
+    whole = str(dtype).lower().startswith(("int", "uint"))
+    try:
+        return (column.round() if whole else column).astype(dtype)
+    except (TypeError, ValueError):  # a missing entry where the dtype has none, or a number beyond its range
+        return column

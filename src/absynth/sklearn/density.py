@@ -14,7 +14,7 @@ from absynth.errors import InputError
 from absynth.metrics.likelihood import LogZ, log_z
 from absynth.seeding import stream
 from absynth.sklearn.atoms import decode_atoms, encode_atoms, find_atoms, log_density_within
-from absynth.sklearn.columns import Columns, Rows, frame_of
+from absynth.sklearn.columns import Columns
 from absynth.sklearn.fitting import chunks
 from absynth.sklearn.tilted import TiltedTable, independence
 
@@ -115,7 +115,7 @@ class EBMDensity(TiltedTable):
         return float(self.score_samples(X).sum())
 
     def sample(self, n_samples: int = 1, random_state: Any = None) -> Any:
-        """New rows, as an array, or as a DataFrame if ``fit`` was given one."""
+        """New rows, as an array, or as a DataFrame of the dtypes that ``fit`` was given: whole numbers are rounded."""
         check_is_fitted(self)
         if n_samples < 1:
             raise InputError(f"expected a positive number of samples, got {n_samples}")
@@ -127,10 +127,6 @@ class EBMDensity(TiltedTable):
                 parts.append(independence(self.ebm_, blank, torch.zeros_like(blank, dtype=torch.bool), rng=rng))
         codes = self.columns_.decode(torch.cat(parts).numpy())
         return self._table(decode_atoms(codes, self.atoms_, self.mean_, self.std_, np.random.default_rng([seed, 4])))
-
-    def _table(self, rows: Rows, like: Any = None) -> Any:
-        names = getattr(self, "feature_names_in_", None)
-        return rows if names is None else frame_of(rows, self._categories, list(names))
 
     def check_normalization(self, chains: int = 64, temperatures: int = 300) -> LogZ:
         """log Z by annealed importance sampling from below and from above, in ``log_z_``'s units; numbers only."""

@@ -90,7 +90,11 @@ class EBMImputer(OneToOneFeatureMixin, TransformerMixin, TiltedTable):
         return self
 
     def transform(self, X: Any) -> Any:
-        """X with every missing entry filled: an array, or a DataFrame if X is one with categories."""
+        """X with every missing entry filled: an array, or a DataFrame if X is one with categories.
+
+        The DataFrame has X's index, and X's dtypes where they can hold what is filled in: a mean is rounded for a
+        nullable dtype of whole numbers.
+        """
         check_is_fitted(self)
         rows = self._rows(X)
         filled = self._means(rows)
@@ -105,9 +109,11 @@ class EBMImputer(OneToOneFeatureMixin, TransformerMixin, TiltedTable):
             random_state: Seed of the draws; None gives those of the fit's seed.
         """
         check_is_fitted(self)
+        if n < 1:
+            raise InputError(f"expected a positive number of draws, got {n}")
+        if n > self.proposals:
+            raise InputError(f"expected at most proposals={self.proposals} draws, got {n}: fit with more proposals")
         rows = self._rows(X)
-        if not 1 <= n <= self.proposals:
-            raise InputError(f"expected 1 to {self.proposals} draws, got {n}: raise proposals")
         drawn = self._draws(rows, n, self._stream(random_state))
         return [self._table(d, like=X) if self.columns_.sizes else d for d in drawn]
 

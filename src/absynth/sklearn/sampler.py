@@ -14,7 +14,7 @@ from sklearn.utils.validation import _check_y, check_is_fitted
 
 from absynth.errors import InputError
 from absynth.seeding import stream
-from absynth.sklearn.columns import Columns, is_frame
+from absynth.sklearn.columns import Columns, frame_of, is_frame
 from absynth.sklearn.tilted import TiltedTable, independence
 
 
@@ -95,25 +95,29 @@ class EBMSampler(TiltedTable):
         self._learn(self.columns_.encode(table), weights, self.seed_)
         return self
 
-    def fit_resample(self, X: Any, y: Any) -> tuple[Any, np.ndarray]:
-        """X and y with synthetic rows of the rare classes at the end."""
+    def fit_resample(self, X: Any, y: Any) -> tuple[Any, Any]:
+        """X and y with synthetic rows of the rare classes at the end; y is a Series if a Series was given."""
         self.fit(X, y)
-        rows, given = [], np.asarray(y)
+        if len(self.classes_) < 2:
+            raise ValueError(
+                f"expected two classes or more to balance, got {len(self.classes_)} class: {self.classes_.tolist()}"
+            )
+        rows, given = [], column_or_1d(y)
         labels = []
         for label, missing in self._missing().items():
             if missing > 0:
                 rows.append(self._draw(missing, label, None))
                 labels.append(np.full(missing, self.classes_[label], dtype=self.classes_.dtype))
         if not rows:
-            return X, given
-        new = np.concatenate(rows)
-        out = np.concatenate([given, *labels])
+            return X, y
+        new, out = np.concatenate(rows), np.concatenate([given, *labels])
+        if hasattr(y, "iloc") and y.ndim == 1:
+            out = type(y)(out, name=y.name, dtype=y.dtype)
         if not is_frame(X):
             return np.concatenate([self._rows(X), new]), out
         import pandas as pd
 
-        synthetic = self._features(new, list(X.columns)).astype(X.dtypes.to_dict(), errors="ignore")
-        return pd.concat([X, synthetic], ignore_index=True), out
+        return pd.concat([X, self._features(new, list(X.columns), list(X.dtypes))], ignore_index=True), out
 
     def sample(self, n_samples: int, label: Any, random_state: Any = None) -> Any:
         """n synthetic rows of a class."""
@@ -124,12 +128,10 @@ class EBMSampler(TiltedTable):
             raise InputError(f"expected a positive number of rows of a class of {known}, got {n_samples} of {label}")
         rows = self._draw(n_samples, int(found[0]), random_state)
         names = getattr(self, "feature_names_in_", None)
-        return rows if names is None else self._features(rows, list(names))
+        return rows if names is None else self._features(rows, list(names), self._dtypes)
 
-    def _features(self, rows: np.ndarray, names: list) -> Any:
-        from absynth.sklearn.columns import frame_of
-
-        return frame_of(rows, self.columns_.categories[:-1], names)
+    def _features(self, rows: np.ndarray, names: list, dtypes: list | None) -> Any:
+        return frame_of(rows, self.columns_.categories[:-1], names, dtypes=dtypes)
 
     def _missing(self) -> dict[int, int]:
         largest = int(self.counts_.max())
@@ -137,6 +139,13 @@ class EBMSampler(TiltedTable):
             unknown = [k for k in self.sampling_strategy if k not in self.classes_.tolist()]
             if unknown:
                 raise InputError(f"expected classes of {self.classes_.tolist()} in sampling_strategy, got {unknown}")
+            counts = dict(zip(self.classes_.tolist(), self.counts_.tolist(), strict=True))
+            fewer = {k: n for k, n in self.sampling_strategy.items() if n < counts[k]}
+            if fewer:
+                raise InputError(
+                    f"expected at least as many rows as the class has ({ {k: counts[k] for k in fewer} }) in "
+                    f"sampling_strategy, got {fewer}: rows are added, none is taken away"
+                )
             return {
                 i: int(self.sampling_strategy.get(c, self.counts_[i])) - int(self.counts_[i])
                 for i, c in enumerate(self.classes_.tolist())
