@@ -72,7 +72,7 @@ class Journal:
         time = datetime.now(UTC).isoformat(timespec="seconds")
         row = {"event": event, "step": step, "time": time, "text": text, **numbers}
         _append(self.path, row)
-        if event in ("resume", "guard", "damaged", "engine"):
+        if event in ("resume", "guard", "damaged", "engine") or (event == "finish" and numbers.get("tries")):
             for callback in self.callbacks:
                 callback.say(text if text.startswith(f"{event}: ") else f"{event}: {text}")
 

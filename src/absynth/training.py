@@ -279,7 +279,7 @@ def _train(
         text += f", weights of step {best.step} with held-out {recipe.select_by} {best.figure:.5g}"
     if training.step < recipe.steps:
         text += f", stopped early at step {training.step}"
-    journal.write("finish", training.step, text)
+    journal.write("finish", training.step, text, tries=training.remedies.tries)
 
 
 def _save(training: Training, run: Path) -> None:
