@@ -349,3 +349,16 @@ def test_rdkit_is_asked_for_before_molecules_are_trained_on(tmp_path, capsys, mo
     assert run("train", "latent_prior", "--data", data, "--tiny", "--device", "cpu", "--out", tmp_path / "run") == 2
     assert one_line(capsys) == "absynth: molecules need rdkit"
     assert not (tmp_path / "run").exists()
+
+
+def test_data_takes_the_options_of_the_reader(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("a,b,y\n" + "".join(f"{i},{i % 3},{'uv'[i % 2]}\n" for i in range(40)))
+    assert run("data", tmp_path / "t.csv", "--target", "y", "--limit", 8) == 0
+    assert "8 rows of shape 2, 2 classes (u, v)" in capsys.readouterr().out
+    for words, says in {
+        ("--target", "z"): "expected a column 'z', got a, b, y",
+        ("--limit", -3): "expected --limit of at least 0, got -3",
+        ("--size", 8): "it is an option of image, pairs, video, voxels data",
+    }.items():
+        assert run("data", tmp_path / "t.csv", *words) == 2
+        assert says in one_line(capsys)

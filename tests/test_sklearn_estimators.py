@@ -11,6 +11,7 @@ import pytest
 import torch
 from laws import mean_is, normal_law
 from sklearn.base import clone
+from sklearn.exceptions import NotFittedError
 from sklearn.mixture import GaussianMixture
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import make_pipeline
@@ -322,7 +323,7 @@ def test_classifiers_and_samplers_are_saved_too(numbers, tmp_path):
 
 def test_damaged_files_are_refused_in_a_line(numbers, tmp_path):
     EBMDetector(steps=5, random_state=0).fit(numbers).save(tmp_path)
-    with pytest.raises(InputError, match="holds a EBMDetector, expected a EBMDensity"):
+    with pytest.raises(InputError, match=r"got a saved EBMDetector: use EBMDetector\.load"):
         EBMDensity.load(tmp_path)
     entry = json.loads((tmp_path / "estimator.json").read_text())
     (tmp_path / "estimator.json").write_text(json.dumps(entry | {"module": "os"}))
@@ -330,6 +331,10 @@ def test_damaged_files_are_refused_in_a_line(numbers, tmp_path):
         EBMDetector.load(tmp_path)
     with pytest.raises(InputError, match="integer seed"):
         EBMDetector(steps=5, random_state=np.random.RandomState(0)).fit(numbers).save(tmp_path / "b")
+    with pytest.raises(NotFittedError, match="EBMDetector instance is not fitted"):
+        EBMDetector().save(tmp_path / "c")
+    with pytest.raises(InputError, match=r"that EBMDetector\.save wrote"):
+        EBMDetector.load(tmp_path / "none")
 
 
 @pytest.mark.parametrize(
@@ -340,12 +345,125 @@ def test_damaged_files_are_refused_in_a_line(numbers, tmp_path):
         (np.array([[1.0, 2.0]]), "1 sample"),
         (pd.DataFrame({"a": [1.0, 2.0], "t": pd.to_datetime(["2020-01-01", "2021-01-01"])}), "dates"),
         (pd.DataFrame({"t": [f"text {i}" for i in range(30)]}), "30 different values that are not numbers"),
-        (pd.DataFrame({"a": [1.0, np.inf], "k": ["u", "v"]}), "infinity"),
+        (pd.DataFrame({"a": [1.0, np.inf], "k": ["u", "v"]}), "infinity.*Column 'a' has 1"),
+        (pd.DataFrame({"when": pd.period_range("2020-01", periods=4, freq="D")}), "days since a date"),
+        (pd.DataFrame({"l": [[1, 2], [3]]}), "column 'l'.*got list: write it as numbers or words"),
+        (pd.DataFrame({"age": ["31", "?", "45.5", "?"]}), "column 'age' has 2 of 4 values.*expected NaN"),
     ],
 )
 def test_bad_tables_are_refused_in_a_line(table, message):
-    with pytest.raises(ValueError, match=message):
+    with pytest.raises((ValueError, TypeError), match=message):
         EBMDetector(steps=5).fit(table)
+
+
+def test_words_of_numbers_and_marks_among_words_stay_categories():
+    codes = pd.DataFrame({"zip": ["10", "20", "30", "10"], "work": ["?", "state", "private", "?"]})
+    detector = EBMDetector(steps=2).fit(codes)
+    assert detector.columns_.categories == [["10", "20", "30"], ["?", "private", "state"]]
+
+
+def test_a_column_without_values_in_the_weighted_rows_is_named(frame):
+    frame["b"] = np.where(np.arange(200) == 0, 1.0, np.nan)
+    with pytest.raises(ValueError, match="column b has no value in the rows of positive weight"):
+        EBMDetector(steps=2).fit(frame, sample_weight=np.r_[0.0, np.ones(199)])
+
+
+@pytest.mark.parametrize("scale", [1e-300, 1e200])
+def test_scores_do_not_depend_on_the_units(scale, numbers):
+    """A power of two, so that standardized rows are the same bits."""
+    power = 2.0 ** round(math.log2(scale))
+    scores = [EBMDetector(steps=20, random_state=0).fit(numbers * k).score_samples(numbers * k) for k in (1.0, power)]
+    np.testing.assert_array_equal(*scores)
+
+
+def test_the_farthest_rows_have_finite_scores(frame):
+    detector = EBMDetector(steps=20, random_state=0).fit(frame)
+    far = detector.decision_function(frame.head(2).assign(a=[1e300, -1e300]))
+    assert np.isfinite(far).all()
+    assert (far < -1e6).all()
+
+
+# Dtypes -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def typed() -> pd.DataFrame:
+    """Bools, whole numbers, categories and strings, with and without missing entries, under an index of words."""
+    rng, n = np.random.default_rng(0), 120
+    yes = rng.random(n) < 0.7
+    table = pd.DataFrame({"size": np.where(yes, 5.0, -5.0) + rng.normal(size=n), "yes": yes})
+    table["maybe"] = pd.array(yes, dtype="boolean")
+    table["object"] = pd.Series(yes, dtype=object)
+    table["count"] = rng.integers(0, 1000, n)
+    table["nullable"] = table["count"].astype("Int64")
+    table["grade"] = pd.Categorical(np.where(yes, "high", "low"), categories=["low", "high"], ordered=True)
+    table.index = pd.Index([f"row {i}" for i in range(n)])
+    for column in ("size", "maybe", "object", "nullable", "grade"):
+        table.loc[table.index[rng.choice(n, 9, replace=False)], column] = None
+    return table
+
+
+def test_an_imputer_keeps_index_dtypes_and_known_entries(typed):
+    imputer = EBMImputer(steps=0, random_state=0).fit(typed)
+    for filled in (imputer.transform(typed), imputer.draws(typed, 1)[0]):
+        assert filled.index.equals(typed.index)
+        assert filled.dtypes.to_dict() == typed.dtypes.to_dict()
+        assert filled.notna().all().all()
+        for name in typed:
+            known = typed[name].notna()
+            assert (filled[name][known] == typed[name][known]).all()
+    filled = imputer.transform(typed)
+    assert set(filled["object"]) == {True, False}
+    assert (filled["maybe"].astype(bool) == typed["yes"]).mean() > 0.98  # the most probable value, not a mean
+
+
+def test_new_rows_have_the_dtypes_of_the_fit(typed, tmp_path):
+    density = EBMDensity(steps=0, random_state=0).fit(typed)
+    density.save(tmp_path)
+    drawn = EBMDensity.load(tmp_path).sample(200)
+    assert drawn["yes"].dtype.kind == "b"
+    assert drawn.dtypes["count"] == typed.dtypes["count"]
+    assert set(drawn["grade"].cat.categories) == {"low", "high"}
+    assert abs(drawn["yes"].mean() - typed["yes"].mean()) < 0.15
+
+
+def test_synthetic_whole_numbers_are_rounded_and_labels_stay_a_series():
+    """Cutting the fraction off would lower the mean by a half."""
+    rng = np.random.default_rng(0)
+    X = pd.DataFrame({"k": rng.normal(50, 4, 460).round().astype(int)})
+    y = pd.Series(np.repeat(["usual", "rare"], [400, 60]), name="kind")
+    X2, y2 = EBMSampler(steps=0, random_state=0).fit_resample(X, y)
+    assert X2["k"].dtype == X["k"].dtype
+    assert y2.name == "kind"
+    assert y2.value_counts().to_dict() == {"usual": 400, "rare": 400}
+    new = X2["k"][460:]
+    assert abs(new.mean() - X["k"][400:].mean()) < 4 * 4 / np.sqrt(len(new))
+
+
+def test_what_cannot_be_balanced_is_refused(numbers):
+    y = np.repeat([0, 1], [150, 50])
+    with pytest.raises(InputError, match=r"at least as many rows as the class has.*got \{1: 10\}"):
+        EBMSampler(sampling_strategy={1: 10}, steps=0, random_state=0).fit_resample(numbers, y)
+    with pytest.raises(ValueError, match="two classes or more to balance, got 1 class"):
+        EBMSampler(steps=0, random_state=0).fit_resample(numbers, np.zeros(200))
+
+
+def test_the_number_of_draws_is_checked(numbers):
+    numbers[0, 0] = np.nan
+    imputer = EBMImputer(steps=0, proposals=20, random_state=0).fit(numbers)
+    with pytest.raises(InputError, match=r"positive number of draws, got 0$"):
+        imputer.draws(numbers, 0)
+    with pytest.raises(InputError, match="at most proposals=20 draws, got 21"):
+        imputer.draws(numbers, 21)
+
+
+def test_rows_without_a_class_may_be_marked_in_text(numbers):
+    kind = np.where(numbers[:, 0] > 0, "up", "down").astype("U4")
+    kind[50:] = "-1"
+    classifier = JEMClassifier(steps=5, random_state=0).fit(numbers, kind)
+    assert classifier.classes_.tolist() == ["down", "up"]
+    with pytest.raises(ValueError, match=r"Input y contains NaN.*write −1"):
+        JEMClassifier(steps=5).fit(numbers, np.where(np.arange(200) < 9, np.nan, 1.0))
 
 
 def test_odd_tables_work(numbers):

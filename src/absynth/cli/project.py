@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import platform
 from importlib.metadata import PackageNotFoundError, version
+from itertools import pairwise
 from pathlib import Path
+from typing import get_type_hints
 
 from rich.console import Console
 from rich.table import Table
@@ -70,6 +73,7 @@ def data(argv: list[str]) -> None:
     """``absynth data``: list the published sets; ``absynth data PATH`` says what is read from a folder or file."""
     from absynth.data import sets
     from absynth.data.decode import SizesDiffer
+    from absynth.recipes.bounds import check_bounds
 
     if not argv:
         table = Table(
@@ -80,19 +84,50 @@ def data(argv: list[str]) -> None:
             table.add_row(name, found.kind, shape, found.about)
         Console().print(table)
         return
-    parser = Parser("absynth data", "Say what is read from a data set, a folder or a file.")
-    parser.add_argument("source", help="Name of a published set, or a path.")
-    parser.add_argument("--kind", default="", help="Kind of data, where it cannot be found.")
-    given = parser.read(argv)
+    declared = _reader_options(argv)
+    given = _reader_parser(declared).read(argv, defaults=False)
+    for name, value in given.items():
+        if name in declared:
+            check_bounds(declared[name], name, value)
+    source, kind = given.pop("source"), given.pop("kind", "")
     try:
-        print(sets.open(given["source"], kind=given["kind"]).summary())
+        print(sets.open(source, kind=kind, **given).summary())
     except SizesDiffer as error:
         if not error.found:
             raise
         print(
-            f"{given['source']}: image data of {error.found} pixels; absynth train resizes the central square of each "
+            f"{source}: image data of {error.found} pixels; absynth train resizes the central square of each "
             "to the size of the preset, or to --size N"
         )
+
+
+def _reader_options(argv: list[str]) -> dict[str, type]:
+    """Options of the reader of the source among the words, each with a recipe that declares it as a field."""
+    from absynth import recipes
+    from absynth.data import sets
+
+    source = next((word for word in argv if not word.startswith("-")), "")
+    kind = next((after for word, after in pairwise(argv) if word == "--kind"), "")
+    sets.check_kind(kind)
+    if not source:
+        return {}
+    wanted, kind = sets.options_of(source, kind), kind or sets.kind_before_reading(source)
+    takers = [found[kind] for found in map(recipes.classes, recipes.methods()) if kind in found]
+    fields = {field.name: cls for cls in takers for field in dataclasses.fields(cls)}
+    return {name: fields[name] for name in wanted if name in fields}
+
+
+def _reader_parser(declared: dict[str, type]) -> Parser:
+    from absynth import recipes
+    from absynth.cli.help import docs_of
+
+    parser = Parser("absynth data", "Say what is read from a data set, a folder or a file.")
+    parser.add_argument("source", help="Name of a published set, or a path.")
+    parser.add_argument("--kind", default="", help="Kind of data. Defaults to the kind found from the source.")
+    for name, cls in declared.items():
+        parser.add_argument(f"--{name}", type=get_type_hints(cls)[name], help=docs_of(cls)[name])
+    parser.explain = recipes.other_kinds
+    return parser
 
 
 def doctor(argv: list[str]) -> None:

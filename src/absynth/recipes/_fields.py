@@ -54,7 +54,7 @@ class TableOptions:
     """Options of the reader of tables."""
 
     target: str = ""
-    """Column of a table that holds classes; empty: none."""
+    """Column of a table that holds classes. Defaults to none."""
 
 
 @dataclass(frozen=True, kw_only=True)

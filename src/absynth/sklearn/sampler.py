@@ -108,11 +108,12 @@ class EBMSampler(TiltedTable):
             if missing > 0:
                 rows.append(self._draw(missing, label, None))
                 labels.append(np.full(missing, self.classes_[label], dtype=self.classes_.dtype))
-        if not rows:
-            return X, y
-        new, out = np.concatenate(rows), np.concatenate([given, *labels])
+        out = np.concatenate([given, *labels])
         if hasattr(y, "iloc") and y.ndim == 1:
             out = type(y)(out, name=y.name, dtype=y.dtype)
+        if not rows:
+            return X, out
+        new = np.concatenate(rows)
         if not is_frame(X):
             return np.concatenate([self._rows(X), new]), out
         import pandas as pd
