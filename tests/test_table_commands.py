@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from absynth.cli import main
+from absynth.cli.tables import read_table
 from absynth.tasks.attribution import contributions, gradient_maps
 from absynth.tasks.rows import original_columns
 
@@ -101,6 +102,56 @@ def test_impute_needs_the_same_columns_and_a_budget(table, tmp_path, capsys):
     assert "got none called loss" in capsys.readouterr().err
     assert run("impute", *given, "--minutes", 0) == 2
     assert "positive --minutes" in capsys.readouterr().err
+
+
+def test_impute_reads_a_file_as_train_does_and_keeps_known_cells(tmp_path, capsys):
+    """Semicolons, decimal commas, marks of missing values, dates and bools; known cells stay as they are written."""
+    rng, n = np.random.default_rng(0), 40
+    yes = rng.random(n) < 0.5
+    table = pd.DataFrame(
+        {"size": [f"{v:.2f}" for v in np.where(yes, 4, -4) + rng.normal(size=n)], "on": yes.astype(str)}
+    )
+    table["when"] = pd.date_range("2024-01-01", periods=n).astype(str)
+    table.loc[[2, 3], "on"], table.loc[5, "size"], table.loc[7, "when"] = "?", "", "NA"
+    table.to_csv(tmp_path / "a.csv", index=False)
+    table.assign(size=table["size"].str.replace(".", ",")).to_csv(tmp_path / "b.csv", index=False, sep=";")
+    pd.testing.assert_frame_equal(read_table(tmp_path / "a.csv").frame, read_table(tmp_path / "b.csv").frame)
+    assert read_table(tmp_path / "b.csv").notes == ["decimal comma read in size"]
+    out = tmp_path / "filled.csv"
+    assert run("impute", "--data", tmp_path / "a.csv", "--out", out, "--minutes", 0.005) == 0
+    filled = pd.read_csv(out, dtype=str, keep_default_na=False)
+    known = ~table.isin(["?", "", "NA"])
+    assert (filled[known] == table[known]).where(known, True).all().all()
+    assert filled["on"][[2, 3]].tolist() == table["size"][[2, 3]].astype(float).gt(0).astype(str).tolist()
+    assert "2024-01-01" <= filled["when"][7] <= "2024-02-09"
+
+
+def test_impute_fills_bools_of_parquet_with_bools(table, tmp_path):
+    table = table.head(40)
+    holes = table.assign(on=pd.Series(table["size"] > 10, dtype=object)).drop(columns="class")
+    holes.loc[3, "on"] = None
+    holes.to_parquet(tmp_path / "a.parquet")
+    given = ("--data", tmp_path / "a.parquet", "--out", tmp_path / "b.parquet", "--minutes", 0.02)
+    assert run("impute", *given) == 0
+    assert pd.read_parquet(tmp_path / "b.parquet")["on"].tolist() == (table["size"] > 10).tolist()
+
+
+def test_impute_replaces_no_table_that_it_reads(table, tmp_path, capsys):
+    data, before = tmp_path / "table.csv", (tmp_path / "table.csv").read_bytes()
+    assert run("impute", "--data", data, "--out", tmp_path / "." / "table.csv") == 2
+    assert "expected --out to leave" in capsys.readouterr().err
+    table.to_csv(tmp_path / "new_1.csv", index=False)
+    assert run("impute", "--data", tmp_path / "new_1.csv", "--out", tmp_path / "new.csv", "--draws", 1) == 2
+    assert run("impute", "--data", data, "--like", data, "--out", data) == 2
+    assert data.read_bytes() == before
+
+
+def test_impute_names_the_cell_that_is_no_number(table, tmp_path, capsys):
+    table.astype({"loss": str}).replace({"loss": {str(table["loss"][4]): "broken"}}).to_csv(tmp_path / "a.csv")
+    assert run("impute", "--data", tmp_path / "a.csv", "--out", tmp_path / "b.csv") == 2
+    assert "line 6, column 'loss': 1 of 200 values are no numbers (\"broken\")" in capsys.readouterr().err
+    assert run("impute", "--data", tmp_path, "--out", tmp_path / "b.csv") == 2
+    assert "got a folder" in capsys.readouterr().err
 
 
 def test_detect_draws_a_map_for_each_image(tmp_path):
