@@ -4,7 +4,7 @@ VENV   ?= .venv
 TORCH  ?= torch==2.13.0
 BIN    := $(VENV)/bin
 # The documents that quote recorded figures.
-QUOTING := README.md docs/tables.md docs/video.md docs/voxels.md docs/points.md $(wildcard docs/methods/*.md)
+QUOTING := README.md docs/images.md docs/tables.md docs/video.md docs/voxels.md docs/points.md $(wildcard docs/methods/*.md)
 # Small networks on a busy machine are fastest on one thread a process.
 export OMP_NUM_THREADS ?= 1
 
