@@ -300,9 +300,43 @@ def test_data_frames_and_parquet(tmp_path, form):
         source.to_parquet(tmp_path / "t.parquet")
         source = tmp_path / "t.parquet"
     data = open(source)
-    assert data.columns == ("a", "when", "c=u", "c=v", "n", "flag")
+    assert data.columns == ("a", "when", "c=u", "c=v", "n", "flag=False", "flag=True")
     assert data.class_names == ("no", "yes")
-    assert data.table.x[1].tolist() == [ROWS[1][0], 19724, 0, 1, 2, 0]
+    assert data.table.x[1].tolist() == [ROWS[1][0], 19724, 0, 1, 2, 1, 0]
+
+
+@pytest.mark.parametrize("dtype", ["bool", "boolean", "object"])
+def test_bools_are_read_from_every_form_as_from_text(dtype, tmp_path):
+    """A run trained on one form scores another; a last column of bools is the classes in both."""
+    pandas = pytest.importorskip("pandas")
+    pytest.importorskip("pyarrow")
+    made = pandas.DataFrame({"a": np.arange(60.0), "on": [True, False, True] * 20, "last": [False, True] * 30})
+    made.to_csv(tmp_path / "t.csv", index=False)
+    typed = made.astype({"on": dtype, "last": dtype})
+    typed.to_parquet(tmp_path / "t.parquet")
+    text = open(tmp_path / "t.csv")
+    for other in (open(tmp_path / "t.parquet"), open(typed)):
+        assert (other.columns, other.class_names) == (text.columns, text.class_names)
+        torch.testing.assert_close(other.table.x, text.table.x)
+    torch.testing.assert_close(text.parse(tmp_path / "t.parquet"), text.parse(tmp_path / "t.csv"))
+
+
+def test_no_column_holds_classes(tmp_path):
+    (tmp_path / "t.csv").write_text("a,on\n" + "1,x\n2,y\n" * 30)
+    assert open(tmp_path / "t.csv").columns == ("a",)
+    found = open(tmp_path / "t.csv", target="none")
+    assert (found.columns, found.class_names) == (("a", "on=x", "on=y"), ())
+    (tmp_path / "u.csv").write_text("a,none\n" + "1,x\n2,y\n" * 30)
+    assert open(tmp_path / "u.csv", target="none").class_names == ("x", "y")
+    (tmp_path / "v.csv").write_text("a,on\n" + "1,x\n2,x\n" * 30)
+    with pytest.raises(InputError, match=r"got \['x'\]: give target=NAME, with 'none' for"):
+        open(tmp_path / "v.csv")
+
+
+def test_a_column_without_values_is_to_be_removed(tmp_path):
+    (tmp_path / "t.csv").write_text("a,b,y\n" + "1,,u\n2,,v\n" * 30)
+    with pytest.raises(InputError, match=r"column 'b': 60 of 60 values are missing.*or remove the column"):
+        open(tmp_path / "t.csv")
 
 
 def test_missing_values_of_a_data_frame_are_named():

@@ -136,6 +136,14 @@ def test_impute_fills_bools_of_parquet_with_bools(table, tmp_path):
     assert pd.read_parquet(tmp_path / "b.parquet")["on"].tolist() == (table["size"] > 10).tolist()
 
 
+def test_detect_writes_no_file_of_another_kind_and_takes_no_table_for_a_run(table, tmp_path, capsys):
+    assert run("detect", tmp_path, "--out", tmp_path / "scores.parquet") == 2
+    assert "expected --out to be a folder or a .csv file" in capsys.readouterr().err
+    assert not (tmp_path / "scores.parquet").exists()
+    assert run("detect", tmp_path / "table.csv") == 2
+    assert "got the file" in capsys.readouterr().err
+
+
 def test_impute_replaces_no_table_that_it_reads(table, tmp_path, capsys):
     data, before = tmp_path / "table.csv", (tmp_path / "table.csv").read_bytes()
     assert run("impute", "--data", data, "--out", tmp_path / "." / "table.csv") == 2

@@ -351,6 +351,8 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Algorithm:
     from absynth.recipes.recipe import Recipe
 
     run = Path(run).expanduser()
+    if run.is_file():
+        raise InputError(f"expected a run directory, got the file {run}: name the run, and give the file by --data")
     if not run.is_dir():
         raise InputError(
             f"expected a run directory, found none at {run}: absynth train METHOD --data DATA --out {run} makes one"

@@ -11,6 +11,8 @@ from absynth.errors import InputError
 
 NO_TARGET = "\0"
 """A name that no column has."""
+NONE = "none"
+"""What a user writes for :data:`NO_TARGET`, unless a column has that name."""
 
 _TARGETS = frozenset({"y", "label", "labels", "class", "target", "species", "outcome", "category", "diagnosis"})
 _MOST_WORDS = 1000  # different ones in a column
@@ -95,6 +97,8 @@ def leave_out(
             way = (
                 "fill them in by absynth impute" if like else f"--missing_value {cell or 'empty'} leaves such rows out"
             )
+            if bad.all() and not like:
+                way = "remove the column"
             raise InputError(
                 f"{sheet.source}, {sheet.places[first]}, column {name!r}: {int(bad.sum())} of {len(cells)} values are "
                 f'{what} ("{cell}"): correct them, or {way}'

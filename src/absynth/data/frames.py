@@ -37,7 +37,9 @@ def sheet_of_columns(names: Sequence[str], columns: Sequence[np.ndarray], source
 
 def _cells(name: str, column: np.ndarray, source: str) -> np.ndarray:
     """Strings, or float64 with NaN where a value is missing."""
-    if column.dtype.kind in "buif":
+    if column.dtype.kind == "b":  # words, as in a file of text
+        return column.astype(str)
+    if column.dtype.kind in "uif":
         return column.astype(np.float64)
     if column.dtype.kind == "M":  # days since 1970
         days = column.astype("datetime64[ns]").astype(np.int64) / 86_400e9
@@ -51,7 +53,8 @@ def _cells(name: str, column: np.ndarray, source: str) -> np.ndarray:
         raise InputError(f"{source}, column {name!r}: expected numbers, words or dates, got type {column.dtype}")
     missing = np.array([_is_missing(value) for value in column], dtype=bool)
     given = column[~missing]
-    if all(isinstance(value, int | float | np.number | np.bool_) for value in given):
+    bools = [isinstance(value, bool | np.bool_) for value in given]
+    if not all(bools) and all(isinstance(value, int | float | np.number | np.bool_) for value in given):
         out = np.full(len(column), np.nan)
         out[~missing] = given.astype(np.float64)
         return out

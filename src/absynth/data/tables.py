@@ -19,7 +19,7 @@ from torch import Tensor
 from absynth.data import labels
 from absynth.data.arrays import splits_of
 from absynth.data.cells import LARGEST, Sheet, read_sheet, uses_decimal_comma
-from absynth.data.columns import NO_TARGET, find_target, leave_out, numbers_of, set_marks, values_of
+from absynth.data.columns import NO_TARGET, NONE, find_target, leave_out, numbers_of, set_marks, values_of
 from absynth.data.frames import sheet_of_columns, sheet_of_frame
 from absynth.errors import InputError
 from absynth.seeding import stream
@@ -159,7 +159,8 @@ def csv_table(path: Path, target: str = "", *, like: Table | None = None, missin
 
     Args:
         path: The file (:mod:`absynth.data.cells` has what it may look like).
-        target: Name of the column of classes; empty: the last one if it holds words or is called class, label, y ...
+        target: Name of the column of classes; empty: the last one if it holds words or is called class, label, y ...;
+            "none": no column holds classes.
         like: Read the same columns and classes as this table's, in its order; then the file need not have the target.
         missing: Marks of missing values, apart by commas, "empty" for an empty cell; rows that have one are left out.
 
@@ -247,6 +248,8 @@ def of_sheet(sheet: Sheet, target: str, name: str, *, like: Table | None = None,
     decimal = uses_decimal_comma(sheet.columns)
     if like is not None:
         return _read_like(sheet, target, like, marks, decimal)
+    if target == NONE and NONE not in sheet.names:
+        target = NO_TARGET
     if target and target != NO_TARGET and target not in sheet.names:
         raise InputError(
             f"{sheet.source}: expected a column {target!r}, got {', '.join(sheet.names[:20])}: give --target NAME"
@@ -278,7 +281,8 @@ def _classes(sheet: Sheet, target: str) -> tuple[Tensor, tuple[str, ...], tuple[
         raise InputError(f"{sheet.source}, column {target!r}: {error}, or give --target NAME") from None
     if len(found.names) < 2:
         raise InputError(
-            f"{sheet.source}: expected two classes or more in column {target!r}, got {list(found.names)}: give --target"
+            f"{sheet.source}: expected two classes or more in column {target!r}, got {list(found.names)}: "
+            f"give --target NAME, with {NONE!r} for the name if no column holds classes"
         )
     return found.y, found.names, found.notes
 

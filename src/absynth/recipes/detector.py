@@ -38,7 +38,7 @@ class DetectorRecipe(Recipe):
     TINY: ClassVar[dict] = {**Recipe.TINY, "energy_width": 8, "members": 2}
 
     target: str = ""
-    """Column of classes, which is not scored. Defaults to the last one if it looks like classes."""
+    """Column of classes, which is not scored. Defaults to the last one if it looks like classes; none scores all."""
     steps: Count = 600
     batch: Count = 256
     values_per_step: Positive = 8.0

@@ -10,17 +10,23 @@ from pathlib import Path
 from jaxtyping import Float
 from torch import Tensor
 
+from absynth.errors import InputError
 from absynth.files import refused, write_atomic
 
 
 def folder_and_file(out: Path | None) -> tuple[Path | None, Path | None]:
     """What ``--out`` names: a folder for the whole result, or a file ending in .csv for its rows alone.
 
+    Raises:
+        InputError: It names a file of another kind.
+
     >>> folder_and_file(Path("scores.csv"))[0] is None, folder_and_file(Path("scores"))[1] is None
     (True, True)
     """
     if out is not None and out.suffix.lower() == ".csv":
         return None, out.expanduser()
+    if out is not None and out.suffix.lower() in (".tsv", ".txt", ".parquet", ".pq", ".json", ".xlsx", ".npz"):
+        raise InputError(f"expected --out to be a folder or a .csv file, got {out}: name a .csv file")
     return out, None
 
 
