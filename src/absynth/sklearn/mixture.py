@@ -73,9 +73,11 @@ class Mixture(nn.Module):
     def sample(self, n: int, rng: Rng) -> Float[Tensor, "n d"]:
         like = self.log_weight.new_empty(n, 1)
         component = _choose(self.log_weight.expand(n, -1), uniform_like(like, rng)[:, 0])
-        root = torch.linalg.cholesky(self.covariance)[component]
-        noise = noise_like(self.mean.new_empty(n, self.numbers), rng)
-        number = self.mean[component] + torch.einsum("nij,nj->ni", root, noise)
+        root = torch.linalg.cholesky(self.covariance)
+        number = noise_like(self.mean.new_empty(n, self.numbers), rng)
+        for k in range(self.components):  # a root for each draw would need n numbers² of memory
+            of_k = component == k
+            number[of_k] = self.mean[k] + number[of_k] @ root[k].T
         return torch.cat([number, self._categories(component, rng)], 1)
 
     def _categories(self, component: Tensor, rng: Rng) -> Tensor:
