@@ -491,6 +491,13 @@ def test_odd_tables_work(numbers):
     assert math.isfinite(EBMDensity(steps=5).fit(constant).score(constant))
 
 
+def test_as_few_rows_as_columns_leave_a_density_wide():
+    """Without a prior a singular covariance gives rows that were not trained on −10⁶ nats and less."""
+    rng = np.random.default_rng(0)
+    density = EBMDensity(steps=0, random_state=0).fit(rng.normal(size=(40, 40)))
+    assert density.score_samples(rng.normal(size=(50, 40))).mean() > -5000
+
+
 def test_columns_go_there_and_back():
     rows = np.array([[1.5, 2, 0], [np.nan, 0, 1], [3.0, 1, np.nan]])
     columns = Columns.of(rows, [None, ["x", "y", "z"], ["no", "yes"]], np.ones(3))

@@ -134,7 +134,14 @@ class TiltedTable(TableEstimator):
             self._calibrate(x[held], w[held], draws)
             share = torch.cat([mixture.condition(p, ~p.isnan()).log_share for p in x.split(4096)]).exp()
             refit, _ = fit_mixture(
-                x, w, mixture.numbers, mixture.sizes, mixture.components, start=share, rounds=20, prior=self._prior
+                x,
+                w,
+                mixture.numbers,
+                mixture.sizes,
+                mixture.components,
+                start=share,
+                rounds=20,
+                prior=self._needs_prior(x),
             )
             self.ebm_.reference = refit
         self._normalize(draws)
@@ -151,7 +158,7 @@ class TiltedTable(TableEstimator):
             share = _start(filled[rows.numpy()], w[rows].numpy(), k, seed)
             sizes = columns.numbers, columns.sizes, k
             return fit_mixture(
-                x[rows], w[rows], *sizes, start=share, tolerance=tolerance, prior=self._prior, rounds=rounds
+                x[rows], w[rows], *sizes, start=share, tolerance=tolerance, prior=self._needs_prior(x), rounds=rounds
             )[0]
 
         best, chosen, worse = torch.empty(0), 0, 0
@@ -167,6 +174,10 @@ class TiltedTable(TableEstimator):
                 break
         chosen = max(chosen, 1)
         return chosen, fit(rest, chosen, 1e-4, 100)
+
+    def _needs_prior(self, x: Tensor) -> bool:
+        """Whether covariances have a prior: always with as few rows as numeric columns, where they are singular."""
+        return self._prior or len(x) <= self.columns_.numbers  # type: ignore[attr-defined]
 
     def _held_out(self, mixture: Mixture, x: Tensor, seed: int) -> Float[Tensor, "n"]:
         """What the number of components is chosen by, for each held-out row: the log likelihood."""
