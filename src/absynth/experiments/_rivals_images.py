@@ -29,7 +29,7 @@ from absynth.seeding import stream
 from absynth.tasks.evaluate import gaussian_samples
 from absynth.tasks.opened import Opened
 
-MINUTES, SAMPLES, CHUNK, NEAR = (1, 5), 2000, 500, 500
+MINUTES, SAMPLES, CHUNK, NEAR = (1, 5), 2000, 100, 500
 _DENOISER, _GAN = "absynth.experiments._denoiser:DenoiserRecipe", "absynth.experiments._adversarial:AdversarialRecipe"
 _ALL: dict[str, Any] = {"batch": 32, "ema": 0.99, "threads": 1, "limit": 0}
 _CONVOLUTIONS: dict[str, Any] = {
