@@ -362,6 +362,7 @@ def test_damaged_files_are_refused_in_a_line(numbers, tmp_path):
         (pd.DataFrame({"t": [f"text {i}" for i in range(30)]}), "30 different values that are not numbers"),
         (pd.DataFrame({"a": [1.0, np.inf], "k": ["u", "v"]}), "infinity.*Column 'a' has 1"),
         (pd.DataFrame({"when": pd.period_range("2020-01", periods=4, freq="D")}), "days since a date"),
+        (np.array([["u", "v"], ["v", "u"]]), "'u'.*: expected numbers, give a pandas DataFrame for columns of words"),
         (pd.DataFrame({"l": [[1, 2], [3]]}), "column 'l'.*got list: write it as numbers or words"),
         (pd.DataFrame({"age": ["31", "?", "45.5", "?"]}), "column 'age' has 2 of 4 values.*expected NaN"),
     ],

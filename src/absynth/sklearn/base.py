@@ -70,9 +70,19 @@ class TableEstimator(BaseEstimator):
             return self._with_values(rows_of(X, categories)) if reset else rows_of(X, categories)
         if any(c is not None for c in categories):
             raise ValueError("expected a DataFrame with the columns of fit, some of which are categories, got an array")
-        rows = validate_data(
-            self, X, reset=reset, dtype=np.float64, ensure_all_finite="allow-nan", ensure_min_samples=2 if reset else 1
-        )
+        try:
+            rows = validate_data(
+                self,
+                X,
+                reset=reset,
+                dtype=np.float64,
+                ensure_all_finite="allow-nan",
+                ensure_min_samples=2 if reset else 1,
+            )
+        except ValueError as error:
+            if "could not convert string to float" not in str(error):
+                raise
+            raise ValueError(f"{error}: expected numbers, give a pandas DataFrame for columns of words") from None
         if reset:
             self._categories = [None] * rows.shape[1]
             self._with_values(rows)
