@@ -207,6 +207,14 @@ def test_a_detector_of_categories_and_missing_entries(frame):
         detector.predict(np.zeros((1, 4)))
 
 
+def test_a_view_without_training_scores_gives_no_probabilities(numbers):
+    view = EBMDetector(steps=2, random_state=0).fit(numbers).pyod()
+    assert set(view.predict(numbers)) == {0, 1}
+    with pytest.raises(NotFittedError, match="call its fit"):
+        view.predict_proba(numbers)
+    assert view.fit(numbers).predict_proba(numbers).shape == (200, 2)
+
+
 def test_partial_fit_continues(numbers):
     detector = EBMDetector(random_state=0, steps=100)
     for part in np.split(numbers, 2):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from sklearn.exceptions import NotFittedError
 
 
 class PyODView:
@@ -46,7 +47,13 @@ class PyODView:
         return (self.decision_function(X) > self.threshold_).astype(int)
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """PyOD's linear scaling of the scores to [0, 1], by the range of the training scores: ``[n, 2]``."""
+        """PyOD's linear scaling of the scores to [0, 1], by the range of the training scores: ``[n, 2]``.
+
+        Raises:
+            NotFittedError: The view was not fitted, so that there are no training scores.
+        """
+        if not hasattr(self, "decision_scores_"):
+            raise NotFittedError("expected scores of training rows, got a view that was not fitted: call its fit")
         low, high = self.decision_scores_.min(), self.decision_scores_.max()
         outlier = np.clip((self.decision_function(X) - low) / max(high - low, 1e-12), 0, 1)
         return np.stack([1 - outlier, outlier], 1)
