@@ -46,7 +46,7 @@ MODELS = {
     "conditional/mnist": Model((IMAGES,), SHEET),
     "conditional/fashion_mnist": Model((IMAGES,), SHEET),
     "latent_prior/mnist": Model((IMAGES, "Samples are means of p(x|z): blurred."), SHEET | {"reconstruct": {}}),
-    "cooperative/mnist": Model((IMAGES,), SHEET),
+    "cooperative/mnist": Model((IMAGES,), SHEET, {"preset": "conv"}),
     "joint_energy/digits": Model(
         (IMAGES, "50 labels were used; a classifier for practice needs more."), {"sample": {"n": 100}, "classify": {}}
     ),

@@ -6,10 +6,11 @@ import io
 import json
 import subprocess
 
+import numpy as np
 import pytest
 from rich.console import Console
 
-from absynth import files, quoting, results
+from absynth import files, quoting, recipes, results
 from absynth.errors import InputError
 
 
@@ -230,3 +231,11 @@ def test_the_file_is_plain_json(folder):
         "baselines",
         "bars",
     ]
+
+
+def test_a_recorded_recipe_on_data_in_memory_resolves_for_one_of_its_kinds():
+    made = recipes.build("maximum_likelihood", np.random.default_rng(0).normal(size=(40, 2)), steps=7, batch=8)
+    entry = {"method": "maximum_likelihood", "data": "table", "preset": "", "given": {"steps": 7, "batch": 8}}
+    assert recipes.resolves_to(entry | {"fields": made.fields()})
+    assert not recipes.resolves_to(entry | {"fields": made.fields() | {"chain_steps": made.chain_steps + 1}})
+    assert not recipes.resolves_to(entry | {"fields": made.fields(), "given": {"steps": 8, "batch": 8}})

@@ -7,10 +7,7 @@ import json
 import math
 import re
 import shutil
-import signal
 import socket
-import subprocess
-import sys
 import threading
 import time
 import urllib.request
@@ -403,25 +400,6 @@ def test_without_gradio_one_line_says_what_to_install(monkeypatch, capsys) -> No
         cli.main(["studio"])
     assert stopped.value.code == 2
     assert capsys.readouterr().err == "absynth: the studio needs the package gradio: pip install 'absynth[studio]'\n"
-
-
-@pytest.fixture(scope="module")
-def address(tmp_path_factory):
-    """The page as ``absynth studio`` serves it; stopped by Ctrl-C at the end."""
-    if find_spec("gradio") is None:
-        pytest.skip("gradio is not installed")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, "-m", "absynth", "studio", "--port", str(port)]
-    place = tmp_path_factory.mktemp("studio")
-    with subprocess.Popen(command, cwd=place, stdout=subprocess.PIPE, text=True) as process:
-        assert process.stdout.readline() == f"absynth studio: http://127.0.0.1:{port} (Ctrl-C stops it)\n"
-        yield f"http://127.0.0.1:{port}/"
-        process.send_signal(signal.SIGINT)
-        assert process.wait(60) == 0
-        assert process.stdout.read() == ""
-    assert list(place.iterdir()) == []  # nothing is left where it was started
 
 
 def test_the_page_answers(address, tmp_path) -> None:

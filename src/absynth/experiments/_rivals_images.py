@@ -26,6 +26,7 @@ from absynth.experiments.harness import Figures, Run, at_most
 from absynth.metrics.features import Features
 from absynth.metrics.frechet import frechet
 from absynth.recipes import Recipe
+from absynth.recipes.cooperative import CONVOLUTIONS
 from absynth.seeding import stream
 from absynth.tasks.evaluate import gaussian_samples
 from absynth.tasks.opened import Opened
@@ -33,11 +34,6 @@ from absynth.tasks.opened import Opened
 MINUTES, SAMPLES, CHUNK, NEAR = (1, 5), 2000, 100, 500
 _DENOISER, _GAN = "absynth.experiments._denoiser:DenoiserRecipe", "absynth.experiments._adversarial:AdversarialRecipe"
 _ALL: dict[str, Any] = {"batch": 32, "ema": 0.99, "threads": 1, "limit": 0}
-_CONVOLUTIONS: dict[str, Any] = {
-    "generator_network": "conv", "generator_width": 8, "energy_network": "conv", "energy_strided": True,
-    "energy_width": 16, "latent": 32, "chain_steps": 5, "data_noise": 0.03, "energy_lr": 1e-3, "generator_lr": 1e-3,
-}  # fmt: skip
-"""The networks and numbers of ``conditional`` for ``cooperative``, whose own presets are fully connected."""
 _UNET: dict[str, Any] = {"unet_width": 24, "denoiser_lr": 2e-3, "batch": 16}
 METHODS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
     "labelled": {
@@ -45,7 +41,7 @@ METHODS: dict[str, dict[str, tuple[str, dict[str, Any]]]] = {
         "denoiser": (_DENOISER, _UNET | {"labelled": True}),
         "GAN": (_GAN, {"batch": 16, "labelled": True}),
     },
-    "unlabelled": {"EBM": ("cooperative", _CONVOLUTIONS), "denoiser": (_DENOISER, _UNET), "GAN": (_GAN, {"batch": 16})},
+    "unlabelled": {"EBM": ("cooperative", CONVOLUTIONS), "denoiser": (_DENOISER, _UNET), "GAN": (_GAN, {"batch": 16})},
 }
 """By kind, name -> method and its field values."""
 DISTANCE, OVER = "Fréchet distance", "EBM over the better rival"

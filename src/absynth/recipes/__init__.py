@@ -248,17 +248,23 @@ def resolves_to(entry: Mapping[str, Any]) -> bool:
     Args:
         entry: ``method``, ``data``, ``preset``, the values ``given`` and the resolved ``fields``.
     """
-    fields = entry["fields"]
+    kind = entry["fields"].get("kind") or sets_kind(entry["data"])
     try:
         by_kind = classes(entry["method"])
-        kind = fields.get("kind") or sets_kind(entry["data"]) or next(iter(by_kind))
-        cls = by_kind[kind]
-        table = presets(cls)
-        key = fields.get("preset", "")
-        numbers = {f.name: f.default for f in dataclasses.fields(cls)}
-        numbers |= (table[key].fields if key else {}) | entry["given"]
+        # Data in memory do not say of which kind they were: then one of the kinds must give those numbers.
+        return any(_gives(cls, entry) for cls in ([by_kind[kind]] if kind else by_kind.values()))
     except (InputError, KeyError):
         return False
+
+
+def _gives(cls: type[Recipe], entry: Mapping[str, Any]) -> bool:
+    """Whether a class with its recorded preset and the values given has the recorded numbers."""
+    fields, table = entry["fields"], presets(cls)
+    key = fields.get("preset", "")
+    if key and key not in table:
+        return False
+    numbers = {f.name: f.default for f in dataclasses.fields(cls)}
+    numbers |= (table[key].fields if key else {}) | entry["given"]
     skipped = {"data", "kind", "preset", "dataset", "seed"}
     if not sets_kind(entry["data"]):  # data in memory came with options of its own
         skipped |= OPTIONS - set(entry["given"])

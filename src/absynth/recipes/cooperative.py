@@ -21,6 +21,14 @@ GRIDS: dict[str, Any] = {
     "energy_lr": 1e-3, "generator_lr": 1e-3, "energy_strided": True,
 }  # fmt: skip
 """Clips and shapes, small networks."""
+CONVOLUTIONS: dict[str, Any] = {
+    "generator_network": "conv", "generator_width": 8, "energy_network": "conv", "energy_strided": True,
+    "energy_width": 16, "latent": 32, "chain_steps": 5, "data_noise": 0.03, "energy_lr": 1e-3, "generator_lr": 1e-3,
+}  # fmt: skip
+"""Small images: the networks and numbers of ``conditional``, without labels."""
+_FIVE_MINUTES: dict[str, Any] = {
+    "steps": 5000, "threads": 1, "checkpoint_every": 500, "batch": 32, "ema": 0.99, **CONVOLUTIONS
+}  # fmt: skip
 
 PRESETS = {
     "wide_ring": Preset(
@@ -31,6 +39,8 @@ PRESETS = {
     "fashion_mnist": Preset(
         minutes=1, recorded="teaching_fashion_mnist.Fréchet of refined samples, cooperative, fast", **DIGITS
     ),
+    "mnist/conv": Preset(minutes=5, **_FIVE_MINUTES),
+    "fashion_mnist/conv": Preset(minutes=5, **_FIVE_MINUTES),
     "flag": Preset(minutes=5, batch=4, **GRIDS),
     "modelnet10": Preset(minutes=6, size=16, batch=16, **GRIDS),
     "cifar10/paper": Preset(

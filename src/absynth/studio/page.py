@@ -65,9 +65,9 @@ class _Page:
             self.model = gr.Dropdown(names, value=names[0], label="Model", elem_id="model")
             about = gr.HTML(elem_id="about")
             self.tabs: dict[str, gr.Tab] = {}
-            with gr.Tabs() as tabs:
+            with gr.Tabs() as tabs:  # _choose shows those of a model; one that is on show at first could not be hidden
                 for tab in TABS:
-                    with gr.Tab(TITLES[tab], id=tab, visible=tab == "samples") as self.tabs[tab]:
+                    with gr.Tab(TITLES[tab], id=tab, visible=False) as self.tabs[tab]:
                         getattr(self, f"_{tab}")()
             outputs = [about, tabs, *self.tabs.values(), *(component for component, _ in self.by_model)]
             chosen = gr.on(
