@@ -210,6 +210,18 @@ def test_dynamics_of_your_own(tmp_path, monkeypatch):
         dynamics.find("own_dynamics:Stuck", 1.0, 1.0)
 
 
+def test_typical_controls_are_those_of_agents_that_move():
+    """Nine cars wait and one speeds up by 2 per second: its acceleration is the typical one."""
+    rows = [(a, t) for a in range(10) for t in range(40)]
+    xy = [(10.0 * (a == 9) * 0.1 * t + (a == 9) * (0.1 * t) ** 2, 3.0 * a) for a, t in rows]
+    recording = Tracks(*(torch.tensor(v) for v in zip(*rows)), torch.tensor(xy, dtype=torch.float64), "cars")
+    data = TrackSet(lambda part: [recording], "cars", past=3, future=20, pose=True, mirror=False)
+    made = recipes.build("inverse_control", data, interval=0.1, tolerance=0.02)
+    assert made.control_scale[0] == pytest.approx(2 / 1.645, rel=0.1)
+    given = recipes.build("inverse_control", data, interval=0.1, control_scale=(3.0, 0.1))
+    assert given.control_scale == (3.0, 0.1)
+
+
 @pytest.mark.parametrize(
     "fields", [{"mode": "ilqr"}, {"mode": "gradient"}, {"cost": "network"}, {"agents": 2}], ids=str
 )

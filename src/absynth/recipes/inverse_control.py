@@ -30,6 +30,7 @@ from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin
 from absynth.samplers.start import FromLast
 from absynth.seeding import stream
+from absynth.types import Batch
 
 PRESETS = {
     "eth_ucy": Preset(minutes=2, dynamics="unicycle", radius=0.5, mode="ilqr"),
@@ -121,18 +122,33 @@ class InverseControlRecipe(FinalShare, Recipe):
             raise InputError("--agents, --lanes and --road need positions in the scene: give --pose true")
         if found.control_scale and found.feature_scale:
             return found
-        batch = found.examples.batch(torch.arange(min(FITTED, len(found.examples))))
-        scale = (0.1,) * self._dynamics().controls
-        for _ in range(3):  # the fit prefers small controls, in units of the last answer
-            f = found._f(scale, LinearCost([1.0]))
-            u = f.infer(batch.x, batch.c, self.tolerance) * f.signals.scale  # type: ignore[arg-type]
-            # Not the standard deviation: a path that the dynamics cannot make has controls without bound.
-            scale = tuple((u.flatten(0, -2).abs().quantile(0.9, 0) / 1.645).clamp(min=1e-4).tolist())
+        batch = found._moving()
+        scale = found.control_scale
+        if not scale:
+            scale = (0.1,) * self._dynamics().controls
+            for _ in range(3):  # the fit prefers small controls, in units of the last answer
+                f = found._f(scale, LinearCost([1.0]))
+                u = f.infer(batch.x, batch.c, self.tolerance) * f.signals.scale  # type: ignore[arg-type]
+                # Not the standard deviation: a path that the dynamics cannot make has controls without bound.
+                scale = tuple((u.flatten(0, -2).abs().quantile(0.9, 0) / 1.645).clamp(min=1e-4).tolist())
         f = found._f(scale, LinearCost([1.0]))
         u = f.infer(batch.x, batch.c, self.tolerance)  # type: ignore[arg-type]
         features = f.features(u, batch.c).mean(0) / data.future  # type: ignore[arg-type]
         kept = features if data.agents > 1 else features[:-1]
         return replace(found, control_scale=scale, feature_scale=tuple(kept.clamp(min=1e-8).tolist()))
+
+    def _moving(self) -> Batch:
+        """Up to :data:`FITTED` examples from all over the data whose agents move: those that wait need no controls."""
+        data = self.examples
+        assert isinstance(data, TrackSet)
+        batch = data.batch(torch.linspace(0, len(data) - 1, min(10 * FITTED, len(data))).round().long())
+        assert batch.c is not None
+        p = Scene(self.past, data.unit_length, self.interval, self.pose).positions(batch.x, batch.c)
+        steps = p.diff(dim=-2).norm(dim=-1)
+        steps = steps.mean(-1) if steps.ndim == 2 else steps.mean(-1).amax(-1)
+        kept = (steps > 0.1 * data.unit_length).nonzero()[:, 0]
+        kept = kept[torch.linspace(0, len(kept) - 1, min(FITTED, len(kept))).round().long()]
+        return Batch(batch.x[kept], batch.c[kept]) if len(kept) else batch
 
     def _dynamics(self) -> dynamics.Dynamics:
         return dynamics.find(self.dynamics, self.interval, self.wheelbase)
