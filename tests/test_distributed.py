@@ -27,6 +27,7 @@ from absynth.algorithms import LatentPrior
 from absynth.errors import InputError
 from absynth.samplers import FromLast
 from absynth.seeding import stream
+from absynth.tasks.sample import samples
 from absynth.types import Batch
 
 TOY = replace(RECIPES["toy"], shards=2)
@@ -109,6 +110,10 @@ def one_process(folder: Path) -> None:
     distributed.average(mean)
     said["mean"] = [t.tolist() for t in mean]
     said["gather"] = distributed.gather(rank)
+    model, drawn = absynth.load(folder / "toy"), []
+    draw = model.sample
+    model.sample = lambda n, c, *, rng: (drawn.append(n), draw(n, c, rng=rng))[1]
+    said["samples"], said["drawn"] = samples(model, 7, seed=3).tolist(), drawn
     dist.destroy_process_group()
     (folder / f"rank{rank}.json").write_text(json.dumps(said))
 
@@ -158,6 +163,14 @@ def test_only_the_first_process_writes_and_tells(two):
     assert (first["watched"], second["watched"]) == (True, False)
     assert (first["left"], second["left"]) == (True, True)
     assert [row["event"] for row in journal(folder / "toy")] == ["start", "finish"]
+
+
+def test_samples_are_shared_out_and_are_those_of_one_process(two):
+    folder, *said = two
+    assert [one["drawn"] for one in said] == [[4], [3]]
+    assert said[0]["samples"] == said[1]["samples"]
+    alone = samples(absynth.load(folder / "toy"), 7, seed=3)
+    torch.testing.assert_close(torch.tensor(said[0]["samples"]), alone)
 
 
 def test_slices_must_be_shared_out(two):

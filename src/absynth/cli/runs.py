@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 from pathlib import Path
 
 from rich.console import Console
@@ -15,7 +16,8 @@ from absynth.errors import InputError
 
 def task(name: str, argv: list[str]) -> None:
     """``absynth TASK RUN [flags]``: run it, print its figures, renew the report."""
-    from absynth import released, tasks
+    from absynth import distributed, released, tasks
+    from absynth.devices import choose_device
     from absynth.report import page
     from absynth.samplers import engine
 
@@ -28,7 +30,11 @@ def task(name: str, argv: list[str]) -> None:
     given = parser.read(argv)
     as_json = given.pop("json")
     run = given["run"] = released.locate(given["run"])
-    with engine.use("auto"):
+    with engine.use("auto"), distributed.process_group(choose_device(given.get("device") or "auto")):
+        if distributed.rank():  # process 0 alone writes the result
+            with tempfile.TemporaryDirectory() as aside:
+                command(**given | {"out": Path(aside)})
+            return
         found = command(**given)
     if as_json:
         print(json.dumps(found.as_dict() | {"folder": str(found.folder)}, indent=2))

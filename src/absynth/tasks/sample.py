@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from absynth import distributed
 from absynth.algorithms import Algorithm
 from absynth.data.clip_set import RATE
 from absynth.data.clips import write_film
@@ -39,6 +40,8 @@ def samples(
 ) -> Tensor:
     """n examples ``[n, *event]``; example i follows from (seed, i) and its condition alone, to rounding.
 
+    Several processes under ``torchrun`` share the work, and each returns all examples.
+
     Args:
         model: A trained algorithm.
         n: Number of examples.
@@ -50,17 +53,19 @@ def samples(
         temperature: Of drawn sequences.
     """
     check_positive(n=n, batch=batch)
-    parts = []
-    for start in range(0, n, batch):
-        rows = range(start, min(start + batch, n))
-        given = None if c is None else c[start : rows.stop].to(device)
+    size = min(batch, -(-n // distributed.world()))
+    chunks = [range(start, min(start + size, n)) for start in range(0, n, size)]
+    drawn = {}
+    for rows in chunks[distributed.rank() :: distributed.world()]:
+        given = None if c is None else c[rows.start : rows.stop].to(device)
         rng = Streams(seed, rows, device=device)
         if decoding == "draw":
             z = model.sample_prior(len(rows), given, rng=rng)
-            parts.append(model.draw(z, given, temperature=temperature, rng=rng).cpu())
+            drawn[rows] = model.draw(z, given, temperature=temperature, rng=rng).cpu()
         else:
-            parts.append(model.sample(len(rows), given, rng=rng).cpu())
-    return torch.cat(parts)
+            drawn[rows] = model.sample(len(rows), given, rng=rng).cpu()
+    everything = {rows: x for part in distributed.gather(drawn) for rows, x in part.items()}
+    return torch.cat([everything[rows] for rows in chunks])
 
 
 def sampling_conditions(opened: Opened, n: int, label: int) -> Tensor | None:
