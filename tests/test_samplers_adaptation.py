@@ -8,7 +8,7 @@ from laws import covariance_is, mean_is
 from torch import Tensor
 
 from absynth.errors import InputError
-from absynth.samplers import HMC, MALA, NUTS, Mass
+from absynth.samplers import HMC, MALA, NUTS, AnnealedLangevin, Langevin, Mass, Preconditioned, Underdamped
 from absynth.samplers.dual_averaging import DualAveraging
 from absynth.samplers.mass import learn
 from absynth.samplers.warmup import windows
@@ -178,3 +178,45 @@ def test_an_entry_that_never_moves_gets_the_usual_width():
     score = -x / 9
     assert torch.allclose(learn("diagonal", x, score).scale, torch.full((3,), 3.0, dtype=F64), rtol=1e-6)
     assert learn("dense", x, score).factor.isfinite().all()
+
+
+def test_a_direction_without_curvature_gets_the_usual_width():
+    """A linear log density along the last coordinate: states wander, scores are constant and know no width."""
+    x = torch.randn(50, 4, 2, generator=stream(3), dtype=F64)
+    x[..., 1] = 1e9 * torch.arange(50.0)[:, None] * torch.arange(1.0, 5.0)
+    score = torch.stack([-x[..., 0] / 9, torch.ones(50, 4, dtype=F64)], -1)
+    assert torch.allclose(learn("diagonal", x, score).scale, torch.full((2,), 3.0, dtype=F64), rtol=1e-6)
+    factor = learn("dense", x, score).factor
+    assert torch.allclose(factor, 3 * torch.eye(2, dtype=F64), rtol=1e-6)
+    assert torch.equal(learn("dense", x[..., 1:], score[..., 1:]).factor, torch.eye(1, dtype=F64))
+
+
+def test_widths_too_far_apart_for_float64_end_in_the_last_usable_mass():
+    """log p = −½ (Σ x)²: the scores have rank one, and states drift along the other directions without end."""
+    drift = 1e14 * torch.randn(900, 4, 3, generator=stream(4), dtype=F64)
+    x = torch.randn(900, 4, 3, generator=stream(5), dtype=F64) + drift - drift.mean(-1, keepdim=True)
+    score = -x.sum(-1, keepdim=True).expand_as(x)
+    assert learn("dense", x, score).factor.isfinite().all()
+
+
+@pytest.mark.parametrize("scale", [torch.ones(3), torch.tensor([1.0, 0.0]), torch.tensor([1.0, -2.0])], ids=str)
+def test_a_scale_that_does_not_fit_is_refused_in_one_line(scale):
+    sampler = Preconditioned(MALA(1, 0.5), scale)
+    with pytest.raises(InputError, match=r"scale must be positive and have shape \[2\], got \["):
+        sampler(lambda x: -(x**2).sum(1), torch.zeros(4, 2), rng=stream(1))
+
+
+@pytest.mark.parametrize("make", [Langevin, AnnealedLangevin, Underdamped])
+def test_numbers_of_a_langevin_sampler_are_refused_when_it_is_made(make):
+    for steps, step_size, message in (
+        (-1, 0.1, "steps must be 0 or more, got -1"),
+        (5, -0.1, "step_size must be finite and not negative, got -0.1"),
+        (5, float("nan"), "step_size must be finite and not negative, got nan"),
+        (5, float("inf"), "step_size must be finite and not negative, got inf"),
+    ):
+        with pytest.raises(InputError, match=message):
+            make(steps, step_size)
+    third = {Langevin: "noise_scale", AnnealedLangevin: "hot", Underdamped: "friction"}[make]
+    with pytest.raises(InputError, match=f"{third} must be finite and not negative, got -2"):
+        make(5, 0.1, -2.0)
+    assert make(0, 0.0).steps == 0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import warnings
 
@@ -19,6 +20,7 @@ from absynth.samplers import (
     Draws,
     GibbsWithGradients,
     Langevin,
+    Preconditioned,
     Tempering,
     draw,
     summarize_chains,
@@ -186,3 +188,121 @@ def test_bad_input_is_one_line():
         draw(lambda x: -(x**2), torch.zeros(4, 2, dtype=F64), rng=stream(1))
     assert math.isfinite(float(quiet(normal, START, draws=4, warmup=0, chains=1, rng=stream(1)).x.sum()))
     assert ab.draw is draw
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"draws": 1e3}, r"draws must be a whole number, got 1000\.0"),
+        ({"draws": True}, "draws must be a whole number, got True"),
+        ({"warmup": 5.0}, r"warmup must be a whole number, got 5\.0"),
+        ({"rng": 0}, r"rng must be a torch\.Generator, got 0: give absynth\.stream"),
+        ({"rng": None}, r"rng must be a torch\.Generator, got None"),
+        ({"sampler": "nuts"}, "sampler must be a sampler with its numbers, got 'nuts'"),
+        ({"sampler": NUTS}, "sampler must be a sampler with its numbers, got NUTS"),
+        ({"log_density": 3}, "log_density must be a function .* got int"),
+        ({"log_density": ab.StandardNormal(2)}, "got StandardNormal: give its log_prob"),
+        ({"start": [[0.0, 0.0]]}, r"start must be a tensor .* got list: give torch\.as_tensor"),
+        ({"start": torch.zeros(4, 0)}, r"and entries, got \[4, 0\]: one row a chain"),
+    ],
+    ids=lambda value: next(iter(value)) if isinstance(value, dict) else "",
+)
+def test_arguments_of_another_type_are_refused_in_words(change, message):
+    given = {"log_density": normal, "start": torch.zeros(4, 2), "sampler": MALA(1, 0.3), "rng": stream(1)} | change
+    plain = inspect.unwrap(draw)  # without the check of annotations, which runs in tests alone
+    with pytest.raises(InputError, match=message):
+        plain(**({"draws": 5, "warmup": 2} | given))
+
+
+# --- log densities that are none -----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("start", [torch.arange(8.0).view(4, 2), torch.ones(4, 2)], ids=["apart", "together"])
+def test_a_density_of_a_chain_that_sees_other_chains_is_refused(start):
+    centred = lambda x: -0.5 * ((x - 0.5 * x.mean(0)) ** 2).sum(1)  # noqa: E731
+    with pytest.raises(InputError, match="got values that depend on the other chains"):
+        draw(centred, start, MALA(1, 0.5), draws=10, warmup=10, rng=stream(1))
+    widths = torch.tensor([1.0, 2.0, 3.0, 4.0])[:, None]  # a density for each chain is one
+    quiet(lambda x: -0.5 * ((x / widths) ** 2).sum(1), start, MALA(1, 0.5), draws=10, warmup=10, rng=stream(1))
+
+
+def test_a_density_with_noise_in_it_is_refused():
+    noise = torch.Generator().manual_seed(0)
+    noisy = lambda x: -0.5 * ((x + 0.1 * torch.randn(2, generator=noise)) ** 2).sum(1)  # noqa: E731
+    with pytest.raises(InputError, match="got values that change from call to call"):
+        draw(noisy, torch.ones(4, 2), MALA(1, 0.5), draws=10, warmup=10, rng=stream(1))
+
+
+def test_rounding_of_cancelling_sums_is_no_dependence():
+    """−½ (Σ x)² with x of size 1e13 cancels to rounding errors, which depend on the layout of x."""
+    flat = lambda x: -0.5 * x.sum(1) ** 2  # noqa: E731
+    quiet(flat, 1e10 * torch.randn(16, 5, generator=stream(1)), MALA(1, 1.0), draws=20, warmup=0, rng=stream(1))
+
+
+def test_a_density_too_large_for_its_type_is_reported():
+    """1e8 in float32 is a multiple of 8: exp(f) is then wrong by e^±4."""
+    start = torch.zeros(4, 2)
+    drawn = quiet(lambda x: normal(x) + 1e8, start, MALA(1, 0.5), draws=20, warmup=20, rng=stream(1))
+    assert "log densities of size 1e+08 are rounded to 12 in float32" in drawn.warning
+    assert "subtract a constant" in drawn.warning
+    for shifted, x in ((1e6, start), (1e8, start.double())):
+        drawn = quiet(lambda x, s=shifted: normal(x) + s, x, MALA(1, 0.5), draws=20, warmup=20, rng=stream(1))
+        assert "rounded" not in drawn.warning
+
+
+def test_a_density_of_plus_infinity_is_reported():
+    pole = lambda x: torch.where(x[:, 0] > 1, math.inf, normal(x))  # noqa: E731
+    drawn = quiet(pole, torch.zeros(8, 2), MALA(1, 0.5), draws=100, warmup=20, rng=stream(1))
+    assert "the log density is +inf in some draws" in drawn.warning
+
+
+def test_a_gradient_that_is_not_finite_is_named():
+    root = lambda x: -x.abs().sqrt().sum(1)  # noqa: E731
+    with pytest.raises(InputError, match=r"got a gradient that is not \(at log density -0\) for chain 0 and 4 of 4"):
+        draw(root, torch.zeros(4, 2), MALA(1, 0.5), draws=10, rng=stream(1))
+
+
+def test_a_torch_distribution_that_refuses_values_says_how_not_to():
+    gamma = torch.distributions.Gamma(torch.tensor([2.0]), torch.tensor([1.0]))
+    log_prob = lambda x: gamma.log_prob(x).sum(1)  # noqa: E731
+    with pytest.raises(InputError, match="build it with validate_args=False"):
+        draw(log_prob, gamma, MALA(1, 5.0), draws=20, warmup=0, rng=stream(1))
+    other = lambda x: torch.zeros(2).log_softmax(5)  # noqa: E731  an error of the user's own stays what it is
+    with pytest.raises(IndexError):
+        draw(other, gamma, MALA(1, 5.0), draws=20, warmup=0, rng=stream(1))
+
+
+# --- the advice ----------------------------------------------------------------------------------------------------
+
+
+def test_stuck_chains_get_advice_about_the_step():
+    drawn = quiet(normal, START, MALA(1, 1e4), draws=50, warmup=0, chains=6, rng=stream(1))
+    assert drawn.warning.endswith("give a longer warmup or a shorter step")
+    assert "Tempering" not in drawn.warning
+
+
+def test_one_chain_is_not_said_to_disagree_with_others():
+    trend = torch.linspace(-1, 1, 500, dtype=F64)[None, :, None].repeat(1, 1, 2)
+    assert "the halves of the chain disagree" in summarize_chains(trend).warning
+    assert "chains disagree" in summarize_chains(trend.repeat(2, 1, 1)).warning
+
+
+@pytest.mark.parametrize(("step_size", "ratio"), [(1.0, 4 / 3), (1.6, 1 / (1 - 0.64)), (0.3, None)])
+def test_the_bias_of_langevin_is_reported(step_size, ratio):
+    """On N(0, 1) the variance of Langevin's draws is 1 / (1 − δ²/4), and E[x · score] minus that."""
+    unit = lambda x: -0.5 * (x**2).sum(1)  # noqa: E731
+    short = {"draws": 30, "warmup": 5, "rng": stream(1)}
+    start = torch.randn(400, 1, generator=stream(2), dtype=F64) * (ratio or 1) ** 0.5
+    drawn = quiet(unit, start, Langevin(2, step_size), **short)
+    if ratio is None:
+        assert drawn.bias is None
+        assert "MALA" not in drawn.warning
+        return
+    assert abs(drawn.bias / -ratio - 1) < 0.1
+    assert f"E[(x - mean) score] is {drawn.bias:.2f} where the law has -1" in drawn.warning
+    assert "shorten the step, or use MALA" in drawn.warning
+    cold = Langevin(2, step_size, noise_scale=0.5 * step_size)  # at temperature 1/4 the ratio is the same
+    assert abs(quiet(unit, start / 2, cold, **short).bias / -ratio - 1) < 0.1
+    wrapped = Preconditioned(Langevin(2, step_size / 10), torch.full((1,), 10.0, dtype=F64))
+    assert abs(quiet(unit, start, wrapped, **short).bias / -ratio - 1) < 0.1
+    assert quiet(unit, start, MALA(1, step_size), **short).bias is None

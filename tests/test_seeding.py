@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from itertools import combinations
 
 import pytest
@@ -118,3 +119,9 @@ def test_dropout_follows_from_the_step_and_leaves_the_global_generator_alone():
     assert torch.equal(masks[0], masks[1])
     assert not torch.equal(masks[0], masks[2])
     assert torch.equal(before, torch.get_rng_state())
+
+
+@pytest.mark.parametrize("rng", [0, None])
+def test_a_seed_in_place_of_a_generator_is_refused_in_words(rng):
+    with pytest.raises(InputError, match=rf"rng must be a torch\.Generator or Streams, got {rng}: give absynth"):
+        inspect.unwrap(noise_like)(torch.zeros(2), rng)

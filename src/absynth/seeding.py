@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 import torch
@@ -100,9 +101,11 @@ def uniform_like(x: Tensor, rng: Generator | Streams) -> Tensor:
     return _fill(torch.empty_like(x, requires_grad=False), rng, Tensor.uniform_)
 
 
-def _fill(out: Tensor, rng: Generator | Streams, draw) -> Tensor:
+def _fill(out: Tensor, rng: Any, draw) -> Tensor:
     if isinstance(rng, Generator):
         return draw(out, generator=rng)
+    if not isinstance(rng, Streams):
+        raise InputError(f"rng must be a torch.Generator or Streams, got {rng!r}: give absynth.stream(seed=0)")
     if len(rng) != len(out):
         raise InputError(f"rng must have one stream a row, expected {len(out)}, got {len(rng)}")
     # A row of a channels-last tensor has its own memory order, so each row is drawn contiguously and copied in.

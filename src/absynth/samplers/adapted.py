@@ -22,7 +22,9 @@ class Adapted(Wrapped):
     """A Langevin sampler whose step size is found first, by MALA from the same states, and then frozen.
 
     The proposal of MALA is Langevin's own step, so its acceptance tells how far that step is from the exact
-    diffusion: at the usual target the bias of a coordinate's variance is a few percent, whatever the density's scale.
+    diffusion, whatever the density's scale. It is that of all coordinates together, so the bias of each falls with
+    their number: at the usual target the variances of N(0, I) are 2.5 times too large in 2 dimensions and 1.2 times
+    in 100. A higher ``target_accept`` shortens the step.
 
     Args:
         sampler: one with a ``step_size`` that is MALA's δ: Langevin, AnnealedLangevin, or MALA itself.

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from absynth.samplers import engine
-from absynth.samplers.langevin import last
+from absynth.samplers.langevin import last, validate_steps
 from absynth.seeding import noise_like
 from absynth.types import LogDensity, Rng, State
 
@@ -34,6 +34,9 @@ class AnnealedLangevin:
     step_size: float
     hot: float = 10.0
     cold: float = 1.0
+
+    def __post_init__(self) -> None:
+        validate_steps(self.steps, step_size=self.step_size, hot=self.hot, cold=self.cold)
 
     @property
     def temperature(self) -> float:

@@ -21,23 +21,32 @@ Chains at higher temperatures cross, and exchange their states with the one that
 
 from __future__ import annotations
 
+import math
 import warnings
 from dataclasses import dataclass, replace
+from numbers import Integral
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.distributions import Distribution
+from torch.nn import Module
 
 from absynth.errors import InputError
 from absynth.samplers.adapted import Adapted
+from absynth.samplers.annealed import AnnealedLangevin
+from absynth.samplers.diagnostics import effective_sample_size
 from absynth.samplers.engine import value_and_score
 from absynth.samplers.gibbs import GibbsWithGradients
+from absynth.samplers.langevin import Langevin
 from absynth.samplers.metropolis import Metropolis
 from absynth.samplers.nuts import NUTS
 from absynth.samplers.record import Record
 from absynth.samplers.summary import ChainSummary, summarize_chains
 from absynth.samplers.tempering import Tempering
+from absynth.samplers.underdamped import Underdamped
+from absynth.samplers.wrapped import Wrapped
+from absynth.seeding import Streams
 from absynth.types import LogDensity, Reference, Rng, Sampler
 
 CHAINS = 32
@@ -63,6 +72,9 @@ class Draws:
             count.
         warm_gradients: those of the warm-up.
         summary: effective sample sizes and R-hat.
+        bias: of a sampler without a Metropolis test: the entry of E[(x − E x) ∂log p / ∂x] / temperature that is
+            farthest from −1, its value for every smooth law, where it is off by more than 0.1 and by more than 5
+            standard errors; on a Gaussian it is minus the ratio of the draws' variance to the law's. Otherwise None.
     """
 
     x: Tensor
@@ -73,6 +85,7 @@ class Draws:
     gradients: Tensor
     warm_gradients: Tensor
     summary: ChainSummary
+    bias: float | None = None
 
     @property
     def ess_bulk(self) -> Tensor:
@@ -113,7 +126,18 @@ class Draws:
             total = self.x.shape[0] * self.x.shape[1]
             troubles.append(f"{n} divergent transitions in {total} draws")
             advice.append("raise target_accept or reparametrize")
-        if self.summary.figures["largest R-hat"] > 1.01 or self.stuck.any():
+        if self.log_density is not None:
+            found, cure = _trouble_of_values(self.log_density)
+            troubles += found
+            advice += cure
+        if self.bias is not None:
+            troubles.append(f"E[(x - mean) score] is {self.bias:.2f} where the law has -1: the step biases the draws")
+            advice.append("shorten the step, or use MALA")
+        if self.stuck.any():
+            advice.append("give a longer warmup or a shorter step")
+        if self.stuck.all():  # they say nothing about modes or length
+            return "; ".join([*troubles, *advice])
+        if self.summary.figures["largest R-hat"] > 1.01:
             advice.append("run longer, or cross modes with Tempering")
         elif self.summary.troubles:
             advice.append("run longer")
@@ -155,7 +179,8 @@ def draw(
     Args:
         log_density: ``x [b, *event] -> [b]``, up to a constant; ``b`` chains run at once.
         start: first states ``[chains, *event]``, or what they are drawn from: a reference with ``sample(n, rng)`` or a
-            ``torch.distributions`` object. States drawn outside the support are drawn again.
+            ``torch.distributions`` object. States drawn outside the support are drawn again. A log density of −inf or
+            NaN counts as outside.
         sampler: what moves the chains; one draw is ``steps`` of its steps. None is :class:`NUTS`.
         draws: kept draws of each chain, at least 4.
         warmup: draws before them, which adapt step sizes and mass matrix where the sampler can, and are dropped. None
@@ -168,15 +193,15 @@ def draw(
         :attr:`Draws.warning` says so in one line, which is also issued as a :class:`ChainWarning`.
 
     Raises:
-        InputError: the start is outside the support or has no finite gradient, the density returns another shape, or a
-            number is out of range.
+        InputError: the start is outside the support or has no finite gradient, the density returns another shape,
+            depends on other chains or changes between calls, or an argument is of another type or out of range.
     """
-    for name, number, least in (("draws", draws, 4), ("warmup", warmup, 0), ("chains", chains, 1)):
-        if number is not None and number < least:
-            raise InputError(f"{name} must be at least {least}, got {number}")
+    _validate(log_density, start, sampler, rng, draws=(draws, 4), warmup=(warmup, 0), chains=(chains, 1))
     x = _first_states(log_density, start, chains, rng)
+    _validate_rows(log_density, x)
     record = _record(NUTS(1) if sampler is None else sampler, log_density, x, draws, warmup, rng)
     kept = record.x.movedim(0, 1)
+    _validate_rows(log_density, record.x[-1])  # chains that start together have parted
     moved = (kept[:, 1:] != kept[:, :-1]).flatten(2).any(2) if kept.ndim > 2 else kept[:, 1:] != kept[:, :-1]
     result = Draws(
         x=kept,
@@ -187,10 +212,81 @@ def draw(
         gradients=record.gradients.sum(0),
         warm_gradients=record.warm_gradients,
         summary=summarize_chains(kept),
+        bias=_bias(sampler, log_density, record.x),
     )
     if result.warning:
         warnings.warn(result.warning, ChainWarning, stacklevel=2)
     return result
+
+
+def _validate(log_density: Any, start: Any, sampler: Any, rng: Any, **numbers: tuple[Any, int]) -> None:
+    """Raise an InputError for arguments of another type, or below the least value of ``name=(number, least)``."""
+    for name, (number, least) in numbers.items():
+        if number is not None and (isinstance(number, bool) or not isinstance(number, Integral)):
+            raise InputError(f"{name} must be a whole number, got {number!r}: give an int, for instance 1000")
+        if number is not None and number < least:
+            raise InputError(f"{name} must be at least {least}, got {number}")
+    if not isinstance(start, Tensor) and not hasattr(start, "sample"):
+        raise InputError(
+            f"start must be a tensor [chains, *event] or have a method sample, got {type(start).__name__}: give "
+            "torch.as_tensor(start), or absynth.StandardNormal(...)"
+        )
+    silent = isinstance(log_density, Module) and type(log_density).forward is Module.forward
+    if silent or not callable(log_density):
+        kind = type(log_density).__name__
+        cure = ": give its log_prob" if hasattr(log_density, "log_prob") else ""
+        raise InputError(f"log_density must be a function x [b, *event] -> [b], got {kind}{cure}")
+    if sampler is not None and (isinstance(sampler, type) or not callable(sampler)):
+        shown = sampler.__name__ if isinstance(sampler, type) else repr(sampler)
+        raise InputError(f"sampler must be a sampler with its numbers, got {shown}: for instance absynth.NUTS(1)")
+    if not isinstance(rng, torch.Generator | Streams):
+        raise InputError(f"rng must be a torch.Generator, got {rng!r}: give absynth.stream(seed=0)")
+
+
+def _validate_rows(log_density: LogDensity, x: Tensor) -> None:
+    """Raise an InputError unless the first chain's value is the same again, and with other chains beside it."""
+    alone = x[:1].repeat(len(x), *[1] * (x.ndim - 1))  # laid out like x, so that sums round alike
+    with torch.no_grad():
+        values = [log_density(y)[0].double() for y in (x, x, alone)]
+    tolerance = torch.finfo(x.dtype).eps ** 0.5 * (1 + values[0].abs())
+    for other, what in zip(values[1:], ("change from call to call", "depend on the other chains")):
+        if (other - values[0]).abs() > tolerance:
+            raise InputError(
+                f"the log density must be a function of each chain's own x, got values that {what} "
+                f"({float(values[0]):.6g}, then {float(other):.6g}): use no noise, dropout or statistics of the batch"
+            )
+
+
+def _trouble_of_values(value: Tensor) -> tuple[list[str], list[str]]:
+    """What the log densities of the draws tell, and what to do about it."""
+    if value.isposinf().any():
+        return ["the log density is +inf in some draws"], ["make it finite wherever it is not −inf"]
+    largest = float(value.abs().nan_to_num(0.0, 0.0).max())
+    rounding = torch.finfo(value.dtype).eps * largest
+    if rounding > 0.25:  # the Metropolis test sees the density times exp(rounding error)
+        name = str(value.dtype)[6:]
+        return [f"log densities of size {largest:.2g} are rounded to {rounding:.2g} in {name}"], [
+            "subtract a constant from the log density, or start in float64"
+        ]
+    return [], []
+
+
+def _bias(sampler: Sampler | None, log_density: LogDensity, x: Tensor) -> float | None:
+    """:attr:`Draws.bias` of draws ``[draws, chains, *event]``, from at most 200 of them."""
+    while isinstance(sampler, Wrapped):
+        sampler = sampler.sampler
+    if not isinstance(sampler, Langevin | AnnealedLangevin | Underdamped) or not sampler.temperature:
+        return None
+    some = x[:: -(-len(x) // 200)]
+    gradient = value_and_score(log_density)
+    scores = torch.stack([gradient(states)[1] for states in some])
+    products = ((some - x.mean((0, 1))) * scores / sampler.temperature).movedim(0, 1)
+    if not products.isfinite().all():
+        return None
+    error = products.std((0, 1)) / effective_sample_size(products).sqrt()
+    off = products.mean((0, 1)) + 1
+    sure = (off.abs() > 0.1) & (off.abs() > 5 * error)  # false where an entry never varies: its error is NaN
+    return float(off[sure][off[sure].abs().argmax()]) - 1 if sure.any() else None
 
 
 def _record(sampler: Sampler, log_density: LogDensity, x: Tensor, draws: int, warmup: int | None, rng: Rng) -> Record:
@@ -222,8 +318,10 @@ def _first_states(
     """States inside the support, ``[chains, *event]``."""
     gradient = value_and_score(log_density)
     if isinstance(start, Tensor):
-        if start.ndim < 2 or len(start) < 1:
-            raise InputError(f"start must have shape [chains, *event], got {list(start.shape)}: one row a chain")
+        if start.ndim < 2 or start.numel() < 1:
+            raise InputError(
+                f"start must have shape [chains, *event] and entries, got {list(start.shape)}: one row a chain"
+            )
         if chains is not None and chains != len(start):
             n = len(start)
             raise InputError(f"start has {n} rows and chains is {chains}: leave chains out, or give {n}")
@@ -243,9 +341,10 @@ def _first_states(
         first = int((~usable).nonzero()[0])
         with torch.no_grad():
             value = float(log_density(x)[first])
+        got = f"a gradient that is not (at log density {value:g})" if math.isfinite(value) else f"{value:g}"
         raise InputError(
-            f"the log density and its gradient must be finite at the start, got {value:g} for chain {first} and "
-            f"{int((~usable).sum())} of {len(x)} chains outside: start inside the support"
+            f"the log density and its gradient must be finite at the start, got {got} for chain {first} and "
+            f"{int((~usable).sum())} of {len(x)} chains outside: start inside the support, where it is smooth"
         )
     return x
 

@@ -82,7 +82,15 @@ def checked(log_density: LogDensity) -> LogDensity:
     """The log density, with an :class:`InputError` where x or the values that it returns cannot be used."""
 
     def of(x: Tensor) -> Tensor:
-        value = log_density(x)
+        try:
+            value = log_density(x)
+        except ValueError as error:
+            if "within the support" not in str(error):
+                raise
+            raise InputError(
+                "the log density must take every x, got a torch distribution that refuses those outside its support: "
+                "build it with validate_args=False, or sample the logarithm or logit of x"
+            ) from None
         shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
         if shape != [len(x)]:
             raise InputError(

@@ -7,6 +7,7 @@ below 4. With τ ≠ δ it samples temperature (τ/δ)².
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -14,9 +15,19 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from absynth.errors import InputError
 from absynth.samplers import engine
 from absynth.seeding import noise_like
 from absynth.types import LogDensity, Rng, State
+
+
+def validate_steps(steps: int, **numbers: float | None) -> None:
+    """Raise an InputError for a negative number of steps, and for numbers that are negative or not finite."""
+    if steps < 0:
+        raise InputError(f"steps must be 0 or more, got {steps}")
+    for name, number in numbers.items():
+        if number is not None and not 0 <= number < math.inf:
+            raise InputError(f"{name} must be finite and not negative, got {number:g}")
 
 
 def last(path: Iterator[State]) -> Tensor:
@@ -40,6 +51,9 @@ class Langevin:
     steps: int
     step_size: float
     noise_scale: float | None = None
+
+    def __post_init__(self) -> None:
+        validate_steps(self.steps, step_size=self.step_size, noise_scale=self.noise_scale)
 
     @property
     def temperature(self) -> float:

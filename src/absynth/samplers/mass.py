@@ -96,9 +96,12 @@ def learn(kind: Kind, x: Float[Tensor, "draw b *event"], score: Float[Tensor, "d
     factor = torch.where(known, scale, 1.0).diag()
     for _ in range(PASSES):
         y, s = torch.linalg.solve_triangular(factor, states.T, upper=False).T, scores @ factor
-        a, b = (_shrunk(m, shrink, known) for m in (y, s))
+        a, b = (_shrunk(m * known, shrink, known) for m in (y, s))
         covariance = factor @ _geometric_mean(a, b) @ factor.T
-        factor = torch.linalg.cholesky(0.5 * (covariance + covariance.T))
+        better, failed = torch.linalg.cholesky_ex(0.5 * (covariance + covariance.T))
+        if failed:  # a direction of the target is unbounded: widths too far apart for float64
+            break
+        factor = better
     usual = torch.where(known, 1.0, scale)
     return Mass(factor=(usual[:, None] * factor).to(x.dtype))
 

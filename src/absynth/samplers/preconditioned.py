@@ -13,6 +13,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from absynth.errors import InputError
 from absynth.samplers import engine
 from absynth.samplers.wrapped import Wrapped
 from absynth.seeding import uniform_like
@@ -32,6 +33,15 @@ class Preconditioned(Wrapped):
 
     def inner(self, log_density: LogDensity, x: Tensor) -> tuple[LogDensity, Tensor]:
         scale = self.scale.to(x)
+        try:
+            fits = torch.broadcast_shapes(scale.shape, x.shape) == x.shape
+        except RuntimeError:
+            fits = False
+        if not fits or not (scale > 0).all():
+            raise InputError(
+                f"scale must be positive and have shape {list(x.shape[1:])}, got {list(scale.shape)} with the "
+                f"smallest entry {float(scale.min()):g}: give the width of each entry"
+            )
         return lambda y: log_density(scale * y), x.detach() / scale
 
     def __call__(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Tensor:

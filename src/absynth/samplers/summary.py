@@ -62,7 +62,8 @@ class ChainSummary:
         rhat, ess = self.figures["largest R-hat"], min(self.ess_limits())
         if rhat > RHAT_LIMIT:
             shown = f"{rhat:.3g}" if rhat >= RHAT_LIMIT + 0.005 else f"{rhat:.6g}"  # never "1.01 > 1.01"
-            found.append(f"R-hat {shown} > {RHAT_LIMIT}: chains disagree")
+            who = "chains disagree" if self.chains > 1 else "the halves of the chain disagree"
+            found.append(f"R-hat {shown} > {RHAT_LIMIT}: {who}")
         if ess < ESS_LIMIT:
             found.append(f"effective sample size {ess:.3g} < {ESS_LIMIT}")
         constant = int((self.rhat.isnan()).sum()) - self.not_finite

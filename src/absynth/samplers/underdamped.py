@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from absynth.samplers import engine
-from absynth.samplers.langevin import last
+from absynth.samplers.langevin import last, validate_steps
 from absynth.seeding import noise_like
 from absynth.types import LogDensity, Rng, State
 
@@ -35,6 +35,9 @@ class Underdamped:
     step_size: float
     friction: float = 1.0
     temperature = 1.0
+
+    def __post_init__(self) -> None:
+        validate_steps(self.steps, step_size=self.step_size, friction=self.friction)
 
     def path(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Iterator[State]:
         """The start and every step after it: ``steps + 1`` states."""

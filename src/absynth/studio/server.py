@@ -38,9 +38,10 @@ def serve(runs: Sequence[Path] = (), host: str = "127.0.0.1", port: int = 7860) 
     shown = f"[{host}]" if ":" in host else host
     print(f"absynth studio: http://{shown}:{port} (Ctrl-C stops it)", flush=True)
     stopped = threading.Event()
-    for name in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(name, lambda *_: stopped.set())
-    stopped.wait()
+    while not stopped.is_set():
+        for name in (signal.SIGINT, signal.SIGTERM):  # again and again: rdkit puts a handler of its own in their place
+            signal.signal(name, lambda *_: stopped.set())
+        stopped.wait(1)
     page.close(verbose=False)
 
 
