@@ -47,7 +47,7 @@ def sizes(path: Path) -> tuple[int, int]:
 @pytest.mark.parametrize(
     ("train", "held"),
     [("train", "val"), ("train", "valid"), ("Train", "Test"), ("training", "testing"), ("TRAIN", "VALIDATION"),
-     ("train", "dev")],
+     ("train", "dev"), ("train", "eval"), ("train_set", "test_set"), ("train2017", "val2017"), ("train", "hold-out")],
 )  # fmt: skip
 @pytest.mark.parametrize("form", ["{part}/{label}", "{label}/{part}", "data/{part}/{label}", "{part}"])
 def test_names_of_splits(tmp_path, train, held, form):
@@ -80,6 +80,30 @@ def test_classes_are_the_same_in_every_split(tmp_path):
     assert train.class_names == test.class_names == ("ant", "bee", "cow", "dog")
     assert set(train.labels.tolist()) == {0, 1, 2}
     assert set(test.labels.tolist()) == {1, 2, 3}
+
+
+@pytest.mark.parametrize(
+    "names",
+    [("train/a", "train/b", "unseen/a", "unseen/b"), ("train", "predict"), ("trainA", "trainB", "testA", "testB"),
+     ("train/a", "train/b", "train_val/a")],
+)  # fmt: skip
+def test_folders_that_are_splits_by_half_their_names_are_refused(tmp_path, names):
+    fill(tmp_path, dict.fromkeys(names, 3))
+    with pytest.raises(InputError, match="expected folders train, val and test, or one folder per class, got"):
+        folder.images(tmp_path, "train")
+
+
+def test_train_may_be_a_class(tmp_path):
+    fill(tmp_path, {"bus": 5, "plane": 5, "train": 5})
+    assert folder.images(tmp_path, "all").class_names == ("bus", "plane", "train")
+
+
+def test_classes_of_one_split_are_said_or_refused(tmp_path):
+    fill(tmp_path, {"train/a": 3, "train/b": 3, "test/a": 2, "test/c": 2})
+    assert folder.images(tmp_path, "test").notes == ("no training files of c",)
+    fill(tmp_path, {"test/A ": 2})
+    with pytest.raises(InputError, match="got 'a' for training and 'A ' held out: rename one"):
+        folder.images(tmp_path, "test")
 
 
 def test_a_folder_of_unlabelled_images(tmp_path):

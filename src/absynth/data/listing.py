@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -15,13 +16,31 @@ from absynth.errors import InputError
 
 SPLITS = {
     "train": "train", "training": "train", "trn": "train", "val": "validation", "valid": "validation",
-    "validation": "validation", "dev": "validation", "test": "test", "testing": "test", "tst": "test",
+    "validation": "validation", "validate": "validation", "dev": "validation", "development": "validation",
+    "test": "test", "testing": "test", "tst": "test", "eval": "test", "evaluation": "test", "holdout": "test",
+    "heldout": "test",
 }  # fmt: skip
-"""Names of sub-folders that are splits, in lower case."""
+"""Names of sub-folders that are splits, in lower case, without the words around them (:func:`split_of`)."""
 
-_SYSTEM = frozenset({"__macosx", "@eadir", "$recycle.bin", "lost+found", "system volume information", "__pycache__"})
+_AROUND = frozenset({"set", "split", "data", "images", "imgs", "img", "folder", "part"})
+"""Words that stand beside the name of a split: ``train_set``, ``images_val``."""
+
+_SYSTEM = frozenset({
+    "__macosx", "@eadir", "$recycle.bin", "#recycle", "lost+found", "system volume information", "__pycache__",
+})  # fmt: skip
 _SYSTEM_FILES = frozenset({"thumbs.db", "desktop.ini"})
 _UNLABELLED = frozenset({"unlabelled", "unlabeled"})
+
+
+def split_of(folder: str) -> str:
+    """The split that the name of a folder says; empty where it says none.
+
+    >>> [split_of(name) for name in ("Train", "test_set", "val2017", "images-valid", "hold-out", "trainers")]
+    ['train', 'test', 'validation', 'validation', 'test', '']
+    """
+    words = [word for word in re.split(r"[\W_]+", folder.strip().lower()) if word and word not in _AROUND]
+    bare = re.sub(r"\d+$", "", "".join(words)) or "".join(words)
+    return SPLITS.get(bare, "")
 
 
 @dataclass
@@ -170,7 +189,8 @@ def split_and_class(listing: Listing) -> Splits:
     other level are the classes, the same in every split. A single folder around everything is looked into.
 
     Raises:
-        InputError: There is a held-out split but no training split.
+        InputError: There is a held-out split but no training split, or a training split beside a folder whose name says
+            nothing; a class is written in two ways.
     """
     base, names = listing.base, listing.names()
     notes = listing.notes()
@@ -183,9 +203,10 @@ def split_and_class(listing: Listing) -> Splits:
     level = _split_level(folders)
     files = listing.files
     if level is None:
+        _require_no_split(base, folders)
         part = [""] * len(names)
     else:
-        part = [SPLITS.get(f[level].lower(), "") if len(f) > level else "" for f in folders]
+        part = [split_of(f[level]) if len(f) > level else "" for f in folders]
         if "train" not in part:
             got = ", ".join(sorted({f[level] for f in folders if len(f) > level})[:5])
             raise InputError(f"{base}: expected a folder train beside the held-out one, got {got}: rename one")
@@ -204,13 +225,45 @@ def split_and_class(listing: Listing) -> Splits:
         classes = [""] * len(classes)
     elif loose and len(set(classes)) > 2:
         notes.append(f"{loose} of {len(classes)} files lie in no class: unlabelled")
+    notes += _classes_of_one_split(base, part, classes)
     return Splits(base, files, names, part, classes, notes)
+
+
+def _require_no_split(base: Path, folders: Sequence[Sequence[str]]) -> None:
+    """Refuse folders that are splits by some of their names, for their classes would be taken from those names."""
+    tops = sorted({f[0] for f in folders if f})
+    train = [top for top in tops if split_of(top) == "train"]
+    inside = any(len(f) > 1 and f[0] in train for f in folders)
+    likely = train and len(tops) > 1 and (inside or len(tops) == 2)  # among more flat folders, train is a class
+    begins = {top.lower()[:4] for top in tops} & {"trai", "test", "vali"}
+    if likely or ("trai" in begins and len(begins) > 1):
+        raise InputError(
+            f"{base}: expected folders train, val and test, or one folder per class, got {', '.join(tops[:5])}: name the "
+            "held-out one val or test, move others out, or rename train if it is a class"
+        )
+
+
+def _classes_of_one_split(base: Path, part: Sequence[str], classes: Sequence[str]) -> list[str]:
+    """A note of the classes that have no training file; an InputError if one is a training class in other letters."""
+    known = {c for c, p in zip(classes, part) if p == "train"} - {""}
+    rest = sorted({c for c, p in zip(classes, part) if p and p != "train" and c} - known)
+    if not known or not rest:
+        return []
+    plain = {re.sub(r"[\W_]+", "", name.lower()): name for name in known}
+    for name in rest:
+        same = plain.get(re.sub(r"[\W_]+", "", name.lower()))
+        if same is not None:
+            raise InputError(
+                f"{base}: expected the same classes in every split, got {same!r} for training and {name!r} held out: "
+                "rename one"
+            )
+    return [f"no training files of {', '.join(rest[:5])}"]
 
 
 def _split_level(folders: Sequence[Sequence[str]]) -> int | None:
     """Depth of the folders that name splits: 0 above the classes, 1 below them, None where there are no splits."""
     for level in (0, 1):
-        found = Counter(SPLITS.get(f[level].lower(), "") if len(f) > level else "" for f in folders)
+        found = Counter(split_of(f[level]) if len(f) > level else "" for f in folders)
         parts = set(found) - {""}
         below = level == 1 and found[""] > 0  # below the classes, every file must lie in a split
         if len(parts) > 1 and not below:
