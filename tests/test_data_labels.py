@@ -22,6 +22,9 @@ from absynth.errors import InputError
         (np.array([True, False, True, False]), [1, 0, 1, 0], ("0", "1")),
         (np.array([2**63, 1, 1, 2**63], dtype=np.uint64), [1, 0, 0, 1], ("1", str(2**63))),
         (np.array(["a", 1, None, 1], dtype=object), [1, 0, -1, 0], ("1", "a")),
+        ([-1, -1, -1, -1], [-1, -1, -1, -1], ()),
+        ([-1, 1, -1, 1], [0, 1, 0, 1], ("-1", "1")),
+        (["yes", "-1.0", "no", "yes"], [1, -1, 0, 1], ("no", "yes")),
     ],
 )
 def test_labels_are_numbered(given, y, names):
@@ -36,7 +39,9 @@ def test_labels_are_numbered(given, y, names):
         (np.arange(50), "50 different ones for 50"),
         (np.linspace(0, 1, 50), "integers or"),
         (np.zeros((50, 2)), "got shape"),
-        (np.arange(49), "got shape"),
+        (np.arange(49), r"got shape \[49\]: give as many"),
+        (np.array(3), r"got shape \[\]"),
+        (np.array([1.0, 1e300] * 25), "got 1e\\+300"),
         (np.zeros(50, complex), "integers or words"),
         ([object()] * 50, "integers or words"),
     ],

@@ -69,10 +69,67 @@ def test_a_column_called_smiles_makes_molecules(tmp_path):
     [
         (NUMBERS, "table"), (np.zeros((9, 8, 8)), "image"), (np.zeros((9, 3, 8, 8)), "image"), (["a b"] * 20, "text"),
         ((NUMBERS, np.zeros(40)), "table"), (torch.zeros(9, 8, 8), "image"), (np.zeros((9, 100, 3)), "points"),
+        (["CC(=O)NC", "c1ccccc1"] * 9, "smiles"), (np.zeros((9, 16, 32, 32)), "video"), ([b"a b", None] * 9, "text"),
+        (np.zeros(9, [("a", "f8"), ("b", "U2")]), "table"), (np.array([[1.5, "a"]] * 9, dtype=object), "table"),
     ],
 )  # fmt: skip
 def test_kinds_of_arrays(source, kind):
     assert kind_of(source) == kind
+
+
+@pytest.mark.parametrize(
+    ("source", "said"),
+    [
+        ((NUMBERS, 1, 2), r"a pair \(x, y\) .* a tuple of 3"),
+        ([{"a": 1}] * 20, r"a list of dict: give pandas.DataFrame"),
+        (np.zeros((32, 32, 3, 50)), "which has them last: give np.moveaxis"), ([[1], [1, 2]], "several shapes"),
+        (np.zeros((9, 16, 16, 2)), "1, 3 or 4 channels, got 2"),
+        ((["a b"] * 20, [0] * 20), "got a pair: give the lines"),
+        (["a b"] * 20 + [3], "expected lines of text, got int '3': give text"),
+    ],
+)  # fmt: skip
+def test_sources_that_could_be_misread_are_refused(source, said):
+    with pytest.raises(InputError, match=said):
+        open(source)
+
+
+def test_lines_and_tensors_in_memory():
+    import pandas as pd
+
+    assert open([b"a cat", None] * 20, limit=0).vocabulary.texts(open([b"a cat"] * 20).head(1)) == ["a cat"]
+    assert "20 empty lines left out" in open([b"a cat", None] * 20).notes
+    assert open(torch.rand(12, 1, 8, 8, requires_grad=True).bfloat16()).shape == (1, 8, 8)
+    frame = pd.DataFrame({"t": ["a b"] * 20})
+    with pytest.raises(InputError, match="got a DataFrame with the columns t: give one column"):
+        open(frame, kind="text")
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "said"),
+    [
+        ("a.txt", '{"text": "a cat"}', "expected lines of text, got JSON: save its texts"),
+        ("a.jsonl", '{"text": "a cat"}', "got JSON: save its texts as .txt"), ("a.zip", "PK", "unpack it"),
+    ],
+)  # fmt: skip
+def test_files_of_other_kinds_say_what_to_do(tmp_path, name, text, said):
+    (tmp_path / name).write_text(f"{text}\n" * 20)
+    with pytest.raises(InputError, match=said):
+        open(tmp_path / name)
+
+
+def test_a_table_is_no_text_and_may_hold_molecules(tmp_path):
+    (tmp_path / "a.tsv").write_text("id\tsmiles\n" + "".join(f"m{i}\tCCO\n" for i in range(20)))
+    assert open(tmp_path / "a.tsv").kind == "smiles"
+    with pytest.raises(InputError, match="expected a text file, got a table: save the column"):
+        open(tmp_path / "a.tsv", kind="text")
+
+
+def test_one_animation_among_images_is_an_image(tmp_path):
+    for i in range(9):
+        picture(tmp_path / f"{i}.png")
+    frames = [Image.fromarray(np.full((8, 8), i, np.uint8)) for i in (1, 200)]
+    frames[0].save(tmp_path / "a.gif", save_all=True, append_images=frames[1:])
+    assert kind_of(tmp_path) == "image"
 
 
 @pytest.mark.parametrize("suffix", ["npy", "npz"])

@@ -8,8 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from absynth.cli.parser import Parser
-from absynth.data.cells import Sheet, read_sheet, uses_decimal_comma
+from absynth.data.cells import Sheet, read_sheet
 from absynth.data.columns import values_of
+from absynth.data.forms import uses_decimal_comma
 from absynth.errors import InputError
 from absynth.files import refused
 

@@ -24,6 +24,9 @@ COPIED = 1 << 26
 LARGEST = 1e30
 """Larger numbers are refused: their squares do not fit into float32."""
 
+DARK = 63
+"""Bytes of which none is larger are taken for numbers of fewer bits: they have the range that they use."""
+
 _SLAB = 1 << 24  # values looked at together
 _FAILURES = Exception  # the parsers of numpy and zipfile raise all kinds on damaged files
 _PARTS: dict[str, str] = {
@@ -230,10 +233,14 @@ def _role(key: str) -> tuple[str, str]:
 # --- values ---------------------------------------------------------------------------------------------------------
 
 
-def images_of(x: np.ndarray) -> tuple[np.ndarray, float, float]:
+def images_of(x: np.ndarray, *, dark: int = DARK) -> tuple[np.ndarray, float, float]:
     """Checked images ``[n, C, H, W]`` with 1 or 3 channels, and the range of their values.
 
     The result is a view of ``x`` unless it holds transparent bytes.
+
+    Args:
+        x: The images.
+        dark: Bytes of which none is larger have the range that they use.
 
     Raises:
         InputError: Wrong shape, no numbers, NaN, infinite or huge values, a constant array.
@@ -266,11 +273,16 @@ def images_of(x: np.ndarray) -> tuple[np.ndarray, float, float]:
             f"expected values below {LARGEST:g}, got {low:g} to {high:g}, the first in image {first}: remove it"
         )
     if x.dtype == np.uint8:
-        top = 255.0 if _range(x)[1] > 1 else 1.0
+        top = range_of_bytes(*_range(x), dark=dark)[1]
         return (_on_white(x, top) if x.shape[1] == 4 else x), 0.0, top
     if x.dtype == np.bool_:
         return x[:, :3], 0.0, 1.0
     return (x[:, :3] if x.shape[1] == 4 else x), low, high
+
+
+def range_of_bytes(low: float, high: float, *, dark: int = DARK) -> tuple[float, float]:
+    """The range of images of bytes with these extreme values: 0 to 255, or to the largest where that is small."""
+    return 0.0, 255.0 if high > dark else max(1.0, high)
 
 
 def stored(x: np.ndarray, rows: np.ndarray, *, size: int = 0, channels: int = 0) -> Tensor | ArrayRows:

@@ -11,10 +11,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Literal, NamedTuple
 
 import numpy as np
 
+from absynth.data.forms import DECIMAL_COMMA, as_float
 from absynth.data.labels import MARKS
 from absynth.errors import InputError
 
@@ -22,17 +22,6 @@ LARGEST = 1e100
 """Larger numbers are refused: their squares do not fit into float64."""
 
 _SEPARATORS = (",", ";", "\t", "|")
-_INTEGER = r"[+-]?\d+"
-_EXPONENT = r"(?:[eE][+-]?\d+)?"
-_DECIMAL_COMMA = re.compile(rf"[+-]?\d*,\d+{_EXPONENT}|{_INTEGER}{_EXPONENT}")
-_THOUSANDS_COMMA = re.compile(rf"[+-]?\d{{1,3}}(?:,\d{{3}})+(?:\.\d+)?|{_INTEGER}(?:\.\d+)?")
-_THOUSANDS_DOT = re.compile(rf"[+-]?\d{{1,3}}(?:\.\d{{3}})+(?:,\d+)?|{_INTEGER}(?:,\d+)?")
-_THOUSANDS_SPACE = re.compile(rf"[+-]?\d{{1,3}}(?:[ '’\u00a0\u202f]\d{{3}})+(?:[.,]\d+)?|{_INTEGER}(?:[.,]\d+)?")
-_UNIT = re.compile(r"^[$€£]\s?|\s?[%$€£]$")
-_ISO = re.compile(r"(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d{1,9})?)?))?(?:Z|[+-]\d\d:?\d\d)?")
-_DAY_FIRST = re.compile(r"(\d{1,2})([./])(\d{1,2})\2(\d{4})")
-
-Form = Literal["plain", "decimal comma", "thousands comma", "thousands dot", "thousands space", "date", "words"]
 
 
 @dataclass
@@ -72,7 +61,7 @@ def read_sheet(path: Path) -> Sheet:
     text = _text(path)
     separator, rows, lines = _split(path, text)
     if not rows:
-        raise InputError(f"{path}: expected a header and rows, got 0 lines")
+        raise InputError(f"{path}: expected a header and rows, got an empty file: give another")
     notes: list[str] = []
     first = [cell.strip() for cell in rows[0]]
     rest = rows[1:]
@@ -80,9 +69,10 @@ def read_sheet(path: Path) -> Sheet:
         names, rows, lines = first, rest, lines[1:]
     else:
         names = [f"x{i}" for i in range(len(first))]
-        notes.append(f"no header: columns are called x0 to x{len(first) - 1}")
+        names_are = "the column is called x0" if len(first) == 1 else f"columns are called x0 to x{len(first) - 1}"
+        notes.append(f"no header: {names_are}")
     if not rows:
-        raise InputError(f"{path}: expected a header and rows, got {len(rest) + 1} lines")
+        raise InputError(f"{path}: expected a header and rows, got a header alone: add rows")
     for line, row in zip(lines, rows):
         if len(row) != len(names):
             named = {"\t": "a tab", " ": "a space"}.get(separator, repr(separator))
@@ -97,7 +87,9 @@ def read_sheet(path: Path) -> Sheet:
         names, columns = names[1:], columns[1:]
         notes.append("row numbers (the first column) left out")
     if len(set(names)) < len(names) or not all(names):
-        raise InputError(f"{path}: expected a header with a name of its own for each column, got {names[:20]}")
+        raise InputError(
+            f"{path}: expected a header with a name of its own for each column, got {names[:20]}: name them apart"
+        )
     return Sheet(names, columns, [f"line {line}" for line in lines], str(path), notes)
 
 
@@ -107,7 +99,9 @@ def _text(path: Path) -> str:
         raw = gzip.decompress(raw) if raw[:2] == b"\x1f\x8b" else raw
         text = raw.decode("utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig")
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, MemoryError) as error:
-        raise InputError(f"{path}: expected a table as text in utf-8, got another file ({_line(error)})") from None
+        raise InputError(
+            f"{path}: expected a table as text in utf-8, got another file ({_line(error)}): save it as CSV in utf-8"
+        ) from None
     if "\0" in text:
         raise InputError(f"{path}: expected a table as text, got a file with zero bytes: save it as CSV in utf-8")
     return text
@@ -128,17 +122,33 @@ def _split(path: Path, text: str) -> tuple[str, list[list[str]], list[int]]:
         found = [(i, row) for i, row in split if row]
         return separator, [row for _, row in found], [i + skipped for i, _ in found]
     rows, lines = [], []
+    before = 0
     try:
-        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator)
-        before = 0
+        reader = csv.reader(io.StringIO(text, newline=""), delimiter=separator, strict=True)
         for row in reader:
             if row and any(cell.strip() for cell in row):
-                rows.append(row)
+                rows.append(row if reader.line_num == before + 1 else _on_one_line(row, separator))
                 lines.append(before + 1 + skipped)
             before = reader.line_num
     except csv.Error as error:
-        raise InputError(f"{path}, line {len(lines) + 1}: expected a table as text, got {error}") from None
+        raise InputError(
+            f'{path}, line {before + 1 + skipped}: expected cells with quotes in pairs, got others ({error}): write "" '
+            "for a quote inside a cell"
+        ) from None
     return separator, rows, lines
+
+
+def _on_one_line(row: Sequence[str], separator: str) -> list[str]:
+    """Cells whose inner line breaks are spaces.
+
+    Raises:
+        csv.Error: A cell holds whole rows, for a quote was not closed where it should.
+    """
+    for cell in row:
+        inside = re.split(r"\r\n|\n|\r", cell)[1:-1]
+        if len(row) > 1 and any(line.count(separator) == len(row) - 1 for line in inside):
+            raise csv.Error("a cell that holds whole rows")
+    return [" ".join(cell.split()) if "\n" in cell or "\r" in cell else cell for cell in row]
 
 
 def _header_in_comment(comment: str, rest: str) -> bool:
@@ -175,11 +185,16 @@ def _separator(text: str) -> str:
 
 
 def _looks_numeric(cell: str) -> bool:
-    return bool(cell) and (_float(cell) is not None or bool(_DECIMAL_COMMA.fullmatch(cell)))
+    return bool(cell) and (as_float(cell) is not None or bool(DECIMAL_COMMA.fullmatch(cell)))
 
 
 def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
-    """Whether the first row names the columns: none of its cells is a number, or it differs in kind from its column."""
+    """Whether the first row names the columns: none of its cells is a number, or it differs in kind from its column.
+
+    Numbers name columns too: 0, 1, 2 ... as pandas writes them, or years beside a word that occurs in no other row.
+    """
+    if _counts_columns(first, rest):
+        return True
     if not any(_looks_numeric(cell) for cell in first):
         below = [row[i] for row in rest for i in range(min(len(row), len(first)))]
         return not rest or set(first) != set(rest[0]) or not below
@@ -191,133 +206,26 @@ def _is_header(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
     return False
 
 
+def _counts_columns(first: Sequence[str], rest: Sequence[Sequence[str]]) -> bool:
+    """Whether the numbers of a first row are names."""
+    numbers = [cell for cell in first if _looks_numeric(cell)]
+    if not rest or not numbers or not all(cell.isdecimal() for cell in numbers) or len(set(numbers)) < len(numbers):
+        return False
+    counted = numbers == [str(i) for i in range(len(numbers))] and list(first) != [c.strip() for c in rest[0]]
+    if counted and (len(numbers) > 2 or not first[0]):
+        return True
+    for i, cell in enumerate(first):
+        below = [row[i].strip() for row in rest if len(row) > i]
+        words = [value for value in below if not _looks_numeric(value) and value.lower() not in MARKS]
+        word = cell and not _looks_numeric(cell) and cell.lower() not in MARKS and cell not in words
+        if word and len(words) == len(below) and 2 * len(set(words)) <= len(words):
+            return True
+    return False
+
+
 def _counts_up(cells: np.ndarray) -> bool:
     start = cells[0] if len(cells) else ""
     return start in ("0", "1") and bool((cells == np.arange(int(start), int(start) + len(cells)).astype(str)).all())
-
-
-# --- columns --------------------------------------------------------------------------------------------------------
-
-
-class Values(NamedTuple):
-    """A column as it is learned from."""
-
-    form: Form
-    numbers: np.ndarray
-    """``[n]`` float64; NaN where a value is missing or no number. Of words, all NaN."""
-    missing: np.ndarray
-    """``[n]``, where a mark of a missing value stands."""
-
-
-def read_column(cells: np.ndarray, *, decimal_comma: bool | None = None) -> Values:
-    """Read a column as numbers, dates or words, whichever its cells are.
-
-    Args:
-        cells: Strings, or float64 with NaN where a value is missing.
-        decimal_comma: Whether 1,234 is a bit more than one; None refuses a column in which every comma may be either.
-
-    Raises:
-        ValueError: It cannot be decided; the message is a phrase.
-    """
-    if cells.dtype.kind == "f":
-        return Values("plain", cells, np.isnan(cells))
-    kinds, inverse = np.unique(cells, return_inverse=True)
-    counts = np.bincount(inverse, minlength=len(kinds))
-    missing = np.array([kind.lower() in MARKS for kind in kinds], dtype=bool)
-    given = [kind for kind, gone in zip(kinds.tolist(), missing) if not gone]
-    weights = counts[~missing]
-    form, parsed = _best(given, weights, decimal_comma)
-    numbers = np.full(len(kinds), np.nan)
-    numbers[~missing] = parsed
-    return Values(form, numbers[inverse], missing[inverse])
-
-
-def uses_decimal_comma(columns: Sequence[np.ndarray]) -> bool | None:
-    """What the columns of a sheet say together: True, False, or None where no column decides."""
-    for column in columns:
-        if column.dtype.kind == "f":
-            continue
-        cells = [c for c in np.unique(column).tolist() if c.lower() not in MARKS]
-        with_comma = [c for c in cells if "," in c]
-        if not with_comma:
-            continue
-        decimal = all(_DECIMAL_COMMA.fullmatch(c) for c in cells) or all(_THOUSANDS_DOT.fullmatch(c) for c in cells)
-        thousands = all(_THOUSANDS_COMMA.fullmatch(c) for c in cells)
-        if decimal != thousands:
-            return decimal
-    return None
-
-
-def _best(given: list[str], weights: np.ndarray, decimal_comma: bool | None) -> tuple[Form, list[float]]:
-    total = max(1, int(weights.sum()))
-    plain = [_nan(_float(cell)) for cell in given]
-    dotted = [c for c in given if "." in c]
-    if decimal_comma and dotted and all(_THOUSANDS_DOT.fullmatch(c) for c in given):
-        return "thousands dot", [_nan(_float(c.replace(".", "").replace(",", "."))) for c in given]
-    share = float(weights[~np.isnan(plain)].sum()) / total
-    if share == 1 or not given:
-        return "plain", plain
-    bare = [_UNIT.sub("", c.replace("−", "-")) for c in given]
-    readings: list[tuple[Form, list[float]]] = [("plain", [_nan(_float(c)) for c in bare])]
-    decimal = [_nan(_float(c.replace(",", "."))) if _DECIMAL_COMMA.fullmatch(c) else np.nan for c in bare]
-    thousands = [_nan(_float(c.replace(",", ""))) if _THOUSANDS_COMMA.fullmatch(c) else np.nan for c in bare]
-    both = any("," in c for c in bare) and not np.isnan(decimal).any() and not np.isnan(thousands).any()
-    if both and decimal_comma is None:
-        cell = next(c for c in bare if "," in c)
-        raise ValueError(
-            f'"{cell}" may be {cell.replace(",", ".")} or {cell.replace(",", "")}: write it without commas'
-        )
-    if not both or decimal_comma:
-        readings.append(("decimal comma", decimal))
-    if not both or not decimal_comma:
-        readings.append(("thousands comma", thousands))
-    dot = [_nan(_float(c.replace(".", "").replace(",", "."))) if _THOUSANDS_DOT.fullmatch(c) else np.nan for c in bare]
-    readings.append(("thousands dot", dot))
-    space = [
-        _nan(_float(re.sub(r"[ '’\u00a0\u202f]", "", c).replace(",", "."))) if _THOUSANDS_SPACE.fullmatch(c) else np.nan
-        for c in bare
-    ]
-    readings.append(("thousands space", space))
-    readings.append(("date", _dates(given)))
-    shares = [float(weights[~np.isnan(values)].sum()) / total for _, values in readings]
-    best = int(np.argmax(shares))
-    if shares[best] >= 0.5:
-        return readings[best]
-    return "words", [np.nan] * len(given)
-
-
-def _dates(cells: list[str]) -> list[float]:
-    """Days since 1970-01-01 of dates; NaN for anything else."""
-    short = [m for c in cells if (m := _DAY_FIRST.fullmatch(c))]
-    day_first = any(m[2] == "." or int(m[1]) > 12 for m in short)
-    month_first = any(m[2] == "/" and int(m[3]) > 12 for m in short)
-    if short and not day_first and not month_first:
-        raise ValueError(f'"{short[0][0]}" may begin with the day or the month: write dates as YYYY-MM-DD')
-    found = []
-    for cell in cells:
-        stamp = ""
-        if match := _ISO.fullmatch(cell):
-            stamp = f"{match[1]}T{match[2] or '00:00'}"
-        elif match := _DAY_FIRST.fullmatch(cell):
-            day, month = (match[1], match[3]) if day_first else (match[3], match[1])
-            stamp = f"{match[4]}-{int(month):02d}-{int(day):02d}"
-        try:
-            found.append(float(np.datetime64(stamp, "ns").astype(np.int64)) / 86_400e9 if stamp else np.nan)
-        except ValueError:
-            found.append(np.nan)
-    return found
-
-
-def _float(cell: str) -> float | None:
-    try:
-        value = float(cell)
-    except ValueError:
-        return None
-    return None if value != value else value
-
-
-def _nan(value: float | None) -> float:
-    return np.nan if value is None else value
 
 
 def _line(error: Exception) -> str:

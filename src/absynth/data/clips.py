@@ -94,7 +94,7 @@ def clips_of_array(x: np.ndarray, name: str = "array", *, size: int = 0, channel
     if x.ndim == 4:
         x = x[None]
     # The checks and the range are those of images: a frame is one.
-    frames, low, high = arrays.images_of(x.reshape(-1, *x.shape[2:]))
+    frames, low, high = arrays.images_of(x.reshape(-1, *x.shape[2:]), dark=1)  # others may be brighter
     frames = frames.reshape(*x.shape[:2], *frames.shape[1:])  # [n, t, c, h, w]
     found = []
     for i, clip in enumerate(frames):

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 import numpy as np
 import torch
 from torch import Tensor
 
-from absynth.data.cells import LARGEST, Sheet, Values, read_column
+from absynth.data.cells import LARGEST, Sheet
+from absynth.data.forms import Values, read_column
+from absynth.data.labels import MARKS
 from absynth.errors import InputError
 
 NO_TARGET = "\0"
@@ -15,6 +20,7 @@ NONE = "none"
 """What a user writes for :data:`NO_TARGET`, unless a column has that name."""
 
 _TARGETS = frozenset({"y", "label", "labels", "class", "target", "species", "outcome", "category", "diagnosis"})
+_MARKED = re.compile(r"\d\s*[:^~&#!/_]+\s*[\d\w]")  # a number beside a sign that may part cells
 _MOST_WORDS = 1000  # different ones in a column
 
 
@@ -31,33 +37,62 @@ def set_marks(sheet: Sheet, missing: str) -> set[str]:
     if not missing:
         return set()
     marks = {"" if mark.strip().lower() == "empty" else mark.strip().lower() for mark in missing.split(",")}
+    numbers = numbers_in(marks)
+    spelled = sorted(marks | {form for n in numbers for form in (f"{n:g}", f"{n:.1f}", f"{n:.2f}")})
     for i, column in enumerate(sheet.columns):
         if column.dtype.kind != "f":
-            sheet.columns[i] = np.where(np.isin(np.char.lower(column), sorted(marks)), "", column)
+            sheet.columns[i] = np.where(np.isin(np.char.lower(column), spelled), "", column)
+        elif (gone := np.isin(column, numbers)).any():
+            sheet.columns[i] = np.where(gone, "", column.astype(str))
     return marks
 
 
+def numbers_in(marks: Iterable[str]) -> list[float]:
+    """The marks of missing values that are numbers, such as -999."""
+    found = []
+    for mark in marks:
+        try:
+            found.append(float(mark))
+        except ValueError:
+            continue
+    return [number for number in found if number == number]
+
+
 def find_target(sheet: Sheet, decimal: bool | None) -> str:
-    """The last column if it holds words, or is called as classes usually are and holds whole numbers."""
-    name, cells = sheet.names[-1], sheet.columns[-1]
+    """The column of classes: the last one if it holds words, else one that is called as classes usually are.
+
+    Such a column holds words, or whole numbers of which few differ; the last one goes before others, and the first
+    before the rest.
+    """
+    if len(sheet.names) < 2:
+        return NO_TARGET
+    if _holds_classes(sheet, len(sheet.names) - 1, decimal, words=True):
+        return sheet.names[-1]
+    named = [i for i, name in enumerate(sheet.names) if name.strip().lower() in _TARGETS]
+    return next((sheet.names[i] for i in named if _holds_classes(sheet, i, decimal)), NO_TARGET)
+
+
+def _holds_classes(sheet: Sheet, i: int, decimal: bool | None, *, words: bool = False) -> bool:
+    """Whether a column may hold classes; with ``words``, a column without a telling name must hold words."""
+    name, cells = sheet.names[i], sheet.columns[i]
     if cells.dtype.kind != "f":
         cells = cells[cells != "-1"]  # it may mark unlabelled rows
-    if len(sheet.names) < 2 or not len(cells):
-        return NO_TARGET
+    if not len(cells):
+        return False
     try:
         values = read_column(cells, decimal_comma=decimal)
     except ValueError:
-        return NO_TARGET
+        return False
     different = len(np.unique(cells[~values.missing]))
     if different > max(20, len(cells) / 2):
-        return NO_TARGET
+        return False
     if values.form == "words":
-        return name
+        return True
     if different > max(20, len(cells) / 10):  # a quantity, such as the target of a regression
-        return NO_TARGET
+        return False
     numbers = values.numbers[~values.missing]
     whole = values.form == "plain" and bool((numbers == np.floor(numbers)).all())
-    return name if name.strip().lower() in _TARGETS and whole else NO_TARGET
+    return whole and (not words or name.strip().lower() in _TARGETS)
 
 
 def values_of(sheet: Sheet, name: str, cells: np.ndarray, decimal: bool | None) -> Values:
@@ -86,8 +121,8 @@ def leave_out(
     for name, found in values.items():
         cells = sheet.columns[sheet.names.index(name)]
         bad = found.missing if found.form == "words" else np.isnan(found.numbers)
-        if marks:  # marked cells are empty now; numbers that are NaN count as the mark nan
-            chosen = np.isnan(cells) & ("nan" in marks) if cells.dtype.kind == "f" else cells == ""
+        if marks:  # marked cells are empty now; a NaN among numbers is any of the usual marks
+            chosen = np.isnan(cells) & bool(marks & MARKS) if cells.dtype.kind == "f" else cells == ""
             gone |= bad & chosen
             bad = bad & ~chosen
         if bad.any():
@@ -135,6 +170,11 @@ def numbers_of(sheet: Sheet, values: dict[str, Values]) -> tuple[Tensor, tuple[s
             continue
         words, inverse = np.unique(sheet.columns[sheet.names.index(name)], return_inverse=True)
         if len(words) > _MOST_WORDS or len(words) > max(20, len(sheet) / 2):
+            if len(sheet.names) == 1 and all(_MARKED.search(word) for word in words.tolist()):
+                raise InputError(
+                    f"{sheet.source}: expected cells apart by , ; | a tab or spaces, got {str(words[0])[:40]!r}: write "
+                    "one of them between cells"
+                )
             raise InputError(
                 f"{sheet.source}: column {name!r} holds {len(words)} different words in {len(sheet)} rows, such as "
                 f"{str(words[0])!r}: names and free text cannot be learned from, remove the column, or "

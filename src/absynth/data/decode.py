@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -59,6 +60,7 @@ class Header(NamedTuple):
     deep: bool
     """More than 8 bits per value."""
     pages: int
+    """How many images the file holds; 2 stands for several of an animation."""
 
 
 def read_picture(
@@ -110,7 +112,8 @@ def read_header(path: Path) -> Header:
                 width, height = height, width
             deep = opened.mode in _DEEP
             grey = deep or opened.mode in ("1", "L", "LA", "La")
-            pages = getattr(opened, "n_frames", 1) if path.suffix.lower() in (".tif", ".tiff") else 1
+            moving = getattr(opened, "is_animated", False)
+            pages = getattr(opened, "n_frames", 1) if opened.format == "TIFF" else 1 + bool(moving)
             return Header(width, height, 1 if grey else 3, deep, pages)
     except _FAILURES as error:
         raise _unreadable(path, error) from error
@@ -246,13 +249,28 @@ def _require_file(path: Path) -> None:
 
 def _refuse_deep_colour(opened: ImageFile.ImageFile) -> None:
     """Pillow cuts colour of 16 bits to 8 without a word; a dark image would become black."""
-    if opened.format == "PNG" and opened.mode in ("RGB", "RGBA", "LA") and opened.fp is not None:
-        place = opened.fp.tell()
-        opened.fp.seek(24)
-        depth = opened.fp.read(1)
-        opened.fp.seek(place)
-        if depth == b"\x10":
-            raise ValueError("16 bits per colour are not supported, save 8 bits, or numbers as .npy")
+    if opened.mode not in _DEEP and opened.fp is not None and _bits(opened) > 8:
+        raise ValueError("16 bits per colour are not supported, save 8 bits, or numbers as .npy")
+
+
+def _bits(opened: ImageFile.ImageFile) -> int:
+    """Bits per value as the file's header says."""
+    place = opened.fp.tell()
+    opened.fp.seek(0)
+    head = opened.fp.read(4096)
+    opened.fp.seek(place)
+    if opened.format == "PNG":
+        return head[24]
+    if opened.format == "TIFF":
+        bits = opened.tag_v2.get(258, 8)  # type: ignore[attr-defined]
+        return max(bits) if isinstance(bits, tuple) else bits
+    if opened.format == "PPM":
+        words = re.sub(rb"#[^\n]*\n", b"\n", head).split(None, 4)  # P6, width, height, largest value
+        return int(words[3]).bit_length() if words[0] in (b"P3", b"P6") else 8
+    if opened.format == "JPEG2000":
+        sizes = head.find(b"\xff\x51")
+        return (head[sizes + 40] & 0x7F) + 1 if 0 <= sizes < len(head) - 40 else 8
+    return 8
 
 
 def _grey_or_rgb(picture: Image.Image) -> Image.Image:

@@ -14,10 +14,12 @@ import numpy as np
 from absynth.data import arrays, listing, smiles, tracks
 from absynth.data.clips import ANIMATIONS, FILMS, frames_of
 from absynth.data.decode import SUFFIXES
+from absynth.data.frames import is_missing
 from absynth.data.voxels import MESHES, SHAPES
 from absynth.errors import InputError
 
 _LINES = 50
+_BANDS = 16  # narrower than any clip
 _FRAMES = {"frames", "clip", "clips", "video", "videos"}
 """Names of arrays that hold clips, whatever their shape."""
 _TEXTS = (".txt", ".csv", ".tsv", ".ndjson", ".txt.gz", ".csv.gz", ".tsv.gz")
@@ -26,9 +28,17 @@ _FORMS = (
     "tracks (.txt .csv .ndjson), video (.mp4 .gif ...), voxels (.binvox .mat .stl .obj ...) or points (.ply .xyz)"
 )
 """Files whose kind is found by their suffix, in words."""
+_WAYS = {
+    **dict.fromkeys((".zip", ".tar", ".tgz", ".rar", ".7z", ".bz2", ".xz", ".zst"), "unpack it"),
+    **dict.fromkeys((".json", ".jsonl"), "save its texts as .txt, a line each, or its numbers as .csv"),
+    **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth", ".h5", ".hdf5", ".dcm"), "save its arrays as .npz"),
+    **dict.fromkeys((".feather", ".arrow", ".xls", ".arff", ".parq", ".db"), "save it as .csv or .parquet"),
+    **dict.fromkeys((".sdf", ".mol", ".mol2"), "save its molecules as SMILES, a line each"),
+}  # fmt: skip
+"""What to do with files of other kinds."""
 _NAMES = "image, table, text, smiles, tracks, video, voxels or points"
 _BY_SUFFIX = {
-    ".smi": "smiles", ".smiles": "smiles", ".parquet": "table", ".pq": "table", ".tsv": "table", ".xlsx": "table",
+    ".smi": "smiles", ".smiles": "smiles", ".parquet": "table", ".pq": "table", ".xlsx": "table",
     ".npy": "array", ".npz": "array", ".ndjson": "tracks", ".ply": "points", ".xyz": "points", ".binvox": "voxels",
     ".mat": "voxels", **dict.fromkeys(MESHES, "voxels"), **dict.fromkeys(FILMS, "video"),
 }  # fmt: skip
@@ -46,23 +56,43 @@ def kind_of(source: Any) -> str:
     if isinstance(source, Path):
         return _of_folder(source) if source.is_dir() else _of_file(source)
     if isinstance(source, tuple):
+        if len(source) != 2:
+            raise InputError(f"expected a pair (x, y) of examples and labels, got a tuple of {len(source)}: give two")
         source = source[0]
     if hasattr(source, "columns") and hasattr(source, "dtypes"):
         return "table"
     try:
         array = np.asarray(source)
         if source is None or isinstance(source, dict):
-            raise TypeError("no array")
+            raise TypeError("give an array, or pandas.DataFrame of the columns")
     except (ValueError, TypeError) as error:
-        raise InputError(f"expected an array, a DataFrame or a path, got {type(source).__name__} ({error})") from None
-    return _of_shape(array.shape, array.dtype, "the array")
+        reason = "examples of several shapes: give one shape" if "inhomogeneous" in str(error) else error
+        got = type(source).__name__
+        raise InputError(f"expected an array, a DataFrame or a path, got {got} ({reason})") from None
+    kind = _of_shape(array.shape, array.dtype, "the array")
+    if kind == "text":
+        if array.dtype.kind == "O":
+            _require_words(array)
+        return "smiles" if smiles.looks_like_smiles([str(line) for line in array[:_LINES]]) else kind
+    return kind
+
+
+def _require_words(array: np.ndarray) -> None:
+    """Raise an InputError unless a list holds text, whose lines may be missing."""
+    for value in array:
+        if not isinstance(value, str | bytes) and not is_missing(value):
+            way = "pandas.DataFrame(rows)" if isinstance(value, dict) else "one line of text each"
+            raise InputError(f"expected numbers or lines of text, got a list of {type(value).__name__}: give {way}")
 
 
 def _of_shape(shape: tuple[int, ...], dtype: np.dtype, what: str) -> str:
+    if dtype.names or (dtype.kind in "USO" and len(shape) == 2):
+        return "table"
     if dtype.kind in "USO" and len(shape) == 1:
         return "text"
     if dtype.kind not in "buif":
-        raise InputError(f"expected numbers or lines of text in {what}, got type {dtype}")
+        way = "give it by .toarray() if it is sparse, or as numbers"
+        raise InputError(f"expected numbers or lines of text in {what}, got type {dtype}: {way}")
     kinds = {2: "table", 3: "image", 4: "image", 5: "video"}
     if len(shape) not in kinds:
         raise InputError(
@@ -76,8 +106,24 @@ def _of_shape(shape: tuple[int, ...], dtype: np.dtype, what: str) -> str:
     if len(shape) in (4, 5) and len({*shape[-3:]}) == 1 and shape[-1] not in channels and shape[1:-3] in ((), (1,)):
         return "voxels"
     if len(shape) == 4 and shape[1] not in channels and shape[3] not in channels:
+        _require_clips(shape, what)
         return "video"
     return kinds[len(shape)]
+
+
+def _require_clips(shape: tuple[int, ...], what: str) -> None:
+    """Refuse arrays of images in an unusual order, or with several bands, that could pass for grey clips."""
+    n, height, width, last = shape
+    if n == height and width in (1, 3, 4):
+        raise InputError(
+            f"expected {what} with the examples first, got {list(shape)}, which has them last: give "
+            "np.moveaxis(x, 3, 0)"
+        )
+    if height == width != last and last < _BANDS:
+        raise InputError(
+            f"expected images of 1, 3 or 4 channels, got {last} in {what} of shape {list(shape)}: choose some of them, "
+            "or give --kind video if they are clips"
+        )
 
 
 def _of_folder(folder: Path) -> str:
@@ -91,8 +137,8 @@ def _of_folder(folder: Path) -> str:
     if shapes > images + len(texts):
         return "voxels"
     if images and images >= len(texts):
-        first = next(file for file in found.files if not file.name.lower().endswith(_TEXTS))
-        return "video" if first.suffix.lower() == ".gif" and frames_of(first) > 1 else "image"
+        gifs = [file for file in found.files if file.suffix.lower() == ".gif"]
+        return "video" if 2 * len(gifs) >= images and frames_of(gifs[0]) > 1 else "image"
     if texts and tracks.looks_like_tracks(_first_lines(texts[0])):
         return "tracks"
     if found.others[".ply"] + found.others[".xyz"]:
@@ -140,17 +186,18 @@ def _of_file(path: Path) -> str:
         return "tracks"
     if smiles.looks_like_smiles(lines):
         return "smiles"
-    if suffix == ".csv":
+    if suffix in (".csv", ".tsv"):
         return "table"
+    if lines and sum(line.lstrip()[:2] in ('{"', '["') for line in lines) > 0.9 * sum(map(bool, lines)):
+        raise InputError(f"{path}: expected lines of text, got JSON: {_WAYS['.json']}")
     if suffix in (".txt", ".text", ""):
         numeric = sum(all(_is_number(w) for w in row) for row in words if row)
         if words and numeric > 0.9 * len(words) and len({len(row) for row in words}) == 1 and len(words[0]) > 1:
             return "table"
         if suffix or not _is_binary(path):
             return "text"
-    raise InputError(
-        f"{path}: expected {_FORMS}, got the suffix {suffix or 'none'}: rename it, or give --kind {_NAMES}"
-    )
+    way = _WAYS.get(suffix, "rename it")
+    raise InputError(f"{path}: expected {_FORMS}, got the suffix {suffix or 'none'}: {way}, or give --kind {_NAMES}")
 
 
 def _require_points(path: Path) -> None:

@@ -40,7 +40,7 @@ def images(
 
     *A folder*: every image in it and in its sub-folders (:mod:`absynth.data.listing` has the rules for splits and
     classes). Transparency is flattened on white, and one colour image makes all of them RGB. Images of 16 bits or
-    floats are kept as numbers, with the range of the whole folder.
+    floats are kept as numbers, with the range of the whole folder, and so are bytes of which none is above 63.
 
     *An array*: see :func:`from_array`. An ``.npz`` may hold its own splits (:func:`absynth.data.arrays.splits_of`).
 
@@ -93,7 +93,8 @@ def from_array(
     """Images ``[n, H, W]``, ``[n, C, H, W]`` or ``[n, H, W, C]`` with 1, 3 or 4 channels.
 
     The position of the channels is found by its size; where both fit, 1 or 3 goes before 4, and then the first. Bytes
-    have range 0 to 255, but 0 to 1 if there is no value above 1; any other numbers have the range of the whole array.
+    have range 0 to 255, but 0 to the largest where none is above 63, as masks and images of 4 bits are; any other
+    numbers have the range of the whole array.
     The fourth channel is alpha: bytes are flattened on white; in other numbers its scale is unknown, and it is dropped.
 
     Args:
@@ -154,7 +155,7 @@ class _Folder:
         self.channels = channels or max((h.channels for h in self.headers.values()), default=1)
         several = sum(h.pages > 1 for h in self.headers.values())
         if several:
-            self.notes.append(f"{several} files hold several pages: the first of each is used")
+            self.notes.append(f"{several} files hold several pages or frames: the first of each is used")
 
     def _leave_broken_out(self, broken: list[str]) -> None:
         kept, reasons = decode.readable(self.found.files, size=self.size)
@@ -211,6 +212,10 @@ class _Folder:
         low, high = 0.0, 255.0
         if x.dtype != torch.uint8:
             low, high = self._range()
+        elif (
+            isinstance(x, Tensor) and len(x) and (x.max() <= arrays.DARK or x.min() == x.max())
+        ):  # else any split has 0 to 255
+            low, high = arrays.range_of_bytes(*self._range())
         y = self.found.labels()
         return Images(
             x,
@@ -224,7 +229,7 @@ class _Folder:
         )
 
     def _range(self) -> tuple[float, float]:
-        """Smallest and largest value of all splits of a folder of 16-bit or float images."""
+        """Smallest and largest value of all splits of a folder."""
         with ThreadPoolExecutor() as pool:
             pairs = list(pool.map(_extremes, self.found.files, [self.size] * len(self.found.files)))
         low, high = min(low for low, _ in pairs), max(high for _, high in pairs)
@@ -270,8 +275,8 @@ class _Arrays:
         for part, y in given.items():
             n = len(self.x[part])
             own: np.ndarray = np.full(n, -1) if y is None else np.asarray(y)
-            if len(own) != n:
-                raise InputError(f"expected one label per image, shape [{n}], got shape {list(own.shape)}")
+            if own.shape[:1] != (n,):
+                raise labels.misfit(own, n, "image")
             columns.append(own.reshape(n) if own.shape == (n, 1) else own)
         found = labels.number(np.concatenate(columns), sum(map(len, columns)), "image")
         if not found.names:

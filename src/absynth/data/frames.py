@@ -19,7 +19,9 @@ def sheet_of_frame(frame: Any, source: str) -> Sheet:
     """
     names = list(frame.columns)
     if len({str(name) for name in names}) < len(names):
-        raise InputError(f"expected a name of its own for each column, got {[str(n) for n in names[:20]]}")
+        raise InputError(
+            f"{source}: expected a name of its own for each column, got {[str(n) for n in names[:20]]}: rename one"
+        )
     return sheet_of_columns([str(n) for n in names], [frame[n].to_numpy() for n in names], source)
 
 
@@ -40,6 +42,7 @@ def _cells(name: str, column: np.ndarray, source: str) -> np.ndarray:
     if column.dtype.kind == "b":  # words, as in a file of text
         return column.astype(str)
     if column.dtype.kind in "uif":
+        require_digits(column, f"{source}, column {name!r}")
         return column.astype(np.float64)
     if column.dtype.kind == "M":  # days since 1970
         days = column.astype("datetime64[ns]").astype(np.int64) / 86_400e9
@@ -51,7 +54,7 @@ def _cells(name: str, column: np.ndarray, source: str) -> np.ndarray:
         return np.char.strip(column.astype(str))
     if column.dtype.kind != "O" or column.ndim != 1:
         raise InputError(f"{source}, column {name!r}: expected numbers, words or dates, got type {column.dtype}")
-    missing = np.array([_is_missing(value) for value in column], dtype=bool)
+    missing = np.array([is_missing(value) for value in column], dtype=bool)
     given = column[~missing]
     bools = [isinstance(value, bool | np.bool_) for value in given]
     if not all(bools) and all(isinstance(value, int | float | np.number | np.bool_) for value in given):
@@ -63,7 +66,22 @@ def _cells(name: str, column: np.ndarray, source: str) -> np.ndarray:
     return np.array(["" if gone else str(value).strip() for value, gone in zip(column, missing)], dtype=str)
 
 
-def _is_missing(value: object) -> bool:
+def require_digits(column: np.ndarray, where: str) -> None:
+    """Raise an InputError if whole numbers that differ would be one number in float64."""
+    if column.dtype.kind not in "ui" or column.dtype.itemsize < 8 or not column.size:
+        return
+    if max(int(column.max()), -int(column.min())) <= 2**53:
+        return
+    kinds = np.unique(column)
+    if len(np.unique(kinds.astype(np.float64))) < len(kinds):
+        raise InputError(
+            f"{where}: expected numbers of at most 16 digits, got {kinds[-1]} among others that differ from it in "
+            "further ones: subtract a constant, or remove the column"
+        )
+
+
+def is_missing(value: object) -> bool:
+    """Whether a value is None, NaN or a mark of pandas."""
     try:
         return value is None or bool(value != value)
     except (TypeError, ValueError):  # pandas.NA has no truth value; an array has several

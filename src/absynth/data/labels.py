@@ -20,6 +20,7 @@ CHOICE = int.from_bytes(b"label", "big")
 """Separates the choice of the labels that are used from all other noise of a seed."""
 
 _MOST = 10_000  # classes
+_LARGEST = 2**53  # beyond it floats are no longer one by one
 _FEW = 20  # below so many examples, each may have a class of its own
 
 
@@ -36,7 +37,7 @@ class Labels(NamedTuple):
 def number(values: object, n: int, what: str = "example") -> Labels:
     """Number the labels that occur, in the order of their values; so numbers 0 to k − 1 stay as they are.
 
-    NaN, −1 and the words of :data:`MARKS` mark an unlabelled example; −1 is a class where the only other is 1.
+    NaN, −1 and the words of :data:`MARKS` mark an unlabelled example; −1 is a class where the only other one is 1.
 
     Args:
         values: One label per example: numbers, words, or one-hot rows ``[n, k]``.
@@ -57,7 +58,7 @@ def number(values: object, n: int, what: str = "example") -> Labels:
     if y.ndim == 2 and y.shape[0] == n and y.dtype.kind in "buif" and _one_hot(y):
         y = y.argmax(1)
     if y.shape != (n,):
-        raise InputError(f"expected one label per {what}, shape [{n}], got shape {list(y.shape)}")
+        raise misfit(y, n, what)
     if y.dtype.kind == "O":
         y = _plain(y)
     if y.dtype.kind in "US":
@@ -73,6 +74,12 @@ def number(values: object, n: int, what: str = "example") -> Labels:
             f"{found.names[0]!r}: leave the labels out"
         )
     return found
+
+
+def misfit(y: np.ndarray, n: int, what: str) -> InputError:
+    """The error of labels whose number or shape is another than that of the examples."""
+    way = "give one column of them, or leave them out" if y.ndim > 1 else "give as many, or leave them out"
+    return InputError(f"expected one label per {what}, shape [{n}], got shape {list(y.shape)}: {way}")
 
 
 def _one_hot(y: np.ndarray) -> bool:
@@ -96,9 +103,14 @@ def _numbers(y: np.ndarray) -> Labels:
         given = y[~missing]
         if not np.isfinite(given).all() or (given != np.floor(given)).any():
             bad = given[~np.isfinite(given) | (given != np.floor(given))][0]
-            raise InputError(f"expected labels that are integers or text, got type {y.dtype}, value {bad}")
+            raise InputError(
+                f"expected labels that are integers or text, got type {y.dtype}, value {bad}: write classes as words, "
+                "or leave out labels that are quantities"
+            )
+        if len(given) and np.abs(given).max() > _LARGEST:
+            raise InputError(f"expected labels that are integers or text, got {np.abs(given).max():g}: give text")
     kinds = np.unique(y[~missing])
-    minus = kinds.dtype.kind in "if" and -1 in kinds and not set(kinds.tolist()) <= {-1, 1}
+    minus = kinds.dtype.kind in "if" and -1 in kinds and set(kinds.tolist()) != {-1, 1}
     unlabelled = missing | (y == -1) if minus else missing
     kinds = kinds[kinds != -1] if minus else kinds
     numbers = np.where(unlabelled, UNKNOWN, np.searchsorted(kinds, np.where(unlabelled, kinds[:1].sum(), y)))
@@ -114,7 +126,7 @@ def _words(y: np.ndarray) -> Labels:
         spelled = {int(float(v)): v for v in given}
         unique = len(spelled) == len(given)
         return found._replace(names=tuple(spelled[int(n)] for n in found.names) if unique else found.names)
-    unlabelled = np.isin(np.char.lower(y), sorted(MARKS)) | (y == "-1")
+    unlabelled = np.isin(np.char.lower(y), sorted(MARKS)) | np.isin(y, ("-1", "-1.0"))
     kinds, numbers = np.unique(y[~unlabelled], return_inverse=True)
     out = np.full(len(y), UNKNOWN, dtype=np.int64)
     out[~unlabelled] = numbers

@@ -238,8 +238,8 @@ def _require_no_split(base: Path, folders: Sequence[Sequence[str]]) -> None:
     begins = {top.lower()[:4] for top in tops} & {"trai", "test", "vali"}
     if likely or ("trai" in begins and len(begins) > 1):
         raise InputError(
-            f"{base}: expected folders train, val and test, or one folder per class, got {', '.join(tops[:5])}: name the "
-            "held-out one val or test, move others out, or rename train if it is a class"
+            f"{base}: expected folders train, val and test, or one folder per class, got {', '.join(tops[:5])}: name "
+            "the held-out one val or test, move others out, or rename train if it is a class"
         )
 
 

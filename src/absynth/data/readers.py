@@ -189,7 +189,7 @@ def read_text(
     def read(part: Split) -> Text:
         if isinstance(source, Path):
             return text.text_file(source, _PART[part])
-        return text.of_lines([str(line) for line in source], _PART[part])
+        return text.of_lines(text.lines_of(source), _PART[part])
 
     reader = validated(read, validation, Text.take)
     return TextSet(reader, unit=unit, vocabulary_size=vocabulary_size, length=length, limit=limit)
@@ -210,7 +210,7 @@ def read_smiles(
     def read(part: Split) -> Text:
         if isinstance(source, Path):
             return molecules.smiles_file(source, _PART[part], column=column, skip_broken=skip_broken)
-        return text.of_lines([str(line) for line in source], _PART[part])
+        return text.of_lines(text.lines_of(source), _PART[part])
 
     return SmilesSet(validated(read, validation, Text.take), tokens=tokens, length=length, limit=limit)
 

@@ -14,6 +14,8 @@ from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 from typing import Any
 
+import torch
+
 from absynth.data import images, packaged, toy, voxels
 from absynth.data.clip_set import published_clip
 from absynth.data.dataset import KINDS, Dataset
@@ -154,6 +156,7 @@ def open(source: Any, *, kind: str = "", **options: Any) -> Dataset:
         path = _existing(source)
         kind, source = kind or kind_of(path), path
     else:
+        source = tuple(map(_plain, source)) if isinstance(source, tuple) else _plain(source)
         kind = kind or kind_of(source)
     if kind not in READERS:
         raise InputError(f"data of kind {kind} cannot be read from {source}: kinds are {', '.join(READERS)}")
@@ -161,6 +164,14 @@ def open(source: Any, *, kind: str = "", **options: Any) -> Dataset:
     data = READERS[kind](source, **options)
     data.source = str(source) if isinstance(source, Path) else ""
     return data
+
+
+def _plain(source: Any) -> Any:
+    """A tensor as an array; anything else as it is."""
+    if not isinstance(source, torch.Tensor):
+        return source
+    source = source.detach().cpu()
+    return (source.float() if source.dtype == torch.bfloat16 else source).numpy()
 
 
 def check_kind(kind: str) -> None:

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from absynth.data import labels
 from absynth.data.arrays import splits_of
-from absynth.data.cells import LARGEST, Sheet, read_sheet, uses_decimal_comma
-from absynth.data.columns import NO_TARGET, NONE, find_target, leave_out, numbers_of, set_marks, values_of
-from absynth.data.frames import sheet_of_columns, sheet_of_frame
+from absynth.data.cells import LARGEST, Sheet, read_sheet
+from absynth.data.columns import NO_TARGET, NONE, find_target, leave_out, numbers_in, numbers_of, set_marks, values_of
+from absynth.data.forms import uses_decimal_comma
+from absynth.data.frames import require_digits, sheet_of_columns, sheet_of_frame
 from absynth.errors import InputError
 from absynth.seeding import stream
 
@@ -107,8 +108,12 @@ class Table:
         if n < 2:
             return (self.x[rows].double().mean(0) if n else zero), zero + 1
         mean = sum((self.x[some].double().sum(0) for some in rows.split(_SLAB)), zero) / n
-        squares = sum(((self.x[some].double() - mean).square().sum(0) for some in rows.split(_SLAB)), zero)
-        scale = (squares / (n - 1)).sqrt()
+        far = zero  # squares are taken in units of it: those of tiny numbers are none
+        for some in rows.split(_SLAB):
+            far = torch.maximum(far, (self.x[some].double() - mean).abs().amax(0))
+        unit = far.where(far > 0, zero + 1)
+        squares = sum((((self.x[some].double() - mean) / unit).square().sum(0) for some in rows.split(_SLAB)), zero)
+        scale = unit * (squares / (n - 1)).sqrt()
         tiny = scale <= 1e-13 * mean.abs()  # rounding of a constant column
         constant = tiny | (scale == 0)
         return mean.where(~constant, self.x[rows[0]].double()), scale.where(~constant, torch.ones_like(scale))
@@ -303,7 +308,9 @@ def _read_like(sheet: Sheet, target: str, like: Table, marks: set[str], decimal:
     for name in wanted:
         if name not in sheet.names:
             got = ", ".join(sheet.names[:20])
-            raise InputError(f"{sheet.source}: expected a column {name!r} as in training, got {got}")
+            raise InputError(
+                f"{sheet.source}: expected a column {name!r} as in training, got {got}: name the columns as there"
+            )
     values = {
         name: values_of(sheet, name, sheet.columns[sheet.names.index(name)], decimal)
         for name, words in wanted.items()
@@ -341,12 +348,17 @@ def _of_numbers(x: np.ndarray, y: object, name: str, missing: str = "", part: np
     found = labels.Labels(torch.full((len(x),), UNKNOWN), ())
     if y is not None:
         found = labels.number(y, len(x), "row")
+    require_digits(x, name)
     gone = np.zeros(len(x), dtype=bool)
+    marks = {mark.strip().lower() for mark in missing.split(",")} - {""}
+    numbers = numbers_in(marks)
+    for begin in range(0, len(x) if numbers else 0, _SLAB):
+        gone[begin : begin + _SLAB] = np.isin(x[begin : begin + _SLAB], numbers).any(1)
     for begin in range(0, len(x) if x.dtype.kind == "f" else 0, _SLAB):
         slab = x[begin : begin + _SLAB]
         bad = ~(np.abs(slab) <= min(LARGEST, float(np.finfo(slab.dtype).max)))
-        gone[begin : begin + _SLAB] = bad.any(1)
-        if bad.any() and "nan" not in missing.lower().split(","):
+        gone[begin : begin + _SLAB] |= bad.any(1)
+        if bad.any() and not marks & labels.MARKS:
             row, column = np.argwhere(bad)[0]
             raise InputError(
                 f"expected finite numbers, got {slab[row, column]} in row {begin + row}, column {column}: correct it, "

@@ -10,12 +10,13 @@ import csv
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from jaxtyping import Int64
 from torch import Tensor
 
+from absynth.data.frames import is_missing
 from absynth.data.lines import read_lines
 from absynth.errors import InputError
 
@@ -110,7 +111,33 @@ def text_file(path: Path, split: Part) -> Text:
     path = Path(path).expanduser()
     if not path.is_file():
         raise InputError(f"expected a text file, one sentence per line, found none at {path}: give --data FILE")
+    if path.name.lower().removesuffix(".gz").endswith((".csv", ".tsv", ".parquet")):
+        raise InputError(f"{path}: expected a text file, got a table: save the column of text as .txt, a line each")
     return _every_tenth(read_lines(path), split, path.name, f"{path}: ")
+
+
+def lines_of(source: Any) -> list[str]:
+    """The lines of a list, a Series or an array of text; a missing one is empty.
+
+    Raises:
+        InputError: It is a DataFrame, a pair, or holds something else.
+    """
+    if hasattr(source, "columns"):
+        raise InputError(
+            f"expected lines of text, got a DataFrame with the columns {', '.join(map(str, source.columns))[:80]}: "
+            "give one column of it"
+        )
+    if isinstance(source, tuple) and not all(isinstance(line, str | bytes) for line in source):
+        raise InputError("expected lines of text, got a pair: give the lines alone, labels are not read with them")
+    found = []
+    for line in source:
+        if isinstance(line, bytes):
+            line = line.decode("utf-8", "replace")
+        missing = is_missing(line)
+        if not missing and not isinstance(line, str):
+            raise InputError(f"expected lines of text, got {type(line).__name__} {str(line)[:40]!r}: give text")
+        found.append("" if missing else str(line))
+    return found
 
 
 def of_lines(lines: Sequence[str], split: Part, name: str = "lines") -> Text:
