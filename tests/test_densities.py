@@ -7,7 +7,7 @@ import torch
 from scipy import stats
 
 from absynth.densities import RBM, Ising, Potts, lattice
-from absynth.density import mixture, temper
+from absynth.density import mixture, product, temper
 from absynth.errors import InputError
 from absynth.metrics.grid import Grid
 from absynth.seeding import stream
@@ -96,3 +96,17 @@ def test_bad_compositions():
         temper(lambda x: x[:, 0], 0.0)
     with pytest.raises(InputError, match="one positive weight"):
         mixture([lambda x: x[:, 0]], [0.5, 0.5])
+
+
+def test_compositions_without_weights():
+    x = torch.tensor([[0.5], [2.0]], dtype=torch.float64)
+    a, b = (lambda x: -x[:, 0]), (lambda x: 3 * x[:, 0])
+    torch.testing.assert_close(mixture([a, b])(x), (0.5 * a(x).exp() + 0.5 * b(x).exp()).log())
+    torch.testing.assert_close(mixture([a, b], [2.0, 1.0], [0.5, 0.0])(x), (2 * (a(x) - 0.5).exp() + b(x).exp()).log())
+    torch.testing.assert_close(product([a, b])(x), 2 * x[:, 0])
+    torch.testing.assert_close(product([a, b], [1.0, -0.5])(x), -2.5 * x[:, 0])
+    for weights, log_z in (([1.0, 0.0], None), ([1.0], None), (None, [0.0]), ([0.5, -0.5], None)):
+        with pytest.raises(InputError, match="one positive weight and one log_z"):
+            mixture([a, b], weights, log_z)
+    with pytest.raises(InputError, match="got 0 densities"):
+        mixture([])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import pytest
 import torch
 from laws import mean_is, normal_law, same_law
@@ -9,7 +11,18 @@ from scipy import stats
 from torch import distributions as pytorch
 from torch import nn
 
-from absynth.distributions import Bernoulli, GaussianGenerator, Normal, StandardNormal, Uniform, sum_event
+from absynth.distributions import (
+    Bernoulli,
+    GaussianGenerator,
+    GaussianInference,
+    Normal,
+    StandardNormal,
+    Uniform,
+    observed_log_prob,
+    sum_event,
+    with_frames,
+)
+from absynth.errors import InputError
 from absynth.seeding import Streams, noise_like, stream
 from absynth.types import Conditional, Distribution, Reference
 
@@ -135,3 +148,68 @@ def test_draws_follow_from_rng_alone_and_rows_are_their_own(draw):
 def test_sums_over_the_event():
     assert torch.equal(sum_event(torch.ones(2, 3, 4)), torch.full((2,), 12.0))
     assert torch.equal(sum_event(torch.tensor([1.0, 2.0])), torch.tensor([1.0, 2.0]))
+
+
+# --- by hand -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "std", [0.5, torch.tensor([[0.5, 2.0, 1.0], [1.0, 1.0, 3.0]], dtype=F64)], ids=["number", "tensor"]
+)
+def test_the_divergence_from_a_standard_normal_is_pytorchs(std):
+    mean = noise(2, 3)
+    theirs = pytorch.kl_divergence(pytorch.Normal(mean, std), pytorch.Normal(torch.zeros_like(mean), 1.0))
+    close(Normal(mean, std).kl_standard(), theirs.sum(1))
+
+
+def test_a_box_has_the_density_of_its_volume_and_draws_all_over_it():
+    box = Uniform(2, low=-1.0, high=3.0).double()
+    assert box.log_prob(torch.zeros(5, 2, dtype=F64)).tolist() == pytest.approx([-2 * math.log(4)] * 5)
+    assert box.log_prob(torch.full((1, 2), 9.0, dtype=F64)).tolist() == pytest.approx([-2 * math.log(4)])
+    x = box.sample(20_000, stream(1))
+    assert (x.min().item(), x.max().item(), x.mean().item()) == pytest.approx((-1, 3, 1), abs=0.05)
+
+
+def test_clips_of_another_length_have_the_same_reference():
+    normal = with_frames(StandardNormal(3, 4, 5, 6, std=0.5), 1)
+    assert (normal.shape, normal.std) == ((3, 1, 5, 6), 0.5)
+    box = with_frames(Uniform(3, 4, 5, 6, low=-2.0, high=1.0), 9)
+    assert (box.shape, box.low, box.high) == ((3, 9, 5, 6), -2.0, 1.0)
+    with pytest.raises(InputError, match=r"frames of at least 1 .* got 0 and StandardNormal"):
+        with_frames(StandardNormal(3, 4, 5, 6), 0)
+
+
+def test_an_inference_model_halves_its_log_variance_within_bounds():
+    out = torch.tensor([[1.0, 2.0, 2.0, -9.0], [3.0, 4.0, 5.0, 0.0]], dtype=F64)
+    q = GaussianInference(nn.Identity())(out)
+    close(q.mean, out[:, :2])
+    close(q.std, torch.tensor([[1.0, -4.0], [2.0, 0.0]], dtype=F64).exp())
+    narrow = GaussianInference(nn.Identity(), (-1.0, 1.0))(out)
+    close(narrow.std, torch.tensor([[0.5, -0.5], [0.5, 0.0]], dtype=F64).exp())
+
+
+def test_a_fixed_share_splits_the_variance_between_mean_and_noise():
+    inference = GaussianInference(nn.Identity(), share=0.6, latent=2).double()
+    m = 5 + 3 * noise(50, 2)
+    q = inference(m)
+    close(q.std, torch.full((50, 2), 0.8, dtype=F64))
+    close(q.mean.mean(0), torch.zeros(2, dtype=F64))
+    torch.testing.assert_close(q.mean.var(0, correction=0), torch.full((2,), 0.36, dtype=F64), rtol=1e-5, atol=0)
+    torch.testing.assert_close(inference.normalization.running_mean, 0.05 * m.mean(0))  # a running average over 20
+    for share, latent, message in ((1.0, 2, "below 1, got 1"), (-0.1, 2, "at least 0"), (0.5, 0, "expected latent")):
+        with pytest.raises(InputError, match=message):
+            GaussianInference(nn.Identity(), share=share, latent=latent)
+    with pytest.raises(InputError, match="at least 2 examples in a micro-batch"):
+        inference(m[:1])
+    assert inference.eval()(m[:1]).mean.shape == (1, 2)
+
+
+def test_missing_entries_do_not_pull():
+    p = Normal(torch.tensor([[1.0, 5.0]], dtype=F64, requires_grad=True), 0.5)
+    x, mask = torch.tensor([[2.0, 99.0]], dtype=F64), torch.tensor([[1.0, 0.0]])
+    found = observed_log_prob(p, x, mask)
+    constant = -2 * math.log(0.5) - math.log(2 * math.pi)
+    assert found.item() == pytest.approx(-0.5 * (1 / 0.5) ** 2 + constant)
+    (pull,) = torch.autograd.grad(found.sum(), p.mean)
+    assert pull.tolist() == [[4.0, 0.0]]
+    assert observed_log_prob(p, x).item() == pytest.approx(-2 * (1 + 94**2) + constant)

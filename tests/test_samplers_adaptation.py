@@ -11,6 +11,8 @@ from absynth.errors import InputError
 from absynth.samplers import HMC, MALA, NUTS, AnnealedLangevin, Langevin, Mass, Preconditioned, Underdamped
 from absynth.samplers.dual_averaging import DualAveraging
 from absynth.samplers.mass import learn
+from absynth.samplers.multiscale import FadingLangevin
+from absynth.samplers.ramped import RampedLangevin
 from absynth.samplers.warmup import windows
 from absynth.seeding import noise_like, stream
 
@@ -220,3 +222,12 @@ def test_numbers_of_a_langevin_sampler_are_refused_when_it_is_made(make):
     with pytest.raises(InputError, match=f"{third} must be finite and not negative, got -2"):
         make(5, 0.1, -2.0)
     assert make(0, 0.0).steps == 0
+
+
+@pytest.mark.parametrize("options", [{"steps": -1}, {"step_size": -1.0}, {"noise_scale": float("nan")}], ids=str)
+def test_numbers_of_langevin_samplers_with_a_schedule_are_refused_too(options):
+    with pytest.raises(InputError, match=f"{next(iter(options))} must be"):
+        FadingLangevin(**({"steps": 3, "step_size": 0.1, "noise_scale": 0.1} | options))
+    if "noise_scale" not in options:
+        with pytest.raises(InputError, match=f"{next(iter(options))} must be"):
+            RampedLangevin(**({"steps": 3, "step_size": 0.1} | options))

@@ -16,7 +16,7 @@ from torch.nn import functional
 
 from absynth.errors import InputError
 from absynth.samplers import engine
-from absynth.samplers.langevin import last
+from absynth.samplers.langevin import last, validate_steps
 from absynth.seeding import noise_like
 from absynth.types import LogDensity, Rng, State
 
@@ -44,6 +44,9 @@ class FadingLangevin:
     noise_scale: float
     first: float = 1.0
     last: float = 0.0
+
+    def __post_init__(self) -> None:
+        validate_steps(self.steps, step_size=self.step_size, noise_scale=self.noise_scale)
 
     @property
     def temperature(self) -> float:

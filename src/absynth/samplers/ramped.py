@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from absynth.samplers import engine
-from absynth.samplers.langevin import last
+from absynth.samplers.langevin import last, validate_steps
 from absynth.seeding import noise_like
 from absynth.types import LogDensity, Rng, State
 
@@ -36,6 +36,9 @@ class RampedLangevin:
     step_size: float
     zero_until: float = 0.4
     one_from: float = 0.5
+
+    def __post_init__(self) -> None:
+        validate_steps(self.steps, step_size=self.step_size)
 
     @property
     def temperature(self) -> float:
