@@ -249,6 +249,24 @@ def test_pairs_with_validation(tmp_path):
     assert len(data.split("test")) == len(plain.split("test"))
 
 
+@pytest.mark.parametrize(
+    ("name", "options", "said"),
+    [
+        ("digits", {"limit": -1}, "expected limit of at least 0, got -1"),
+        ("digits", {"size": 1.5}, "expected size to be a whole number, got 1.5"),
+        ("digits", {"limit": True}, "expected limit to be a whole number, got True"),
+        ("digits", {"validation": float("nan")}, "expected validation to be a number, got nan"),
+        ("digits", {"anomaly": -2}, "expected anomaly of at least -1, got -2"),
+        ("nci5k", {"tokens": "foo"}, "expected tokens to be one of atoms, characters, got 'foo'"),
+        ("nci5k", {"length": 1}, "expected length of at least 2, got 1"),
+        ("wine", {"limit": "3"}, "expected limit to be a whole number, got '3'"),
+    ],
+)
+def test_options_out_of_range_are_refused(name, options, said):
+    with pytest.raises(InputError, match=said):
+        open(name, **options)
+
+
 @pytest.mark.parametrize("share", [-0.1, 1.0, 0.001, 0.999])
 def test_shares_that_leave_nothing(share):
     with pytest.raises(InputError, match="validation"):

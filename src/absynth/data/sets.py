@@ -20,6 +20,7 @@ from absynth.data import images, packaged, toy, voxels
 from absynth.data.clip_set import published_clip
 from absynth.data.dataset import KINDS, Dataset
 from absynth.data.find_kind import kind_of
+from absynth.data.options import check_values
 from absynth.data.point_set import published_clouds
 from absynth.data.readers import (
     READERS,
@@ -266,3 +267,4 @@ def _check_options(reader: Callable, options: dict[str, Any], source: str, kind:
             raise InputError(
                 f"--{name.replace('_', '-')} {of}, got it with {source} ({kind} data, which takes {takes})"
             )
+    check_values(reader, options)
