@@ -203,6 +203,15 @@ def test_a_users_own_recipe_and_pictures(tmp_path, photos, capsys):
         (("train", "vae", "--out", "{out}", "--data", "ring", "--column", "x"), "--column (nearest: --"),
         (("train", "latent_prior", "--out", "{out}", "--data", "{tmp}/nan.npy"), "nan.npy"),
         (("smaple", "{out}"), "nearest: sample"),
+        ((*DIGITS, "--out", "{out}", "--limit", "-1"), "expected --limit of at least 0, got -1"),
+        ((*DIGITS, "--out", "{out}", "--seed", ""), "expected a value after --seed, got an empty one"),
+        ((*DIGITS, "--out", ""), "expected a value after --out, got an empty one"),
+        ((*DIGITS, "--out", "{out}", "--seed"), "expected a value after --seed, got none"),
+        ((*DIGITS, "--out", "{out}", "more"), "expected flags and their values, got more besides"),
+        ((*DIGITS, "--out", "{out}", "--select-by", "x"), "expected --select-by to be one of samples, labels, loss"),
+        (("impute", "--data", "t.csv"), "expected out, got no value of it: absynth impute --help"),
+        (("impute", "--data", "t.csv", "--out", "f.csv", "--seed", "-1"), "expected --seed between 0 and 4294967295"),
+        (("compose", "{tmp}/nowhere", "--weights", "nan"), "expected --weights to be values such as [1,2], got nan"),
         (("sample",), "absynth sample RUN"),
         (("sample", "{tmp}/nowhere"), "nowhere"),
         (("sample", "{tmp}/empty"), "config.json"),
@@ -362,3 +371,21 @@ def test_data_takes_the_options_of_the_reader(tmp_path, capsys):
     }.items():
         assert run("data", tmp_path / "t.csv", *words) == 2
         assert says in one_line(capsys)
+
+
+def test_a_result_is_never_written_among_other_files(digits, photos, tmp_path, capsys):
+    """Samples beside training images would be trained on."""
+    assert run("sample", digits, "--n", "2", "--out", photos) == 2
+    assert "which holds other files: name another" in one_line(capsys)
+    assert len(list(photos.iterdir())) == 40
+    for _ in range(2):  # an earlier result is replaced
+        assert run("sample", digits, "--n", "2", "--out", tmp_path / "result") == 0
+    assert run("sample", digits, "--n", "2", "--temperature", "-1") == 2
+    assert "expected a positive --temperature, got -1" in one_line(capsys)
+
+
+@pytest.mark.parametrize("columns", ["0", "1", "x"])
+def test_help_on_terminals_without_a_width(columns, monkeypatch, capsys):
+    monkeypatch.setenv("COLUMNS", columns)
+    assert run("train", "latent_prior", "--help") == 0
+    assert "--prior-steps" in capsys.readouterr().out

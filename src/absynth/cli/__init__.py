@@ -9,6 +9,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import io
+import os
 import re
 import sys
 from collections.abc import Sequence
@@ -78,6 +79,10 @@ def _main(argv: Sequence[str] | None) -> None:
     for stream in (sys.stdout, sys.stderr):  # a terminal or a log without UTF-8 gets "?" for what it cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
+    if (
+        os.environ.get("COLUMNS", "").strip("0") == ""
+    ):  # a terminal without a width, into which nothing would be printed
+        os.environ.pop("COLUMNS", None)
     try:
         _run(argv)
     except InputError as error:

@@ -156,7 +156,7 @@ def _presets(console: Console, cls: type[Recipe]) -> None:
     console.print(table)
     for key, preset in presets.items():
         numbers = ", ".join(f"{k} {_shown(v)}" for k, v in preset.fields.items()) or "the defaults"
-        console.print("\n    ".join(textwrap.wrap(f"  {key}: {numbers}", console.width - 4)), markup=False)
+        console.print("\n    ".join(textwrap.wrap(f"  {key}: {numbers}", max(40, console.width - 4))), markup=False)
 
 
 def _flags(console: Console, title: str, rows: list[tuple[str, str]]) -> None:

@@ -16,7 +16,15 @@ from absynth.errors import InputError
 set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 
-_WRONG_TYPE = re.compile(r'key "(\w+)"(?: element \d+)?: Expected an? (.+?)\. Got value: (.*)$')
+_WRONG_TYPE = re.compile(r'key "(\w+)"(?: element \d+)?: Expected an? (.+?)\. Got value: ?(.*)$')
+_NONE_FITS = re.compile(r'key "(\w+)": .*?Subtypes: \[(.+?)\] Errors:.*Given value: ?(.*)$')
+_PLAIN = (
+    (re.compile(r"argument (--\w+): expected one argument"), r"expected a value after \1, got none"),
+    (re.compile(r"the following arguments are required: (.+)"), r"expected \1, got no value of it"),
+    (re.compile(r"unrecognized arguments: (.+)"), r"expected flags and their values, got \1 besides"),
+    (re.compile(r'Parser key "(\w+)": (.+)'), r"expected another value of --\1 (\2)"),
+)
+"""What argparse and jsonargparse say, in the words of this project."""
 
 
 class Parser(ArgumentParser):
@@ -32,7 +40,17 @@ class Parser(ArgumentParser):
         wrong = _WRONG_TYPE.search(text)
         if wrong:
             flag, kind, value = wrong.groups()
-            text = f"expected --{flag.replace('_', '-')} to be {_in_words(kind)}, got {value}"
+            text = f"expected --{flag.replace('_', '-')} to be {_in_words(kind)}, got {value or 'nothing'}"
+            raise InputError(text)
+        several = _NONE_FITS.search(text)
+        if several:
+            flag, kinds, value = several.groups()
+            words = " or ".join(_in_words(kind) for kind in kinds.split(", ") if "NoneType" not in kind)
+            raise InputError(f"expected --{flag.replace('_', '-')} to be {words}, got {value or 'nothing'}")
+        for pattern, plain in _PLAIN:
+            if pattern.search(text):
+                text = f"{pattern.sub(plain, text)}: {self.prog} --help explains the flags"
+                break
         raise InputError(text)
 
     def read(self, argv: Sequence[str], *, defaults: bool = True) -> dict:
@@ -51,6 +69,11 @@ class Parser(ArgumentParser):
                 hint = f" (nearest: {_dashed(near[0])})" if near else ""
                 why = self.explain(name.removeprefix("--")) or ": --help lists them"
                 raise InputError(f"expected a flag of {self.prog}, got {_dashed(name)}{hint}{why}")
+        for word, after in itertools.zip_longest(argv, argv[1:], fillvalue="-"):
+            name, equals, value = word.partition("=")
+            empty = not value if equals else not after
+            if name in flags and empty and self._takes_value(name):
+                raise InputError(f"expected a value after {_dashed(name)}, got an empty one: give one, or no flag")
         argv = self._with_true(argv)
         try:
             with warnings.catch_warnings():
@@ -61,6 +84,11 @@ class Parser(ArgumentParser):
         except Exception as error:  # argparse and jsonargparse raise several kinds; all of them are the user's words
             text = " ".join(str(error).split())
             raise InputError(f"{self.prog}: {text}: --help explains the flags") from None
+
+    def _takes_value(self, flag: str) -> bool:
+        """Whether a flag must not be empty: its default is not."""
+        action = next(a for a in self._actions if flag in a.option_strings)
+        return action.default != "" and action.nargs != 0
 
     def _with_true(self, argv: Sequence[str]) -> list[str]:
         """The words, with "true" for a yes-or-no flag that stands without a value."""
@@ -77,9 +105,10 @@ def _in_words(kind: str) -> str:
     plain = kind.removeprefix("<class '").removesuffix("'>")
     choices = re.search(r"Literal\[(.*)\]", plain)
     if choices:
-        return "one of " + choices[1].replace("'", "")
+        return "one of " + ", ".join(filter(None, choices[1].replace("'", "").split(", ")))
     words = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
-    return words.get(plain, "values such as [1,2]" if "tuple" in plain else plain)
+    several = "tuple" in plain or "list" in plain
+    return words.get(plain, "values such as [1,2]" if several else plain)
 
 
 def _underscored(word: str) -> str:

@@ -30,6 +30,7 @@ def task(name: str, argv: list[str]) -> None:
     given = parser.read(argv)
     as_json = given.pop("json")
     run = given["run"] = released.locate(given["run"])
+    _require_own(given.get("out"))
     with engine.use("auto"), distributed.process_group(choose_device(given.get("device") or "auto")):
         if distributed.rank():  # process 0 alone writes the result
             with tempfile.TemporaryDirectory() as aside:
@@ -44,6 +45,16 @@ def task(name: str, argv: list[str]) -> None:
     seen = (run / "report.html").exists() or not run.is_relative_to(released.COPIES)
     if seen and found.folder.resolve().is_relative_to(run.resolve()):
         page.write(run)
+
+
+def _require_own(out: Path | None) -> None:
+    """Refuse a folder that holds other things than a result: images written beside data would become data."""
+    if out is None or not (folder := out.expanduser()).is_dir() or (folder / "result.json").exists():
+        return
+    if any(path.name[0] != "." for path in folder.iterdir()):
+        raise InputError(
+            f"expected --out a new folder or one with a result, got {out}, which holds other files: name another"
+        )
 
 
 def _print(found, console: Console, out: Path | None) -> None:

@@ -40,6 +40,8 @@ def fill(
 
     if draws < 0:
         raise InputError(f"expected --draws of at least 0, got {draws}")
+    if not 0 <= seed < 2**32:
+        raise InputError(f"expected --seed between 0 and {2**32 - 1}, got {seed}")
     if minutes is not None and not minutes > 0:
         raise InputError(f"expected positive --minutes, got {minutes:g}")
     out = out.expanduser()

@@ -53,6 +53,8 @@ def samples(
         temperature: Of drawn sequences.
     """
     check_positive(n=n, batch=batch)
+    if not temperature > 0:
+        raise InputError(f"expected a positive --temperature, got {temperature:g}")
     size = min(batch, -(-n // distributed.world()))
     chunks = [range(start, min(start + size, n)) for start in range(0, n, size)]
     drawn = {}
