@@ -165,17 +165,28 @@ def test_temperatures_of_annealing():
     assert Langevin(5, 0.2, 0.3).temperature == pytest.approx(2.25)
 
 
-def test_an_annealed_step_has_the_noise_of_its_temperature():
-    x = torch.full((4, 2), 3.0, dtype=F64)
-    sampler = AnnealedLangevin(2, 0.2, hot=9.0, cold=4.0)
-    noise, rng = [], stream(5)
-    for _ in range(2):
-        noise.append(noise_like(x, rng))
-    first = x - 0.02 * x + 0.2 * 3 * noise[0]
-    second = first - 0.02 * first + 0.2 * 2 * noise[1]
-    found = [s.x for s in sampler.path(lambda x: -0.5 * (x**2).sum(1), x, rng=stream(5))]
-    for got, expected in zip(found, (x, first, second)):
-        torch.testing.assert_close(got, expected)
+@pytest.mark.parametrize(
+    ("sampler", "temperatures"),
+    [(AnnealedLangevin(3, 0.2, hot=9.0, cold=0.0), (9, 2.25, 0)), (RampedLangevin(3, 0.2, 0.0, 0.8), (0, 0.625, 1))],
+    ids=["annealed", "ramped"],
+)
+def test_a_step_has_the_noise_of_its_temperature_and_at_zero_draws_none(sampler, temperatures):
+    x, rng = torch.full((4, 2), 3.0, dtype=F64), stream(5)
+    expected = [x]
+    for temperature in temperatures:
+        x = x - 0.02 * x
+        if temperature:
+            x = x + 0.2 * temperature**0.5 * noise_like(x, rng)
+        expected.append(x)
+    log_density = lambda x: -0.5 * (x**2).sum(1)  # noqa: E731
+    after = stream(5)
+    found = [s.x for s in sampler.path(log_density, expected[0], rng=after)]
+    assert len(found) == len(expected)
+    for got, wanted in zip(found, expected):
+        torch.testing.assert_close(got, wanted)
+    assert torch.equal(noise_like(x, after), noise_like(x, rng))  # the generator stands where it should
+    torch.testing.assert_close(sampler(log_density, expected[0], rng=stream(5)), expected[-1])
+    assert sampler.temperature == temperatures[-1]
 
 
 def test_one_step_of_baoab():
@@ -197,6 +208,7 @@ def test_noise_levels_by_hand():
     assert log_spaced_noise(0.1, 0.9, 1) == (0.1,)
     low, middle, high = log_snr_noise(0.1, 0.9, 3)
     ratio = [s / (1 - s**2) ** 0.5 for s in (low, middle, high)]
+    assert (low, high) == pytest.approx((0.1, 0.9))
     assert ratio[1] ** 2 == pytest.approx(ratio[0] * ratio[2])
     assert log_snr_noise(0.1, 0.9, 1) == pytest.approx((0.1,))
     for levels in (log_snr_noise, log_spaced_noise):
@@ -303,3 +315,26 @@ def test_the_worst_entry_is_the_verdict():
     for wrong in (torch.zeros(0, 9, 1), torch.zeros(2, 3, 1)):
         with pytest.raises(InputError, match="at least 4 draws"):
             summarize_chains(wrong)
+
+
+def test_chains_of_numbers_are_judged_as_events_of_one_entry():
+    x = torch.randn(4, 50, generator=stream(1), dtype=F64)
+    x[2] = 0.5
+    plain, event = summarize_chains(x), summarize_chains(x[..., None])
+    for name in ("ess_bulk", "ess_tail", "rhat"):
+        assert getattr(plain, name).shape == ()
+        torch.testing.assert_close(getattr(plain, name), getattr(event, name)[0])
+    assert plain.stuck.tolist() == event.stuck.tolist() == [False, False, True, False]
+    assert (plain.chains, plain.draws, plain.not_finite) == (4, 50, 0)
+    x[0, 3] = math.nan
+    assert summarize_chains(x).not_finite == summarize_chains(x[..., None]).not_finite == 1
+
+
+def test_every_entry_of_an_event_of_several_dimensions_is_counted():
+    x = torch.randn(4, 50, 2, 3, generator=stream(1), dtype=F64)
+    x[1, 7, 0, 2] = x[2, 9, 1, 1] = x[3, 3, 1, 1] = math.inf
+    found = summarize_chains(x)
+    assert found.not_finite == 2
+    assert found.rhat.isnan().nonzero().tolist() == [[0, 2], [1, 1]]
+    x[1, 1:, :, :2] = x[1, :1, :, :2]
+    assert not summarize_chains(x).stuck.any()  # one entry of the chain still moves
