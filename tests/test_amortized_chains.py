@@ -45,6 +45,13 @@ def test_both_chains_begin_at_the_slow_model_and_half_of_the_priors_at_the_refer
     assert torch.equal(model.chains["prior"].start, model.slow.sample(5, rng=stream(2)))
 
 
+def test_the_priors_chains_begin_at_posterior_draws_where_asked():
+    model: DiffusionAmortized = made(m.diffusion_amortized)
+    model.negative_start = "posterior"
+    model.losses(vectors(7), rng=stream(1))
+    assert torch.equal(model.chains["prior"].start, model.chains["posterior"].end)
+
+
 def test_generator_and_amortizer_learn_from_the_posterior_draws():
     model: DiffusionAmortized = made(m.diffusion_amortized)
     batch = vectors(6)

@@ -23,6 +23,7 @@ from absynth.updates import update
 NUMBERS = ("float", "int", "bool", "Sequence[float]", "Sequence[int]", "tuple[float, float]", "Turns", "StepSchedule")
 
 OTHER: dict[str, Any] = {
+    "negative_start": "posterior",
     "adding": 0.1,
     "average": 0.9,
     "choose": 1,

@@ -3,17 +3,19 @@
 Yu, Zhu, Xie, Li, Wu, "Learning Energy-Based Prior Model with Diffusion-Amortized MCMC", NeurIPS 2023, arXiv:2310.03218.
 
     z₀ ~ Q̄(z|x),  z⁺: K_1 steps on p_θ(z|x) from z₀                                        (1)
-    z⁻: K_0 steps on p_α(z) from z₀ and from p_0, half each                                 (2)
+    z⁻: K_0 steps on p_α(z) from z₀ and from p_0, half each, or from z⁺                      (2)
     prior and generator learn from z⁻ and z⁺ as in the latent prior
     Q learns z⁺ by denoising, with x left out now and then, so that Q(z) is learned too       (3)
 
 Q̄ is a moving average of Q: chains start at a slow copy, so that Q does not chase its own errors. Samples start at Q̄(z)
-and take K_0 steps on the prior: a chain that starts close needs few.
+and take K_0 steps on the prior: a chain that starts close needs few. Half of the chains of z⁻ from p_0 do not arrive in
+few steps, and f then grows until they do; from z⁺, f learns by contrastive divergence, which is right at any K_0.
 """
 
 from __future__ import annotations
 
 from copy import deepcopy
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -27,6 +29,9 @@ from absynth.errors import InputError
 from absynth.networks.latent_diffusion import LatentDiffusion
 from absynth.types import Batch, Conditional, Rng, Sampler
 
+NegativeStart = Literal["both", "posterior"]
+"""Where chains of z⁻ start: at z₀ and at p_0, half each, or at z⁺."""
+
 
 class DiffusionAmortized(LatentPrior):
     """Players: ``prior``, ``generator`` and ``amortizer``.
@@ -36,6 +41,7 @@ class DiffusionAmortized(LatentPrior):
         generator: p_β(x|z).
         amortizer: Q(z|x) and Q(z).
         prior_sampler: K_0 steps on p_α.
+        negative_start: Where chains of z⁻ start: ``both``, at z₀ and at p_0, or ``posterior``, at z⁺.
         posterior_sampler: K_1 steps on p_θ(z|x).
         average: Share of Q that enters Q̄ in an update.
         drop: Probability that x is left out when Q learns.
@@ -53,6 +59,7 @@ class DiffusionAmortized(LatentPrior):
         *,
         prior_sampler: Sampler,
         posterior_sampler: Sampler,
+        negative_start: NegativeStart = "both",
         average: float = 0.01,
         drop: float = 0.2,
         draws: int = 6,
@@ -69,6 +76,7 @@ class DiffusionAmortized(LatentPrior):
             raise InputError(f"expected average and drop in (0, 1], got {average:g} and {drop:g}")
         self.amortizer = amortizer
         self.slow = deepcopy(amortizer).requires_grad_(False)
+        self.negative_start = negative_start
         self.average, self.drop, self.draws = average, drop, draws
 
     def follow(self) -> None:
@@ -105,7 +113,10 @@ class DiffusionAmortized(LatentPrior):
         z0 = self.initial_latent(x, batch.c, rng=rng)
         z_pos = self.refine_latent(x, z0, batch.c, batch.mask, rng=rng)
         half = (len(x) + 1) // 2
-        start = torch.cat([z0[:half], prior.reference.sample(len(x) - half, rng)])
+        if self.negative_start == "posterior":
+            start = z_pos
+        else:
+            start = torch.cat([z0[:half], prior.reference.sample(len(x) - half, rng)])
         return self.run_chain("prior", self.prior_sampler, prior.log_density, start, rng=rng), z_pos
 
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
