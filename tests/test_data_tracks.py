@@ -270,3 +270,35 @@ def test_what_is_not_there_is_told(tmp_path: Path):
     (tmp_path / "x.txt").write_bytes(b"\xff\xfe\x00broken")
     with pytest.raises(InputError, match="tracks as text"):
         tracks.read(tmp_path / "x.txt")
+
+
+# --- clocks and names without a header ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", ["{a}", "ped_{a}"])
+@pytest.mark.parametrize("clock", ["{t}", "{s:.1f}", "{ms}"])
+def test_tracks_without_a_header_are_recognized_by_their_clock(tmp_path: Path, name: str, clock: str):
+    lines = [
+        f"{clock.format(t=t, s=t * 0.4, ms=1600000000000 + 400 * t)} {name.format(a=a)} {0.4 * t + a:.2f} {0.1 * t:.2f}"
+        for t in range(60)
+        for a in range(4)
+    ]
+    (tmp_path / "a.txt").write_text("\n".join(lines))
+    data = open(tmp_path / "a.txt")
+    assert (data.kind, data.shape) == ("tracks", (12, 2))
+    assert len(data) > 50
+    assert len(data.split("test")) > 0
+    shuffled = [f"{i * 0.4:.1f} {i * i % 5} {i * 7 % 11} {i % 3}" for i in range(60)]
+    (tmp_path / "b.txt").write_text("\n".join(shuffled))
+    assert open(tmp_path / "b.txt").kind == "table"
+
+
+@pytest.mark.parametrize(
+    "form", ["2020-01-01 00:{m:02d}:{s:02d}", "00:{m:02d}:{s:02d}", "2020-01-01T00:{m:02d}:{s:02d}Z"]
+)
+def test_times_may_be_dates_and_clocks(tmp_path: Path, form: str):
+    rows = [f"{form.format(m=t // 30, s=2 * (t % 30))},{a},{t},{a + t / 2}" for t in range(50) for a in range(3)]
+    (tmp_path / "a.csv").write_text("\n".join(["time,id,x,y", *rows]))
+    frames = tracks.read(tmp_path / "a.csv").frame
+    assert len(open(tmp_path / "a.csv")) > 20
+    assert set(frames.diff()[:49].tolist()) == {2}

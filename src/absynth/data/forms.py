@@ -93,7 +93,7 @@ def _best(given: list[str], weights: np.ndarray, decimal_comma: bool | None) -> 
         return "thousands dot", [_nan(as_float(c.replace(".", "").replace(",", "."))) for c in given]
     share = float(weights[~np.isnan(plain)].sum()) / total
     if share == 1 and given and all(_COMPACT.fullmatch(c) for c in given):
-        days = _dates(given)
+        days = days_of(given)
         return ("plain", plain) if np.isnan(days).any() else ("date", days)
     if share == 1 or not given:
         return "plain", plain
@@ -117,7 +117,7 @@ def _best(given: list[str], weights: np.ndarray, decimal_comma: bool | None) -> 
     gaps = r"[ '’\u00a0\u202f]"
     joined = [re.sub(gaps, "", c).replace(",", ".") if _THOUSANDS_SPACE.fullmatch(c) else "" for c in bare]
     readings.append(("thousands space", [_nan(as_float(c)) for c in joined]))
-    readings.append(("date", _dates(given)))
+    readings.append(("date", days_of(given)))
     shares = [float(weights[~np.isnan(values)].sum()) / total for _, values in readings]
     best = int(np.argmax(shares))
     if shares[best] >= 0.5:
@@ -158,7 +158,7 @@ def _require_one_unit(cells: Sequence[str]) -> None:
         raise ValueError(f'"{one}" and "{other}" are in different units: write all in one')
 
 
-def _dates(cells: list[str]) -> list[float]:
+def days_of(cells: list[str]) -> list[float]:
     """Days since 1970-01-01 of dates; NaN for anything else."""
     short = [m for c in cells if (m := _DAY_FIRST.fullmatch(c))]
     day_first = any(m[2] == "." or int(m[1]) > 12 for m in short)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 
+from absynth.data.forms import as_float, days_of
 from absynth.errors import InputError
 
 _JITTER = 0.2  # of an interval
@@ -49,6 +52,27 @@ def frames_of_times(time: np.ndarray, agent: np.ndarray) -> tuple[np.ndarray, tu
         frame[begin] = round((time[begin] - time.min()) / interval)
         frame[begin + 1 : end] = frame[begin] + np.cumsum(count[begin : end - 1])
     return frame, (f"times in steps of {interval:.6g}",)
+
+
+def seconds_of(cell: str) -> float:
+    """A time as a number: of a date or a clock, in seconds; of anything else as it is written.
+
+    Raises:
+        ValueError: It is none of them.
+
+    >>> [seconds_of(cell) for cell in ("12", "0.4", "00:01:30.5", "1970-01-02 00:00:01")]
+    [12.0, 0.4, 90.5, 86401.0]
+    """
+    number = as_float(cell)
+    if number is not None:
+        return number
+    clock = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", cell)
+    if clock:
+        return 3600 * float(clock[1]) + 60 * float(clock[2]) + float(clock[3])
+    days = days_of([cell])[0]
+    if np.isnan(days):
+        raise ValueError(cell)
+    return round(86_400 * days, 6)
 
 
 def _are_frames(steps: np.ndarray) -> bool:

@@ -20,7 +20,7 @@ import torch
 from absynth.data import listing
 from absynth.data.layouts import LAYOUTS, NAMES, columns_of_header, is_number, layout_of, ngsim_parts, plain_name
 from absynth.data.lines import read_lines
-from absynth.data.times import frames_of_times
+from absynth.data.times import frames_of_times, seconds_of
 from absynth.data.windows import FUTURE, PAST, Frames, Tracks, Windows, cut, mirrored, neighbours, ordinary_step
 from absynth.errors import InputError
 
@@ -154,12 +154,14 @@ def _positions(path: Path, lines: Sequence[str]) -> tuple[list[_Position], tuple
                 position = [row[k] for k in columns or (0, 1, 2, 3)]
             if "?" in (position[2], position[3]):
                 continue
-            time, x, y = (float(position[k]) for k in (0, 2, 3))
+            time, x, y = seconds_of(position[0]), float(position[2]), float(position[3])
             if not all(abs(value) < _LARGEST for value in (x, y)) or not np.isfinite(time):
                 raise ValueError(position)
         except (IndexError, ValueError, OverflowError):
             got = " ".join(row)[:60]
-            raise InputError(f"{path}, line {line}: expected frame, agent, x, y (numbers), got {got!r}") from None
+            raise InputError(
+                f"{path}, line {line}: expected frame, agent, x, y (numbers), got {got!r}: correct it"
+            ) from None
         agent = "/".join((position[1], *(row[k] for k in apart)))
         found.append(_Position(line, time, agent, x, y))
     if columns is None and known is None:
@@ -195,7 +197,7 @@ def _require_order(path: Path, positions: Sequence[_Position]) -> None:
         return
     given = _typical_step([(p.agent, p.time, p.x, p.y) for p in some])
     swapped = _typical_step([(str(p.time), float(p.agent), p.x, p.y) for p in some])
-    if swapped < 0.3 * given:
+    if swapped < 0.3 * given or (np.isinf(given) and len({p.time for p in some}) < 0.2 * len(agents)):
         raise InputError(
             f"{path}: expected frame, agent, x, y without a header, but the first column seems to be the agent: give a "
             "first line that names the columns"
@@ -233,7 +235,7 @@ def _tracks(path: Path, positions: Sequence[_Position], notes: tuple[str, ...]) 
         one, other = (positions[int(order[k])] for k in (twice[0], twice[0] + 1))
         raise InputError(
             f"{path}: expected one position an agent and frame, got two of agent {one.agent} in frame {one.time:g} "
-            f"(lines {one.line} and {other.line}): one file a recording"
+            f"(lines {one.line} and {other.line}): remove one, or give each recording a file of its own"
         )
     try:
         frame, more = frames_of_times(time[order], agent[order])
@@ -279,9 +281,25 @@ def looks_like_tracks(lines: Sequence[str]) -> bool:
     if layout_of(rows) is not None:
         return True
     numbers = [row for row in rows if "?" not in row]
-    if not numbers or not all(len(row) == 4 and all(map(is_number, row)) for row in numbers):
+    if not numbers or not all(len(row) == 4 and all(is_number(row[k]) for k in (0, 2, 3)) for row in numbers):
         return False
-    return all(float(value) == round(float(value)) for row in numbers for value in row[:2])
+    words = not all(is_number(row[1]) for row in numbers)
+    if not words and all(float(value) == round(float(value)) for row in numbers for value in row[:2]):
+        return True
+    return (words or all(float(row[1]).is_integer() for row in numbers)) and _is_clocked(numbers)
+
+
+def _is_clocked(rows: Sequence[Sequence[str]]) -> bool:
+    """Whether the first column is a clock: from a row of an agent to its next, it nearly always advances as much."""
+    last: dict[str, float] = {}
+    steps = []
+    for row in rows:
+        time = float(row[0])
+        if row[1] in last:
+            steps.append(time - last[row[1]])
+        last[row[1]] = time
+    usual = float(np.median(steps)) if len(steps) >= 5 else 0.0
+    return usual > 0 and sum(abs(step / usual - 1) < 0.2 for step in steps) >= 0.8 * len(steps)
 
 
 def split_recordings(recordings: Sequence[Tracks], train: bool, window: int = PAST + FUTURE) -> list[Tracks]:

@@ -45,7 +45,8 @@ class Tracks:
 
     def split(self, share: float) -> tuple[Tracks, Tracks]:
         """Before and after this share of the recording's time."""
-        early = self.frame < self.frame.min() + share * (self.frame.max() - self.frame.min())
+        since = (self.frame - self.frame.min()).double()  # float32 would lose the steps of clocks since 1970
+        early = since < share * since.max()
         first, second = (
             Tracks(self.agent[r], self.frame[r], self.xy[r], self.name, self.notes) for r in (early, ~early)
         )
@@ -202,7 +203,8 @@ def cut(
         need = past + (future if whole else 0)
         names = ", ".join(t.name for t in tracks[:3])
         raise InputError(
-            f"expected tracks of at least {need} positions in a row, got none in {names}: give longer ones"
+            f"expected tracks of at least {need} positions in a row, got none in {names}: give longer ones, or "
+            "smaller --past and --future"
         )
     cuts, agent, frame, recording = (torch.cat(column) for column in zip(*parts))
     return Windows(cuts[:, :past], cuts[:, past:], agent, frame, recording)
