@@ -124,6 +124,13 @@ def test_a_table_is_no_text_and_may_hold_molecules(tmp_path):
         open(tmp_path / "a.tsv", kind="text")
 
 
+def test_a_stack_is_not_one_image(tmp_path):
+    frames = [Image.fromarray(np.full((8, 8), i, np.uint8)) for i in (1, 200)]
+    frames[0].save(tmp_path / "a.tif", save_all=True, append_images=frames[1:])
+    with pytest.raises(InputError, match="expected one image, got several pages"):
+        open(tmp_path / "a.tif")
+
+
 def test_one_animation_among_images_is_an_image(tmp_path):
     for i in range(9):
         picture(tmp_path / f"{i}.png")

@@ -93,7 +93,19 @@ def test_validation_of_text_is_part_of_training():
 
 
 @pytest.mark.parametrize(
-    "word", [*MOLECULES[:12], "[Na+].[Cl-]", "F/C=C/F", "C%12CC%12", "[13CH4]", "c1cc2c(cc1)OCO2", "*CC"]
+    "word",
+    [
+        *MOLECULES[:12],
+        "[Na+].[Cl-]",
+        "F/C=C/F",
+        "C%12CC%12",
+        "[13CH4]",
+        "[Fe++]",
+        "C[C@@H](F)Cl",
+        "[CH3:1]O",
+        "c1cc2c(cc1)OCO2",
+        "*CC",
+    ],
 )
 def test_molecules(word):
     assert is_smiles(word)
@@ -102,7 +114,7 @@ def test_molecules(word):
 @pytest.mark.parametrize(
     "word",
     ["", "ZINC00001", "mol0", "id", "0", "12", "1.5", "C1CC", "C(C", "CC)", "C()C", "C-", "-C",
-      "C!C", "[C", "CHEMBL25", "name", "active", "C>>O"]
+      "C!C", "[C", "CHEMBL25", "name", "active", "C>>O", "C~C", "[#6]", "[C;H1]", "[Branch1][C]", "[C,N]"]
 )  # fmt: skip
 def test_what_is_no_molecule(word):
     assert not is_smiles(word)
@@ -151,6 +163,18 @@ def test_names_alone_are_refused(tmp_path):
         smiles_file(tmp_path / "m.smi", "train")
 
 
+@pytest.mark.parametrize(
+    ("line", "says"),
+    [("{s}>>{s}", "save the molecules of a reaction in lines"), ("InChI=1S/CH4/h1H4", "convert InChI to SMILES"),
+     ("{even}", "expected a SMILES in most lines of some column, got 3"), ("word", "name the column with column")],
+)  # fmt: skip
+def test_files_without_molecules_say_what_to_do(tmp_path, line, says):
+    lines = [line.format(s=s, even=s if i % 3 == 0 else "words") for i, s in enumerate(MOLECULES)]
+    (tmp_path / "m.smi").write_text("\n".join(lines))
+    with pytest.raises(InputError, match=says):
+        open(tmp_path / "m.smi", skip_broken=True)
+
+
 def test_a_few_lines_are_counted_more_are_refused(tmp_path):
     path = tmp_path / "m.smi"
     path.write_text("\n".join([*MOLECULES, "not_one", *MOLECULES]))
@@ -175,6 +199,9 @@ def test_molecules_are_rebuilt_without_the_data(tmp_path):
 def test_molecules_are_told_from_words():
     assert looks_like_smiles([*MOLECULES])
     assert looks_like_smiles(["id,smiles", "a,CCO", "b,CCN", "c,CC"])
+    assert looks_like_smiles(["Drug_ID,Drug,Y", *(f"id{i},{s},1" for i, s in enumerate(MOLECULES[:12]))])
+    assert looks_like_smiles(["mol,CID", *(f"{s},c{i}" for i, s in enumerate(MOLECULES[:12]))])
+    assert not looks_like_smiles(["team,won", *(f"{'NBCPI'[i % 5]},{i}" for i in range(12))])
     assert not looks_like_smiles(["I", "I", "COCO", "no"])
     assert not looks_like_smiles(["smiles are nice", "CCO is ethanol"])
     assert not looks_like_smiles(["CC", "CO", "CN"])  # too short to tell

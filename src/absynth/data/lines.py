@@ -33,7 +33,7 @@ def read_lines(path: Path, what: str = "text") -> list[str]:
     except (OSError, EOFError, zlib.error, UnicodeDecodeError, MemoryError) as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"{path}: expected {what} in utf-8, gzipped or not, got a file that is neither ({reason})"
+            f"{path}: expected {what} in utf-8, gzipped or not, got a file that is neither ({reason}): save it as utf-8"
         ) from error
     if "\0" in found:
         raise InputError(f"{path}: expected {what} in utf-8, got a file with zero bytes: save it as text")

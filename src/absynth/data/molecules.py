@@ -64,7 +64,7 @@ def smiles_file(path: Path | str, split: Part, *, column: str = "", skip_broken:
         raise InputError(f"expected a file of SMILES, one per line, found none at {path}: give --data FILE")
     found, notes = read_smiles(path, column=column, skip_broken=skip_broken)
     if len(found) < HELD_OUT:
-        raise InputError(f"{path}: expected at least {HELD_OUT} molecules, got {len(found)}")
+        raise InputError(f"{path}: expected at least {HELD_OUT} molecules, got {len(found)}: give more")
     chosen = [s for i, s in enumerate(found, 1) if (i % HELD_OUT == 0) == (split != "train")]
     return Text(chosen, None, path.name, notes)
 

@@ -123,7 +123,7 @@ def exemplar(path: Path, side: int) -> Float[Tensor, "1 h w"]:
         raise InputError(f"expected an image, got {path}, which is none: give --data IMAGE")
     x = torch.tensor(read_picture(path, size=side)).float().mean(0, keepdim=True)
     if float(x.std()) == 0:
-        raise InputError(f"{path}: expected an image that varies, got one value everywhere")
+        raise InputError(f"{path}: expected an image that varies, got one value everywhere: give another one")
     return (x - x.mean()) / x.std() * CONTRAST
 
 

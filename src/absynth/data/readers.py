@@ -16,7 +16,7 @@ from absynth.data import anomaly, folder, images, molecules, packaged, pairs, ta
 from absynth.data.arrays import resize, with_channels
 from absynth.data.clip_set import ClipSet, read_clip_set
 from absynth.data.dataset import Dataset, Split
-from absynth.data.decode import SizesDiffer, read_picture
+from absynth.data.decode import SizesDiffer, read_header, read_picture
 from absynth.data.image_set import ImageSet
 from absynth.data.molecules import Tokens
 from absynth.data.order import validated
@@ -349,6 +349,8 @@ def read_picture_set(source: Any, *, side: int = 256, piece: int = 128, whole: b
     """
     if not isinstance(source, Path):
         raise InputError("one image is read from a file, got an array: save it as an image")
+    if source.is_file() and source.suffix.lower() != ".gif" and read_header(source).pages > 1:
+        raise InputError(f"{source}: expected one image, got several pages or frames: save one of them as a file")
     if whole:
         return PictureSet(photograph(read_picture(source), side), source.stem, piece=0)
     return PictureSet(exemplar(source, side), source.stem, piece=piece)

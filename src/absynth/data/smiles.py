@@ -17,9 +17,11 @@ _NAMES = (
     "smiles", "canonical_smiles", "canonicalsmiles", "isomeric_smiles", "isomericsmiles", "smi", "smiles_string",
     "mol", "molecule", "structure",
 )  # fmt: skip
-_ATOM = r"(?:Cl|Br|[BCNOPSFIbcnops*]|\[[^\[\]\s]+\])"
-_WORD = re.compile(rf"{_ATOM}(?:{_ATOM}|[-=#$:/\\~.()]|%\d\d|\d)*")
+_BRACKET = r"\[\d*(?:[A-Z][a-z]?|[a-z][a-z]?|\*)@{0,2}(?:@?[A-Z]{2}\d+)?H?\d*(?:[+-]+\d*)?(?::\d+)?\]"
+_ATOM = rf"(?:Cl|Br|[BCNOPSFIbcnops*]|{_BRACKET})"
+_WORD = re.compile(rf"{_ATOM}(?:{_ATOM}|[-=#$:/\\.()]|%\d\d|\d)*")
 _BRACKETS = re.compile(r"\[[^\]]*\]")
+_STRUCTURE = re.compile(r"[=#(]|c1|C1")  # of a molecule, and hardly of a word
 _RINGS = re.compile(r"%\d\d|\d")
 
 
@@ -107,10 +109,18 @@ def _column(path: Path, rows: Sequence[Sequence[str]], column: str) -> tuple[int
     shares = [sum(len(row) > k and is_smiles(row[k]) for row in some) / len(some) for k in range(width)]
     best = next((k for k, share in enumerate(shares) if share >= 0.5), None)
     if best is None:
-        raise InputError(
-            f"{path}, line 1: expected a SMILES in some column, got {' '.join(rows[0])[:60]!r}: name the column with "
-            "--column NAME"
-        )
+        got = " ".join(rows[0])[:60]
+        if max(shares) > 0.1:
+            raise InputError(
+                f"{path}: expected a SMILES in most lines of some column, got {max(shares):.0%} of them: correct the "
+                "others, or remove them"
+            )
+        way = "name the column with --column NAME"
+        if any(cell.count(">") > 1 for cell in rows[0]):
+            way = "save the molecules of a reaction in lines of their own"
+        elif got[:6].lower() == "inchi=":
+            way = "convert InChI to SMILES, for instance by rdkit"
+        raise InputError(f"{path}, line 1: expected a SMILES in some column, got {got!r}: {way}")
     # A first row without a molecule where the others have one is a header of other names, if there are several columns.
     return best, width > 1 and len(rows) > 1 and not (len(rows[0]) > best and is_smiles(rows[0][best]))
 
@@ -123,9 +133,12 @@ def looks_like_smiles(lines: Sequence[str]) -> bool:
     separator = next((s for s in ("\t", ";", ",") if s in given[0]), "")
     rows = [_cells(line, separator) for line in given[:-1] or given]  # the last line may be cut
     first = [cell.strip().lower() for cell in rows[0]]
-    named = next((first.index(name) for name in _NAMES[:7] if name in first), None)
+    named = next((first.index(name) for name in _NAMES if name in first), None)
     if named is not None:
         cells = [row[named] for row in rows[1:] if len(row) > named]
         return bool(cells) and sum(map(is_smiles, cells)) >= 0.9 * len(cells)
+    for column in zip(*rows[1:]):  # whatever it is called: words of a table do not close rings
+        if len(column) >= 5 and all(map(is_smiles, column)) and sum(bool(_STRUCTURE.search(c)) for c in column) > 1:
+            return True
     words = [row[0] for row in rows]
     return all(map(is_smiles, words)) and sum(map(len, words)) > 4 * len(words)

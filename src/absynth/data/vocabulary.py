@@ -118,7 +118,10 @@ def most_frequent(lines: Iterable[str], size: int, *, pattern: str = WORDS) -> t
         pattern: regular expression whose matches are tokens.
     """
     if size <= len(SPECIAL):
-        raise InputError(f"a vocabulary must hold more than the {len(SPECIAL)} special tokens, got size {size}")
+        raise InputError(
+            f"a vocabulary must hold more than the {len(SPECIAL)} special tokens, got size {size}: give a larger "
+            "--vocabulary-size"
+        )
     find = re.compile(pattern).findall
     counts = Counter(token for line in lines for token in find(line))
     for token in SPECIAL:
