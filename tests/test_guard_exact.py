@@ -85,6 +85,11 @@ def test_the_reach_of_a_chain_is_measured_by_its_starts_in_the_first_hundred_upd
     assert found.evidence == "it reached 30.1, its starts and the data 3"
     zero = Guard({"prior"})
     assert zero.check(0, rows(start=0.0, end=9.0), {}, samplers) is None  # starts at one point have no range
+    small = Guard({"prior"})
+    assert small.check(0, rows(start=0.5, end=5.0), {}, samplers) is None
+    assert small.check(1, rows(start=0.1, end=5.1), {}, samplers).kind == "chain"
+    late = Guard({"prior"})  # a chain that begins after a hundred updates has no range
+    assert late.check(200, rows(start=1.0, end=50.0), {}, samplers) is None
     assert Guard({"prior"}, factor=2.0).check(0, rows(start=1.0, end=2.1), {}, samplers).kind == "chain"
 
 
@@ -150,6 +155,14 @@ def test_the_curvature_of_a_wrapped_sampler_is_that_of_its_coordinates():
     assert found.shape == (5,)
     torch.testing.assert_close(found, torch.full((5,), 9.0, dtype=F64))
     assert stability({"prior": chain}, rng=stream(2))["prior"] == pytest.approx(0.36, rel=1e-2)
+
+
+def test_a_small_curvature_is_measured_as_well_as_a_large_one():
+    for precision in (1e-3, 1e3):
+        x = torch.randn(4, 3, generator=stream(1), dtype=F64)
+        chain = ChainRecord(Langevin(1, 0.2), lambda x, p=precision: -0.5 * p * (x**2).sum(1), x, x)
+        assert curvature(chain, 0.1, rng=stream(2)).tolist() == pytest.approx([precision] * 4)
+        assert curvature(chain, 0.1, rng=stream(2), iterations=1).tolist() == pytest.approx([precision] * 4)
 
 
 def test_curvature_is_a_secant_over_the_given_length():
