@@ -39,11 +39,14 @@ _SMALL: dict[str, Any] = {
 _FIRST: dict[str, Any] = _SMALL | {
     "steps": 1300, "checkpoint_every": 260, "chain_steps": 10, "generator_width": 16, "ema": 0.0, "final_share": 0.2
 }  # fmt: skip
+_MEDIUM: dict[str, Any] = _SMALL | {"steps": 7000, "batch": 32, "ema": 0.995, "limit": 0, "checkpoint_every": 500}
 
 PRESETS = {
     "mnist": Preset(minutes=2, **_SMALL),
     "mnist5k": Preset(minutes=2, **_SMALL),
     "fashion_mnist": Preset(minutes=2, **_SMALL | {"steps": 1500}),
+    "mnist/medium": Preset(minutes=5, **_MEDIUM),
+    "fashion_mnist/medium": Preset(minutes=5, **_MEDIUM),
     "mnist/wide": Preset(minutes=3, recorded="conditional_mnist", **_FIRST),
     "fashion_mnist/wide": Preset(minutes=3, **_FIRST),
     "facades": Preset(
