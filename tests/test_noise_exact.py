@@ -96,7 +96,7 @@ def test_an_observation_of_some_entries_diffuses_with_the_same_noise():
 
 def test_noise_has_the_given_variance_and_flips_the_given_probability():
     x = torch.full((5, 3), 2.0, dtype=F64)
-    torch.testing.assert_close(GaussianNoise(4.0)(x, rng=stream(1)), x + 2 * noise_like(x, stream(1)))
+    torch.testing.assert_close(GaussianNoise(9.0)(x, rng=stream(1)), x + 3 * noise_like(x, stream(1)))
     binary = torch.tensor([[0.0, 1.0]], dtype=F64).repeat(4000, 1)
     flipped = Flips(0.2)(binary, rng=stream(1))
     expected = torch.where(uniform_like(binary, stream(1)) < 0.2, 1 - binary, binary)
