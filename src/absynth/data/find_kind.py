@@ -15,6 +15,7 @@ from absynth.data import arrays, listing, smiles, tracks
 from absynth.data.clips import ANIMATIONS, FILMS, frames_of
 from absynth.data.decode import SUFFIXES
 from absynth.data.frames import is_missing
+from absynth.data.layouts import is_number
 from absynth.data.voxels import MESHES, SHAPES
 from absynth.errors import InputError
 
@@ -191,7 +192,7 @@ def _of_file(path: Path) -> str:
     if lines and sum(line.lstrip()[:2] in ('{"', '["') for line in lines) > 0.9 * sum(map(bool, lines)):
         raise InputError(f"{path}: expected lines of text, got JSON: {_WAYS['.json']}")
     if suffix in (".txt", ".text", ""):
-        numeric = sum(all(_is_number(w) for w in row) for row in words if row)
+        numeric = sum(all(is_number(w) for w in row) for row in words if row)
         if words and numeric > 0.9 * len(words) and len({len(row) for row in words}) == 1 and len(words[0]) > 1:
             return "table"
         if suffix or not _is_binary(path):
@@ -204,9 +205,9 @@ def _require_points(path: Path) -> None:
     """Raise an InputError unless a file has x, y and z in its lines, after a count and a comment if it has them."""
     lines = _first_lines(path)
     rows = [row for row in (line.replace(",", " ").split() for line in lines) if row and row[0][0] != "#"]
-    rows = rows[2:] if rows and len(rows[0]) == 1 and _is_number(rows[0][0]) else rows
-    if rows and not all(map(_is_number, rows[0][:3])):
-        if len(rows[0]) > 3 and rows[0][0].isalpha() and all(map(_is_number, rows[0][1:4])):
+    rows = rows[2:] if rows and len(rows[0]) == 1 and is_number(rows[0][0]) else rows
+    if rows and not all(map(is_number, rows[0][:3])):
+        if len(rows[0]) > 3 and rows[0][0].isalpha() and all(map(is_number, rows[0][1:4])):
             raise InputError(f"{path}: expected points, got the atoms of a molecule: give its SMILES, or --kind points")
         text = " ".join(rows[0])[:40]
         raise InputError(f"{path}: expected points, x y z in a line, got {text!r}: give --kind text if it is text")
@@ -239,11 +240,3 @@ def _first_lines(path: Path) -> list[str]:
         raise InputError(f"{path}: cannot be read ({error})") from None
     encoding = "utf-16" if raw[:2] in (b"\xff\xfe", b"\xfe\xff") else "utf-8-sig"
     return re.split(r"\r\n|\n|\r", raw.decode(encoding, "replace"))[:_LINES]
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True

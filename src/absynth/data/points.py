@@ -12,6 +12,7 @@ from jaxtyping import Float, Float32
 from torch import Tensor
 
 from absynth.data import arrays, labels, listing
+from absynth.data.layouts import is_number
 from absynth.data.shape_set import Shapes
 from absynth.errors import InputError
 from absynth.seeding import stream, uniform_like
@@ -64,20 +65,12 @@ def read_xyz(path: Path) -> np.ndarray:
         if not words or words[0].startswith("#"):
             continue
         try:
-            rows.append([float(w) for w in words[-3 if not _is_number(words[0]) else 0 :][:3]])
+            rows.append([float(w) for w in words[-3 if not is_number(words[0]) else 0 :][:3]])
         except ValueError:
             raise InputError(f"{path}, line {number}: expected x y z, got {line[:60]!r}") from None
         if len(rows[-1]) < 3:
             raise InputError(f"{path}, line {number}: expected x y z, got {line[:60]!r}")
     return np.array(rows).reshape(-1, 3)
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def read_ply(path: Path) -> np.ndarray:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from absynth.data.labels import MARKS
+from absynth.data.layouts import is_number
 
 MAX_CATEGORIES = 100
 FARTHEST = 1e15  # standard deviations from the mean that a number counts for at most; its square fits into float32
@@ -172,20 +173,12 @@ def _categories(name: Any, column: Any) -> list | None:
 def _refuse_marked_numbers(name: Any, values: list[str]) -> None:
     """Refuse numbers as text because of a mark of missing values among them: they are no categories."""
     marks = {v for v in values if v.strip().lower() in MARKS}
-    if marks and all(_is_number(v) for v in set(values) - marks):
+    if marks and all(is_number(v) for v in set(values) - marks):
         count, some = sum(v in marks for v in values), ", ".join(map(repr, sorted(marks)[:3]))
         raise ValueError(
             f"column {name!r} has {count} of {len(values)} values that are not numbers ({some}): expected NaN for a "
             "missing value, write NaN there and convert the column to numbers"
         )
-
-
-def _is_number(word: str) -> bool:
-    try:
-        float(word)
-    except ValueError:
-        return False
-    return True
 
 
 def rows_of(frame: Any, categories: list[list | None]) -> Rows:
