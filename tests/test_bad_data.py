@@ -14,6 +14,7 @@ from PIL import Image
 from absynth.data import folder, images, toy
 from absynth.data.order import minibatches
 from absynth.errors import InputError
+from absynth.recipes.bounds import Count, check_bounds
 
 
 def refused(call, *said: str) -> None:
@@ -286,6 +287,13 @@ def test_fewer_examples_than_a_batch():
 
 def test_no_examples():
     refused(lambda: minibatches(0, 8, seed=0), "one batch of 8", "got 0")
+
+
+@pytest.mark.parametrize("value", ["8", None, 1.5, True])
+def test_a_field_that_is_no_whole_number_is_refused(value):
+    with pytest.raises(InputError, match="expected batch to be a whole number, got"):
+        check_bounds(int, "batch", value, Count)
+    check_bounds(int, "batch", 8, Count)
 
 
 @pytest.mark.parametrize(("batch", "start"), [(0, 0), (-1, 0), (2, -1)])

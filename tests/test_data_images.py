@@ -49,7 +49,9 @@ def sizes(path: Path) -> tuple[int, int]:
     [("train", "val"), ("train", "valid"), ("Train", "Test"), ("training", "testing"), ("TRAIN", "VALIDATION"),
      ("train", "dev"), ("train", "eval"), ("train_set", "test_set"), ("train2017", "val2017"), ("train", "hold-out")],
 )  # fmt: skip
-@pytest.mark.parametrize("form", ["{part}/{label}", "{label}/{part}", "data/{part}/{label}", "{part}"])
+@pytest.mark.parametrize(
+    "form", ["{part}/{label}", "{label}/{part}", "data/{part}/{label}", "{part}/images/{label}", "{part}"]
+)
 def test_names_of_splits(tmp_path, train, held, form):
     for part, n in ((train, 6), (held, 3)):
         for label in ("cat", "dog"):

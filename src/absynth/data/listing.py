@@ -217,6 +217,8 @@ def split_and_class(listing: Listing) -> Splits:
             files, names = [files[i] for i in keep], [names[i] for i in keep]
             part, folders = [part[i] for i in keep], [folders[i] for i in keep]
         folders = [f[:level] + f[level + 1 :] for f in folders]
+        while len({f[0] if f else "" for f in folders}) == 1 and min(map(len, folders)) > 1:  # train/images/cat
+            folders = [f[1:] for f in folders]
     classes = [f[0] if f else "" for f in folders]
     loose = classes.count("")
     if loose and level is None:

@@ -61,6 +61,12 @@ def bounds_of(cls: type) -> dict[str, Bound]:
     return {name: bounds[0] for name, bounds in found.items() if bounds}
 
 
+@lru_cache(maxsize=256)
+def _types_of(cls: type) -> dict[str, Any]:
+    """The type of each field of a class, without its range."""
+    return get_type_hints(cls)
+
+
 def check_bounds(cls: type, name: str, value: Any, hint: Any = None) -> None:
     """Raise an InputError if a field's value is out of its range.
 
@@ -71,10 +77,16 @@ def check_bounds(cls: type, name: str, value: Any, hint: Any = None) -> None:
         hint: The type that states the range. Defaults to the field's own.
 
     Raises:
-        InputError: The value is out of its range, or above :data:`LARGEST`.
+        InputError: The value is no number, is out of its range, or above :data:`LARGEST`.
     """
     bound = bounds_of(cls).get(name) if hint is None else get_args(hint)[1]
-    if bound is None or not isinstance(value, int | float):
+    if bound is None:
+        return
+    whole = (_types_of(cls)[name] if hint is None else get_args(hint)[0]) is int
+    if isinstance(value, bool | str) or value is None or (whole and isinstance(value, float)):
+        kind = "a whole number" if whole else "a number"
+        raise InputError(f"expected --{name.replace('_', '-')} to be {kind}, got {value!r}")
+    if not isinstance(value, int | float):
         return
     if not bound.holds(value):
         raise InputError(f"expected --{name.replace('_', '-')} {bound}, got {value:g}")
