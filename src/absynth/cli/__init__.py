@@ -79,9 +79,7 @@ def _main(argv: Sequence[str] | None) -> None:
     for stream in (sys.stdout, sys.stderr):  # a terminal or a log without UTF-8 gets "?" for what it cannot show
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="replace")
-    if (
-        os.environ.get("COLUMNS", "").strip("0") == ""
-    ):  # a terminal without a width, into which nothing would be printed
+    if not os.environ.get("COLUMNS", "").strip("0"):  # a terminal without a width would show nothing
         os.environ.pop("COLUMNS", None)
     try:
         _run(argv)
