@@ -212,10 +212,8 @@ class _Folder:
         low, high = 0.0, 255.0
         if x.dtype != torch.uint8:
             low, high = self._range()
-        elif (
-            isinstance(x, Tensor) and len(x) and (x.max() <= arrays.DARK or x.min() == x.max())
-        ):  # else any split has 0 to 255
-            low, high = arrays.range_of_bytes(*self._range())
+        elif part != "all" and isinstance(x, Tensor) and len(x) and (x.max() <= arrays.DARK or x.min() == x.max()):
+            low, high = arrays.range_of_bytes(*self._range())  # any other split has 0 to 255
         y = self.found.labels()
         return Images(
             x,

@@ -86,11 +86,11 @@ class OverflowingGradient(MaximumLikelihoodVectors):
 
 HERE = __name__
 PLANTED: dict[str, tuple[str, dict[str, Any], float]] = {
-    "learning rate 1,000 times too large": ("maximum_likelihood", {"energy_lr": 1.0}, 1),
-    "chain's step ten times too long": ("maximum_likelihood", {"chain_step_size": 1.0}, 1),
-    "weights eight times too wide": (f"{HERE}:WideWeights", {}, 1),
-    "data 100 times too wide": ("maximum_likelihood", {}, 100),
-    "gradient that overflows": (f"{HERE}:OverflowingGradient", {}, 1),
+    "learning rate 1,000 times too large": ("maximum_likelihood", {"energy_lr": 1.0}, 1.0),
+    "chain's step ten times too long": ("maximum_likelihood", {"chain_step_size": 1.0}, 1.0),
+    "weights eight times too wide": (f"{HERE}:WideWeights", {}, 1.0),
+    "data 100 times too wide": ("maximum_likelihood", {}, 100.0),
+    "gradient that overflows": (f"{HERE}:OverflowingGradient", {}, 1.0),
     "one number of the data is NaN": ("maximum_likelihood", {}, float("nan")),
 }
 """Kind of fault -> method, fields, and what the data are multiplied by (NaN: one number of them alone)."""
