@@ -107,7 +107,7 @@ class Case:
 
 
 def _child(case: Case) -> None:
-    status = 1
+    status, began = 1, False
     try:
         for number, name in ((1, "stdout"), (2, "stderr")):
             os.dup2(os.open(case.folder / name, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
@@ -115,14 +115,18 @@ def _child(case: Case) -> None:
         from absynth.cli import main
 
         case.prepare()
+        began = True
         main(case.argv)
         status = 0
         if case.tell_modules:
             (case.folder / "modules").write_text("\n".join(sys.modules))
     except SystemExit as error:
         status = error.code if isinstance(error.code, int) else 1
-    except BaseException:
-        traceback.print_exc()
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) and not began:  # the signal came before the command
+            status = 130
+        else:
+            traceback.print_exc()
     finally:
         try:
             sys.stdout.flush()
