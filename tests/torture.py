@@ -125,6 +125,7 @@ def _child(case: Case) -> None:
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) and not began:  # the signal came before the command
             status = 130
+            (case.folder / "stderr").write_text("interrupted\n")
         else:
             traceback.print_exc()
     finally:
