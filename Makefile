@@ -17,7 +17,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/absynth results --check $(QUOTING)
-	$(BIN)/absynth results --folder results/bench --check docs/speed.md docs/samplers.md docs/scale.md
+	$(BIN)/absynth results --folder results/bench --check docs/speed.md docs/samplers.md docs/scale.md docs/studio.md
 	$(BIN)/python -m pytest -n auto -m "not slow"
 
 # The site in site/, its checks, and every snippet and notebook of the documents.
@@ -51,7 +51,7 @@ bench: $(VENV)/installed-dev
 # Writes every recorded figure into the documents that quote them.
 figures: $(VENV)/installed
 	$(BIN)/absynth results --write $(QUOTING)
-	$(BIN)/absynth results --folder results/bench --write docs/speed.md docs/samplers.md docs/scale.md
+	$(BIN)/absynth results --folder results/bench --write docs/speed.md docs/samplers.md docs/scale.md docs/studio.md
 	$(BIN)/python benchmarks/charts.py
 
 # Trains the presets whose pictures docs/methods lacks.
