@@ -103,8 +103,8 @@ def sample_prior(model: Algorithm, batch: Batch) -> None:
 
 
 def latent_density(model: Algorithm, batch: Batch) -> None:
-    z = model.sample_prior(N, batch.c, rng=stream(1))
     density = model.latent_density(batch.c)
+    z = model.sample_prior(N, batch.c, rng=stream(1))
     assert density.log_density(z).shape == (N,)
     assert density.reference.sample(N, stream(2)).shape == z.shape
 

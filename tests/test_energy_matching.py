@@ -68,6 +68,16 @@ def test_the_contrast_has_the_sign_of_maximum_likelihood():
     assert torch.autograd.grad(loss, ebm.f.mean)[0] < 0
 
 
+def test_the_losses_are_added_with_their_weights():
+    """The flow's loss, and λ times ε times the energy difference of the chains' ends."""
+    x = noise_like(torch.empty(6, 2, dtype=F64), stream(6))
+    m = model(flow_share=0.0, temperature=0.2, contrast_weight=3.0)
+    m.set_progress(1.0)
+    total, flow = m.losses(Batch(x), rng=stream(7))["ebm"], m.flow_loss(x, rng=(rng := stream(7)))
+    f, x_neg = m.ebm().log_density, m.synthesize(x, rng=rng)
+    torch.testing.assert_close(total, flow + 3.0 * 0.2 * (f(x_neg).mean() - f(x).mean()))
+
+
 def test_the_sweep_has_its_exact_law():
     """On N(0, v): v ← a² v + δ² T_k."""
     v, step, sampler = 0.5, 0.4, RampedLangevin(12, 0.4, zero_until=0.3, one_from=0.7)

@@ -141,6 +141,13 @@ def test_samples_have_the_law_of_the_cost():
     assert abs(float(cold.detach().std()) - float(u.std())) > 0.05  # not the mode itself
 
 
+def test_no_round_leaves_controls_where_they_are_at_any_width():
+    model, c = control_model(mode="langevin"), pasts(3)
+    model.width.fill_(2.0)
+    u = noise_like(torch.empty(3, 5, 2), stream(5))
+    torch.testing.assert_close(model.move(model.ebm(c), u, rounds=0, rng=stream(6)), u)
+
+
 def test_two_agents_keep_apart_by_the_joint_cost_alone():
     c = pasts(3, agents=2)
     c[..., 3] = torch.tensor([0.0, 2.0])  # one in the way of the other, which is slower

@@ -120,6 +120,9 @@ def test_turns():
     loss = warm.losses(Batch(x), rng=stream(7))["noise"]
     torch.testing.assert_close(loss, -warm.noise.log_prob(x).mean())  # maximum likelihood
     turn = contrastive("alternate")
+    turn.turn.fill_(0)
+    assert learners(turn, x) == {"ebm"}
+    turn.turn.fill_(0)
     turn.take_turns(torch.tensor(0.51))
     assert float(turn.turn) == 0
     turn.take_turns(torch.tensor(0.6))
