@@ -184,3 +184,9 @@ def test_a_uniform_reference_is_refused():
         log_z(skewed, Uniform(2), rng=stream(1))
     with pytest.raises(InputError, match="at least 1 temperature, got 0"):
         log_z(skewed, StandardNormal(2), temperatures=0, rng=stream(1))
+
+
+def test_log_z_is_the_middle_of_its_bounds():
+    lower, upper = (likelihood.Estimate(value, 0.1, 20.0, 40) for value in (1.5, 2.5))
+    found = likelihood.LogZ(lower, upper, 100, 0.8)
+    assert (found.value, found.gap) == (2.0, 1.0)

@@ -110,6 +110,15 @@ def learners(found: NoiseContrastive, x: torch.Tensor) -> set[str]:
     return {name for name, m in players.items() if any(p.grad is not None for p in m.parameters())}
 
 
+def test_the_accuracy_counts_data_above_zero_and_noise_below():
+    found, seen = contrastive("alternate"), []
+    x = noise_like(torch.empty(256, 2, dtype=F64), stream(8))
+    found.contrast = lambda x, drawn: (torch.tensor([0.2, 0.4, -0.1, 2.0]), torch.tensor([0.5, -0.5, -2.0, 0.9]))
+    found.take_turns = lambda accuracy: seen.append(float(accuracy))
+    found.losses(Batch(x), rng=stream(7))
+    assert seen == [0.5 * (0.75 + 0.5)]
+
+
 def test_turns():
     x = noise_like(torch.empty(256, 2, dtype=F64), stream(8))
     assert learners(contrastive("fixed"), x) == {"ebm"}
