@@ -11,7 +11,6 @@ The hinge losses (Lim and Ye 2017, arXiv:1705.02894) are E max(0, 1 − d(x)) + 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
@@ -21,13 +20,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from absynth.algorithms import Algorithm
-from absynth.experiments._denoiser import with_labels
+from absynth.experiments._denoiser import RivalRecipe
 from absynth.networks.conditional import LabelF, WithLabel, strided_f
 from absynth.networks.deconvnet import deconv_generator
 from absynth.networks.ready import channels_last
-from absynth.recipes._fields import ImageOptions
 from absynth.recipes.bounds import Count, Decay, NonNegative, Positive
-from absynth.recipes.recipe import Recipe
 from absynth.seeding import noise_like
 from absynth.types import Batch, Rng
 
@@ -90,14 +87,9 @@ class Adversarial(Algorithm):
 
 
 @dataclass(frozen=True, kw_only=True)
-class AdversarialRecipe(ImageOptions, Recipe):
+class AdversarialRecipe(RivalRecipe):
     """A generative adversarial network of images with or without labels: the networks of ``conditional``."""
 
-    kinds = ("image",)
-    fused = True
-
-    labelled: bool = False
-    """Whether both networks take the label."""
     latent: Count = 32
     """Dimension of z."""
     generator_width: Count = 8
@@ -123,9 +115,3 @@ class AdversarialRecipe(ImageOptions, Recipe):
         if classes:
             g, d = WithLabel(g, classes), LabelF(channels, size, classes, self.energy_width)
         return Adversarial(g, channels_last(d), self.latent, loss=self.loss, penalty=self.penalty)
-
-    def batches(self, start: int = 0) -> Iterator[Batch]:
-        return with_labels(super().batches(start), self.labelled)
-
-    def conditions(self, n: int) -> Tensor | None:
-        return torch.arange(n) % self.classes if self.labelled else None

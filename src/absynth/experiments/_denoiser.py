@@ -165,14 +165,27 @@ class Denoiser(Algorithm):
 
 
 @dataclass(frozen=True, kw_only=True)
-class DenoiserRecipe(ImageOptions, Recipe):
-    """A denoiser of images with or without labels, and Heun's sampler."""
+class RivalRecipe(ImageOptions, Recipe):
+    """A rival's networks, of images with or without labels."""
 
     kinds = ("image",)
     fused = True
 
     labelled: bool = False
-    """Whether F takes the label."""
+    """Whether the networks take the label."""
+
+    def batches(self, start: int = 0) -> Iterator[Batch]:
+        found = super().batches(start)
+        return (batch._replace(c=batch.y) for batch in found) if self.labelled else found
+
+    def conditions(self, n: int) -> Tensor | None:
+        return torch.arange(n) % self.classes if self.labelled else None
+
+
+@dataclass(frozen=True, kw_only=True)
+class DenoiserRecipe(RivalRecipe):
+    """A denoiser of images with or without labels, and Heun's sampler."""
+
     unet_width: Count = 32
     """Maps at half the side."""
     spread: Positive = 0.6
@@ -187,14 +200,3 @@ class DenoiserRecipe(ImageOptions, Recipe):
     def algorithm(self) -> Denoiser:
         net = UNet(self.shape[0], self.classes if self.labelled else 0, self.unet_width)
         return Denoiser(channels_last(net), self.shape, self.spread, self.chain_steps, self.level_mean)
-
-    def batches(self, start: int = 0) -> Iterator[Batch]:
-        return with_labels(super().batches(start), self.labelled)
-
-    def conditions(self, n: int) -> Tensor | None:
-        return torch.arange(n) % self.classes if self.labelled else None
-
-
-def with_labels(batches: Iterator[Batch], labelled: bool) -> Iterator[Batch]:
-    """Minibatches whose label is the condition, or as they are."""
-    return (batch._replace(c=batch.y) for batch in batches) if labelled else batches

@@ -77,8 +77,8 @@ class Timed:
         """Train on until about ``seconds`` of processor time; in a tiny run, for the recipe's updates."""
         while True:  # in parts, each for most of the time that is left at the rate so far
             begun, left = time.process_time(), max(0.0, seconds - self.seconds)
-            pace = self.seconds / self.updates if self.updates else 0.0
-            more = 1 + int(0.9 * left / pace) if pace else 20
+            each = self.seconds / self.updates if self.updates else 0.0
+            more = 1 + int(0.9 * left / each) if each else 20
             steps = self.recipe.steps if self.run.tiny else self.updates + more
             opened = self.run.train(replace(self.recipe, steps=steps, checkpoint_every=1000), self.label)
             self.seconds, self.updates = self.seconds + time.process_time() - begun, steps
