@@ -44,7 +44,7 @@ ROWS: dict[str, dict[str, Any]] = {"sample": {"n": 1000}, "evaluate": {"n": 1000
 
 MODELS = {
     "conditional/mnist": Model((IMAGES,), SHEET, {"preset": "medium"}),
-    "conditional/fashion_mnist": Model((IMAGES,), SHEET),
+    "conditional/fashion_mnist": Model((IMAGES,), SHEET, {"preset": "medium"}),
     "latent_prior/mnist": Model((IMAGES, "Samples are means of p(x|z): blurred."), SHEET | {"reconstruct": {}}),
     "cooperative/mnist": Model((IMAGES,), SHEET, {"preset": "conv"}),
     "joint_energy/digits": Model(
