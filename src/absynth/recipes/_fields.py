@@ -27,6 +27,8 @@ class ImageOptions:
     others take the size of the preset."""
     channels: Natural = 0
     """1 grey, 3 colour; 0 leaves them as found."""
+    anomaly: int = -1
+    """Label to hold out for anomaly detection: trains on 80 % of all other images. -1 trains on the training split."""
 
 
 @dataclass(frozen=True, kw_only=True)

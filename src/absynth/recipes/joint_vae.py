@@ -38,8 +38,6 @@ class JointVAERecipe(TeachingRecipe):
 
     kinds = ("toy", "image", "table")
 
-    anomaly: int = -1
-    """Label to hold out for anomaly detection: trains on 80 % of all other images. -1 trains on the training split."""
     beta1: Decay = 0.0
 
     def algorithm(self) -> JointVAE:

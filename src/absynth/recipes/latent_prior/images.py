@@ -56,8 +56,6 @@ class LatentPriorImages(ImageOptions, GaussianOutput, PriorChoice, Recipe):
 
     kinds = ("image",)
     fused = True
-    anomaly: int = -1
-    """Label to hold out for anomaly detection: trains on 80 % of all other images. -1 trains on the training split."""
     steps: Count = 70_000
     checkpoint_every: Count = 1000
     energy_activation: Activation = "leaky_relu"
