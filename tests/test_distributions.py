@@ -23,6 +23,7 @@ from absynth.distributions import (
     with_frames,
 )
 from absynth.errors import InputError
+from absynth.references import EMMixture, FollowedNormal
 from absynth.seeding import Streams, noise_like, stream
 from absynth.types import Conditional, Distribution, Reference
 
@@ -116,6 +117,36 @@ def test_references_follow_the_type_they_are_moved_to(reference):
     assert reference.double().sample(2, stream(0)).dtype == F64
     assert reference.state_dict() == {}
     assert list(reference.parameters()) == []
+
+
+def test_a_followed_normal_has_the_moments_of_all_batches_far_from_zero_too():
+    reference = FollowedNormal(3)
+    z = noise(600, 3) @ torch.diag(torch.tensor([1.0, 0.2, 0.05], dtype=F64)) + 3000.0
+    z[:200] -= 1.0  # the batches' means differ
+    z = z.float()
+    for part in z.split(200):
+        reference.follow(part)
+    close(reference.mean.double().round(decimals=2), z.double().mean(0).round(decimals=2))
+    expected = torch.cov(z.double().T, correction=0)
+    torch.testing.assert_close((reference.factor @ reference.factor.T).double(), expected, rtol=5e-3, atol=2e-3)
+
+
+def test_a_followed_normal_keeps_its_factor_where_z_is_not_finite():
+    reference = FollowedNormal(2)
+    reference.follow(noise(50, 2).float())
+    before = reference.factor.clone()
+    reference.follow(torch.full((50, 2), math.nan))
+    close(reference.factor, before)
+
+
+def test_a_mixture_by_em_has_the_moments_of_its_clusters_far_from_zero_too(rng):
+    law = EMMixture(2, 2)
+    centres = torch.tensor([[1000.0, 0.0], [1010.0, 0.0]])
+    z = (centres[:, None] + 0.5 * noise(2, 2000, 2).float()).flatten(0, 1)
+    law.fit(z, rng=rng)
+    torch.testing.assert_close(law.means.sort(0).values, centres.sort(0).values, rtol=0, atol=0.05)
+    roots = torch.linalg.inv(law.whiteners)
+    torch.testing.assert_close((roots @ roots.mT).float(), 0.25 * torch.eye(2).expand(2, 2, 2), rtol=0, atol=0.02)
 
 
 def test_the_gaussian_generator_is_a_normal_around_its_network(rng):

@@ -26,7 +26,7 @@ class FollowedNormal(nn.Module):
     """
 
     mean: Tensor
-    second: Tensor
+    cov: Tensor
     factor: Tensor
     seen: Tensor
 
@@ -37,7 +37,7 @@ class FollowedNormal(nn.Module):
         self.shape, self.memory, self.floor = shape, memory, floor
         d = math.prod(shape)
         self.register_buffer("mean", torch.zeros(d))
-        self.register_buffer("second", torch.eye(d))  # E[z zᵀ]
+        self.register_buffer("cov", torch.eye(d))
         self.register_buffer("factor", torch.eye(d))  # L of Σ = L Lᵀ
         self.register_buffer("seen", torch.zeros(()))
 
@@ -49,12 +49,17 @@ class FollowedNormal(nn.Module):
         rows = z.detach().flatten(1).to(self.mean)
         share = len(rows) / min(float(self.seen) + len(rows), max(self.memory, len(rows)))
         self.seen += len(rows)
-        self.mean.lerp_(rows.mean(0), share)
-        self.second.lerp_(rows.T @ rows / len(rows), share)
+        mean = rows.mean(0)
+        centred, shift = rows - mean, mean - self.mean
+        # Second moments less the square of a mean that is large against the spread would cancel to nothing.
+        between = share * (1 - share) * torch.outer(shift, shift)
+        self.cov.lerp_(centred.T @ centred / len(rows), share).add_(between)
+        self.mean.lerp_(mean, share)
         if float(self.seen) > 2 * len(self.mean):  # fewer examples do not determine a covariance
-            cov = (self.second - self.mean[:, None] * self.mean).double()
-            cov = cov + self.floor**2 * torch.eye(len(cov), dtype=cov.dtype, device=cov.device)
-            self.factor.copy_(torch.linalg.cholesky(cov))
+            eye = torch.eye(len(self.cov), dtype=torch.float64, device=self.cov.device)
+            factor, failed = torch.linalg.cholesky_ex(self.cov.double() + self.floor**2 * eye)
+            if not failed:  # z that is not finite is for the guard to see
+                self.factor.copy_(factor)
 
     def whiten(self, z: Float[Tensor, "b *event"]) -> Float[Tensor, "b *event"]:
         """L⁻¹ (z − μ), differentiable in z."""
@@ -154,9 +159,7 @@ class EMMixture(nn.Module):
         """The M step: weights, means and covariances, these shrunk towards their mean over components."""
         counts = share.sum(0)
         means = (share.T @ z) / counts.clamp(min=1e-6)[:, None]
-        scatter = torch.stack(
-            [(z * s[:, None]).T @ z - c * torch.outer(m, m) for s, c, m in zip(share.T, counts, means)]
-        )
+        scatter = torch.stack([((z - m) * s[:, None]).T @ (z - m) for s, m in zip(share.T, means)])
         within = scatter.sum(0) / len(z) + 1e-6 * torch.eye(z.shape[1]).to(z)
         cov = (scatter + self.shrink * within) / (counts + self.shrink)[:, None, None]
         factor = torch.linalg.cholesky(cov.double())
