@@ -277,6 +277,10 @@ def test_acceptance_by_hand():
     assert acceptance(x).tolist() == [0.5, 0.75]
 
 
+LONGER, STUCK = "run longer", "give a longer warmup or a shorter step"
+BAD, MODES = "entries are not finite in some draw", f"{LONGER}, or cross modes with Tempering"
+
+
 def summary(rhat=1.0, bulk=1000.0, tail=1000.0, stuck=0, bad=0, chains=4) -> ChainSummary:
     figures = (tensor(1000.0, bulk), tensor(1000.0, tail), tensor(1.0, rhat))
     return ChainSummary(chains, 100, *figures, stuck=torch.arange(chains) < stuck, not_finite=bad)
@@ -287,18 +291,19 @@ def summary(rhat=1.0, bulk=1000.0, tail=1000.0, stuck=0, bad=0, chains=4) -> Cha
     [
         (summary(), ""),
         (summary(rhat=1.01), ""),
-        (summary(rhat=1.0100001), "R-hat 1.01 > 1.01: chains disagree"),
-        (summary(rhat=1.0101), "R-hat 1.0101 > 1.01: chains disagree"),
-        (summary(rhat=1.0149), "R-hat 1.0149 > 1.01: chains disagree"),
-        (summary(rhat=1.0151), "R-hat 1.02 > 1.01: chains disagree"),
-        (summary(rhat=math.inf), "R-hat inf > 1.01: chains disagree"),
+        (summary(rhat=1.0100001), f"R-hat 1.01 > 1.01: chains disagree; {MODES}"),
+        (summary(rhat=1.0101), f"R-hat 1.0101 > 1.01: chains disagree; {MODES}"),
+        (summary(rhat=1.0149), f"R-hat 1.0149 > 1.01: chains disagree; {MODES}"),
+        (summary(rhat=1.0151), f"R-hat 1.02 > 1.01: chains disagree; {MODES}"),
+        (summary(rhat=math.inf), f"R-hat inf > 1.01: chains disagree; {MODES}"),
         (summary(bulk=400.0), ""),
-        (summary(bulk=399.0), "effective sample size 399 < 400"),
-        (summary(tail=12.34), "effective sample size 12.3 < 400"),
-        (summary(stuck=1), "1 of 4 chains never moved"),
-        (summary(bad=2, rhat=math.nan), "2 of 2 entries are not finite in some draw"),
-        (summary(rhat=math.nan), "1 of 2 entries never vary"),
-        (summary(rhat=math.nan, stuck=4), "4 of 4 chains never moved"),
+        (summary(bulk=399.0), f"effective sample size 399 < 400; {LONGER}"),
+        (summary(tail=12.34), f"effective sample size 12.3 < 400; {LONGER}"),
+        (summary(stuck=1), f"1 of 4 chains never moved; {STUCK}"),
+        (summary(bad=2, rhat=math.nan), f"2 of 2 {BAD}; shorten the step"),
+        (summary(bad=1, bulk=9.0), f"1 of 2 {BAD}; effective sample size 9 < 400; shorten the step; {LONGER}"),
+        (summary(rhat=math.nan), f"1 of 2 entries never vary; {LONGER}"),
+        (summary(rhat=math.nan, stuck=4), f"4 of 4 chains never moved; {STUCK}"),
     ],
 )
 def test_a_verdict_at_its_limits(given, warning):

@@ -6,6 +6,7 @@ import inspect
 import json
 import re
 import shutil
+import warnings
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,12 +25,13 @@ from absynth.density import EBM, restrict
 from absynth.distributions import GaussianGenerator, StandardNormal, Uniform
 from absynth.errors import InputError
 from absynth.metrics.grid import Grid
-from absynth.samplers import HMC, FromNoise, Langevin
-from absynth.seeding import stream
+from absynth.samplers import HMC, ChainWarning, FromNoise, Langevin, summarize_chains
+from absynth.seeding import Streams, stream
+from absynth.tasks import chain
 from absynth.tasks.compose import compose, composed
 from absynth.tasks.inpaint import box_hole, compute_baselines, inpaint, painted_hole
 from absynth.tasks.observed import nearest, psnr
-from absynth.tasks.opened import Opened
+from absynth.tasks.opened import Opened, open_run
 from absynth.tasks.super_resolve import blocks, coarse, super_resolve, with_means
 from absynth.tasks.translate import mean_distance, translate
 from absynth.types import Sampler
@@ -358,6 +360,37 @@ def test_tasks_answer_on_every_model_that_can(argv, runs):
     if name in ("inpaint", "compose"):
         assert run(name, runs[of], *flags) == 0  # the same seed gives the same numbers
         assert json.loads((runs[of] / name / "result.json").read_text())["figures"] == found["figures"]
+
+
+def test_chains_that_disagree_are_a_warning_on_one_line(runs, tmp_path, capsys):
+    """The line is that of ``ab.draw``; it goes to stderr and into the result's text, and leaves its JSON whole."""
+    capsys.readouterr()
+    assert run("chain", runs["ring"], "--n", 8, "--long", 200, "--json", "--out", tmp_path / "short") == 0
+    out, err = capsys.readouterr()
+    (line,) = err.splitlines()
+    model = open_run(runs["ring"], "cpu").model
+    _, _, draws = chain.path(model.chain(), 8, 200, [0], rng=Streams(0, range(8), device="cpu"))
+    warning = summarize_chains(draws).warning
+    assert "run longer" in warning
+    assert line == f"absynth: warning: the last half of the long run, 8 chains of 100 draws: states: {warning}"
+    assert f"8 chains of 100 draws: states: {warning}. R-hat" in json.loads(out)["text"]
+
+
+@pytest.mark.parametrize(("apart", "trouble"), [((0, 0), ""), ((0, 9), "energy: R-hat "), ((9, 9), "states: R-hat ")])
+def test_independent_chains_have_no_warning_and_shifted_ones_have_one(apart, trouble, monkeypatch, tmp_path):
+    model = replace(opened(gaussian_model(EXACT)), task="chain", out=tmp_path)
+    rng, shift = stream(1), torch.arange(20.0) / 19
+    x, energies = torch.randn(20, 500, 1, 2, 2, generator=rng), torch.randn(1001, 20, generator=rng)
+    kept = torch.zeros(8, 20, 1, 2, 2), energies + apart[1] * shift, x + apart[0] * shift.view(20, 1, 1, 1, 1)
+    monkeypatch.setattr(chain, "open_run", lambda *_, **__: model)
+    monkeypatch.setattr(chain, "path", lambda *_, **__: kept)
+    with warnings.catch_warnings(record=True) as issued:
+        warnings.simplefilter("always")
+        found = chain.command(tmp_path, n=20, long=1000, at=list(range(8)))
+    assert f"20 chains of 500 draws: {trouble or 'no trouble found. R-hat near 1'}" in found.text
+    said = [str(w.message) for w in issued if w.category is ChainWarning]
+    assert len(said) == bool(trouble)
+    assert not said or (trouble in said[0] and said[0].endswith("run longer, or cross modes with Tempering"))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 import tempfile
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from rich.console import Console
@@ -12,6 +16,25 @@ from rich.table import Table
 
 from absynth.cli.parser import Parser
 from absynth.errors import InputError
+
+
+@contextmanager
+def _warnings_on_one_line() -> Iterator[None]:
+    """Warnings about chains go to stderr without the place in the library that issued them."""
+    from absynth.samplers import ChainWarning
+
+    with warnings.catch_warnings():
+        usual = warnings.showwarning
+
+        def show(message, category, *place) -> None:
+            if issubclass(category, ChainWarning):
+                print(f"absynth: warning: {message}", file=sys.stderr)
+            else:
+                usual(message, category, *place)
+
+        warnings.simplefilter("always", ChainWarning)
+        warnings.showwarning = show
+        yield
 
 
 def task(name: str, argv: list[str]) -> None:
@@ -31,7 +54,8 @@ def task(name: str, argv: list[str]) -> None:
     as_json = given.pop("json")
     run = given["run"] = released.locate(given["run"])
     _require_own(given.get("out"))
-    with engine.use("auto"), distributed.process_group(choose_device(given.get("device") or "auto")):
+    group = distributed.process_group(choose_device(given.get("device") or "auto"))
+    with engine.use("auto"), group, _warnings_on_one_line():
         if distributed.rank():  # process 0 alone writes the result
             with tempfile.TemporaryDirectory() as aside:
                 command(**given | {"out": Path(aside)})
@@ -90,7 +114,8 @@ def report(argv: list[str]) -> None:
     console = Console(highlight=False, soft_wrap=True)
     given = parser.read(argv)
     given["run"] = released.locate(given["run"])
-    print(gather.gather(**given, say=lambda text: console.print(text, markup=False)))
+    with _warnings_on_one_line():
+        print(gather.gather(**given, say=lambda text: console.print(text, markup=False)))
 
 
 def compare(argv: list[str]) -> None:

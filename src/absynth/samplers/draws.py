@@ -133,15 +133,7 @@ class Draws:
         if self.bias is not None:
             troubles.append(f"E[(x - mean) score] is {self.bias:.2f} where the law has -1: the step biases the draws")
             advice.append("shorten the step, or use MALA")
-        if self.stuck.any():
-            advice.append("give a longer warmup or a shorter step")
-        if self.stuck.all():  # they say nothing about modes or length
-            return "; ".join([*troubles, *advice])
-        if self.summary.figures["largest R-hat"] > 1.01:
-            advice.append("run longer, or cross modes with Tempering")
-        elif self.summary.troubles:
-            advice.append("run longer")
-        return "; ".join([*troubles, *advice])
+        return "; ".join([*troubles, *advice, *self.summary.advice])
 
     def __repr__(self) -> str:
         figures = self.summary.figures

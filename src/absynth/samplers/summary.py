@@ -76,9 +76,21 @@ class ChainSummary:
         return self.figures["smallest bulk ESS"], self.figures["smallest tail ESS"]
 
     @property
+    def advice(self) -> list[str]:
+        """What to do about the troubles; empty for good chains."""
+        found = ["shorten the step"] if self.not_finite else []
+        if self.stuck.any():
+            found.append("give a longer warmup or a shorter step")
+        if self.stuck.all():  # they say nothing about modes or length
+            return found
+        if self.figures["largest R-hat"] > RHAT_LIMIT:
+            return [*found, "run longer, or cross modes with Tempering"]
+        return [*found, "run longer"] if len(self.troubles) > len(found) else found
+
+    @property
     def warning(self) -> str:
-        """One line, or "" for good chains."""
-        return "; ".join(self.troubles)
+        """What is wrong and what to do, in one line; "" for good chains."""
+        return "; ".join([*self.troubles, *self.advice])
 
 
 def summarize_chains(x: Num[Tensor, "chain draw *event"] | Bool[Tensor, "chain draw *event"]) -> ChainSummary:
@@ -95,7 +107,7 @@ def summarize_chains(x: Num[Tensor, "chain draw *event"] | Bool[Tensor, "chain d
     ''
     >>> x[0] += 1
     >>> summarize_chains(x).warning
-    'R-hat 1.11 > 1.01: chains disagree; effective sample size 24 < 400'
+    'R-hat 1.11 > 1.01: chains disagree; effective sample size 24 < 400; run longer, or cross modes with Tempering'
     """
     if x.ndim < 2 or len(x) < 1 or x.shape[1] < 4:
         raise InputError(

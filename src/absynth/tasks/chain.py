@@ -8,6 +8,7 @@ sample size and R-hat of the last half of the long run say whether the chains ag
 from __future__ import annotations
 
 import math
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from absynth.algorithms import Chain
 from absynth.algorithms.chain import with_steps
 from absynth.errors import InputError
 from absynth.report import TaskResult
+from absynth.samplers.draws import ChainWarning
 from absynth.samplers.summary import ChainSummary, summarize_chains
 from absynth.seeding import Streams
 from absynth.tasks.opened import Opened, check_positive, open_run
@@ -103,6 +105,8 @@ def command(
 ) -> TaskResult:
     """Show the chain that draws, short and long: examples along it, its energy, effective sample size and R-hat.
 
+    A :class:`~absynth.samplers.ChainWarning` says in one line what is wrong with the chains, if anything is.
+
     Args:
         run: Run directory.
         n: Number of chains for the energy profile (10 are shown).
@@ -127,16 +131,19 @@ def command(
         f"{chain.temperature:g}. The energy −f − log p_0 should fall and then stay level; where it keeps falling while "
         "the samples decay, the short run hides a density that is wrong elsewhere."
     )
-    verdicts = judge(draws, energies.cpu())
+    verdicts = dict(zip(("states", "energy"), judge(draws, energies.cpu())))
     if verdicts:
+        bad = next((f"{name}: {verdict.warning}" for name, verdict in verdicts.items() if verdict.warning), "")
+        where = f"the last half of the long run, {n} chains of {draws.shape[1]} draws"
         text += (
-            f"\n\nThe last half of the long run, {n} chains of {draws.shape[1]} draws: "
-            f"{verdicts[0].warning or 'no trouble found'}. R-hat near 1 and a large effective sample size mean that "
-            "the chains agree and forget where they began; those of a short-run model need not, and its samples then "
-            "depend on their start."
+            f"\n\n{where[0].upper()}{where[1:]}: {bad or 'no trouble found'}. R-hat near 1 and a large effective "
+            "sample size mean that the chains agree and forget where they began; those of a short-run model need "
+            "not, and its samples then depend on their start."
         )
+        if bad:
+            warnings.warn(f"{where}: {bad}", ChainWarning, stacklevel=2)
     found = opened.result(TITLE, text, seed)
-    for name, verdict in zip(("states", "energy"), verdicts):
+    for name, verdict in verdicts.items():
         for figure, value in verdict.figures.items():
             if math.isfinite(value):
                 found.figures[f"{figure}, {name}"] = value
