@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +11,7 @@ import torch
 from PIL import Image
 
 from absynth.data import arrays, decode, open
+from absynth.data.listing import split_by_name
 
 
 def pixels(*shape: int, seed: int = 0) -> np.ndarray:
@@ -69,6 +71,18 @@ def test_a_mapped_array_is_not_read_as_a_whole(tmp_path, little_memory):
     assert data.fingerprint == open(tmp_path / "x.npy").fingerprint
     np.save(tmp_path / "x.npy", pixels(40, 8, 8, seed=1))
     assert data.fingerprint != open(tmp_path / "x.npy").fingerprint
+
+
+def test_splitting_takes_a_few_bytes_a_row():
+    tracemalloc.start()
+    try:
+        rows = split_by_name(range(50_000), "train")
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 40 * 50_000  # a text and an integer for each row are more than a hundred
+    named = [str(i) for i in range(50_000)]
+    assert np.array_equal(rows, split_by_name(named, "train"))
 
 
 def test_a_large_folder_is_decoded_on_demand(tmp_path, monkeypatch):

@@ -371,6 +371,20 @@ def test_single_gradients_in_float32_and_values(target: str) -> None:
     assert got.dtype == x.dtype
 
 
+@pytest.mark.parametrize("b", [1, 2])
+def test_single_gradients_of_one_chain_in_float32(b: int) -> None:
+    """Of a generator, whose first layer is a product of as many rows as chains, and of an energy, whose last one is."""
+    torch.manual_seed(1)
+    g = GaussianGenerator(deconv_generator(6, 16, 3, 2), 0.4)
+    f = nn.Sequential(conv_f(3, 16, 4)[:-1], nn.LeakyReLU(0.2), nn.Flatten(0))
+    x, z = torch.randn(b, 3, 16, 16, generator=stream(1)), torch.randn(b, 6, generator=stream(2))
+    for log_density, start in ((lambda z: g(z).log_prob(x), z), (f, x)):
+        with use("traced", said := []):
+            got, wanted = engine.score(log_density)(start), density.score(log_density, start)
+        assert said == []
+        assert (got - wanted).norm() < 1e-5 * wanted.norm()
+
+
 @pytest.mark.skipif(not scores.has_bf16(), reason="no bfloat16 arithmetic")
 @pytest.mark.parametrize("target", ["prior", "posterior, mlp", "posterior, deconv", "image"])
 def test_bf16_drift_is_near_and_is_bf16(target: str) -> None:

@@ -1,8 +1,8 @@
-"""Images of your own: a folder of files, or an array in an ``.npz`` or ``.npy`` file or in memory."""
+"""Images of your own: a folder of files, tars or arrays, or an array in an ``.npz`` or ``.npy`` file or in memory."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -11,10 +11,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from absynth.data import arrays, decode, labels, listing
+from absynth.data import arrays, decode, labels, listing, shards, tars
 from absynth.data.arrays import Part, with_channels
 from absynth.data.decode import SUFFIXES, DecodedImages, Header, Progress, read_header, read_pictures
 from absynth.data.images import Images
+from absynth.data.joined import JoinedArray
+from absynth.data.members import Member
 from absynth.errors import InputError
 
 __all__ = ["SUFFIXES", "Part", "files", "from_array", "images", "open_images"]
@@ -42,13 +44,16 @@ def images(
     classes). Transparency is flattened on white, and one colour image makes all of them RGB. Images of 16 bits or
     floats are kept as numbers, with the range of the whole folder, and so are bytes of which none is above 63.
 
+    *A tar, or a folder of tars*: images beside their labels (:func:`absynth.data.tars.listed`), read in place.
+
     *An array*: see :func:`from_array`. An ``.npz`` may hold its own splits (:func:`absynth.data.arrays.splits_of`).
+    A folder may hold many ``.npy`` files (:func:`absynth.data.shards.open_shards`).
 
     Where the data have no splits of their own, about one image in ten is for testing, chosen by a hash of its name (in
     an array, of its index), so the choice is the same everywhere and stays when images are added.
 
     Args:
-        path: A folder, an ``.npz`` or an ``.npy`` file.
+        path: A folder, a ``.tar``, an ``.npz`` or an ``.npy`` file.
         split: "train", "validation", "test", or "all" of it.
         size: Side in pixels; each image's central square is resized to it, with antialiasing. 0 leaves them as found.
         channels: 1 grey, 3 colour; 0 leaves them as found.
@@ -69,14 +74,36 @@ def open_images(path: Path | str, *, size: int = 0, channels: int = 0, skip_brok
         raise InputError(f"expected size 0 (as found) or a number of pixels, got {size}")
     if channels not in (0, 1, 3):
         raise InputError(f"expected --channels 1 (grey), 3 (colour) or 0 (as found), got {channels}")
-    if path.is_dir():
+    if path.is_dir() and _form(path) == "arrays":
+        return _arrays(path, lambda: shards.open_shards(path), size, channels)
+    if path.is_dir() or tars.is_tar(path):
         return _Folder(path, size, channels, skip_broken)
     if not path.exists():
-        raise InputError(f"{path}: no such file or folder; expected a folder of images, an .npz or an .npy file")
+        raise InputError(f"{path}: no such file or folder; expected a folder of images, a .tar, .npz or .npy file")
     if path.suffix.lower() not in (".npz", ".npy"):
-        raise InputError(f"expected a folder of images, an .npz or an .npy file, got {path}")
+        raise InputError(f"expected a folder of images, a .tar, .npz or .npy file, got {path}")
+    return _arrays(path, lambda: arrays.splits_of(path, (3, 4)), size, channels)
+
+
+def _form(path: Path) -> str:
+    """Whether a folder holds images as files, tars or arrays; files are looked at first.
+
+    Raises:
+        InputError: It holds tars and arrays.
+    """
+    found = listing.walk(path, SUFFIXES, skip=lambda reason: None)
+    if found.files or not (found.others[".tar"] or found.others[".npy"]):
+        return "files"
+    if found.others[".tar"] and found.others[".npy"]:
+        got = f"{found.others['.tar']} .tar and {found.others['.npy']} .npy"
+        raise InputError(f"{path}: expected images in files of one form, got {got}: give a folder of either")
+    return "tars" if found.others[".tar"] else "arrays"
+
+
+def _arrays(path: Path, read: Callable[[], shards.Parts], size: int, channels: int) -> _Arrays:
+    """Arrays of a path, which errors name."""
     try:
-        return _Arrays(arrays.splits_of(path, (3, 4)), path.stem, size, channels)
+        return _Arrays(read(), path.stem, size, channels)
     except InputError as error:
         raise error if str(path) in str(error) else InputError(f"{path}: {error}") from error
 
@@ -124,11 +151,24 @@ def files(path: Path | str, split: Part) -> list[Path]:
     Raises:
         InputError: No such folder, or no images in it.
     """
-    found = _listed(Path(path).expanduser())
+    path = Path(path).expanduser()
+    if tars.is_tar(path) or (path.is_dir() and _form(path) != "files"):
+        raise InputError(f"{path}: expected a folder of image files, got tars or arrays: unpack them")
+    found = _listed(path)
     return [found.files[row] for row in found.rows(split)]
 
 
+def names(path: Path | str) -> list[str]:
+    """The name of every image of a folder of files or tars, or of a tar; empty for arrays."""
+    path = Path(path).expanduser()
+    if not tars.is_tar(path) and (not path.is_dir() or _form(path) == "arrays"):
+        return []
+    return _listed(path).names
+
+
 def _listed(path: Path, skip: list[str] | None = None) -> listing.Splits:
+    if tars.is_tar(path) or (path.is_dir() and _form(path) == "tars"):
+        return tars.listed(path, skip=None if skip is None else skip.append)
     if not path.is_dir():
         raise InputError(f"{path}: expected a folder of images, found none")
     found = listing.walk(path, SUFFIXES, skip=None if skip is None else skip.append)
@@ -142,7 +182,7 @@ def _listed(path: Path, skip: list[str] | None = None) -> listing.Splits:
 
 
 class _Folder:
-    """Images of a folder."""
+    """Images of a folder, of tars in it, or of a tar."""
 
     def __init__(self, path: Path, size: int, channels: int, skip_broken: bool) -> None:
         self.path, self.size = path, size
@@ -173,7 +213,7 @@ class _Folder:
     def _headers(self) -> dict[int, Header]:
         """Of every file that has a header that can be read; decoding the others raises."""
 
-        def header(path: Path) -> Header | None:
+        def header(path: Path | Member) -> Header | None:
             try:
                 return read_header(path)
             except InputError:
@@ -244,7 +284,7 @@ def _typical(headers: Sequence[Header]) -> tuple[tuple[int, int, int], str]:
     return (max(h.channels for h in headers), side, side), words
 
 
-def _extremes(path: Path, size: int) -> tuple[float, float]:
+def _extremes(path: Path | Member, size: int) -> tuple[float, float]:
     pixels = decode.read_picture(path, size=size)
     return float(pixels.min()), float(pixels.max())
 
@@ -253,7 +293,11 @@ class _Arrays:
     """Arrays of images, one per split, or one of which splits are taken."""
 
     def __init__(
-        self, parts: Mapping[str, tuple[np.ndarray, np.ndarray | None]], name: str, size: int, channels: int
+        self,
+        parts: Mapping[str, tuple[np.ndarray | JoinedArray, np.ndarray | None]],
+        name: str,
+        size: int,
+        channels: int,
     ) -> None:
         self.name, self.size, self.channels = name, size, channels
         checked = {part: arrays.images_of(x) for part, (x, _) in parts.items()}
@@ -286,7 +330,7 @@ class _Arrays:
         """The images of a split."""
         if "all" in self.x or ("train" in self.x and len(self.x) == 1):
             key = next(iter(self.x))
-            rows = listing.split_by_name([str(i) for i in range(len(self.x[key]))], part)
+            rows = listing.split_by_name(range(len(self.x[key])), part)
             return self._images(key, rows)
         if part == "all":
             each = [self._images(key, np.arange(len(x))) for key, x in self.x.items()]

@@ -55,7 +55,7 @@ class Listing:
     """
 
     base: Path
-    files: list[Path] = field(default_factory=list)
+    files: list = field(default_factory=list)  # of paths, or of members of tars
     others: Counter[str] = field(default_factory=Counter)
     runs: list[str] = field(default_factory=list)
 
@@ -149,7 +149,7 @@ class Splits:
     """
 
     base: Path
-    files: list[Path]
+    files: list  # of paths, or of members of tars
     names: list[str]
     part: list[str]
     classes: list[str]
@@ -273,8 +273,12 @@ def _split_level(folders: Sequence[Sequence[str]]) -> int | None:
     return None
 
 
-def split_by_name(names: Sequence[str], split: str) -> np.ndarray:
+def split_by_name(names: Sequence[str | int], split: str) -> np.ndarray:
     """Rows of a split: a name whose hash is divisible by ten is for testing; neither split is ever empty.
+
+    Args:
+        names: A name for each example; a range where they have numbers.
+        split: "train", "test" or "all".
 
     Raises:
         InputError: There are fewer than two names, or the split is neither "train" nor "test".
@@ -285,11 +289,12 @@ def split_by_name(names: Sequence[str], split: str) -> np.ndarray:
         raise InputError("the data have no validation split: give --validation 0.1 to set a share of training aside")
     if len(names) < 2:
         raise InputError(f"expected at least 2 images, one to train and one to test, got {len(names)}")
-    hashes = [
-        int.from_bytes(hashlib.sha256(name.encode("utf-8", "surrogateescape")).digest()[:8], "big") for name in names
-    ]
-    test = np.array([number % 10 == 0 for number in hashes])
+    # One number at a time: texts and integers of ten million rows would take more than a gigabyte.
+    encoded = (str(name).encode("utf-8", "surrogateescape") for name in names)
+    numbers = (int.from_bytes(hashlib.sha256(text).digest()[:8], "big") for text in encoded)
+    hashes = np.fromiter(numbers, np.uint64, len(names))
+    test = hashes % 10 == 0
     if test.all() or not test.any():  # possible among few images only
         test[:] = False
-        test[hashes.index(min(hashes))] = True
+        test[hashes.argmin()] = True
     return np.flatnonzero(test if split == "test" else ~test)

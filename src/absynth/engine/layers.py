@@ -47,14 +47,16 @@ class How:
 
 
 def linear(how: How, weight: Tensor, bias: Tensor | None, rows: int, after: Activation | None) -> Run:
-    """x ↦ x W + b, W ``[in, out]``, for so many rows; then the activation ``after``, which needs the packed form."""
+    """x ↦ x W + b, W ``[in, out]``, for so many rows; then the activation ``after``."""
     return how.input(_matmul(how, how.of(weight).t(), how.of(bias), rows, after))
 
 
 def _matmul(how: How, weight: Tensor, bias: Tensor | None, rows: int, after: Activation | None = None) -> Run:
-    if not how.packed or min(weight.shape) == 1 or rows == 1:
-        return lambda x: F.linear(x, weight, bias)
     name, numbers = after or ("none", [])
+    if not how.packed or min(weight.shape) == 1 or rows == 1:
+        if after is None:
+            return lambda x: F.linear(x, weight, bias)
+        return lambda x: ACTIVATIONS[name](F.linear(x, weight, bias), *numbers)
     blocked = onednn._reorder_linear_weight(weight.contiguous(), rows)
     return lambda x: onednn._linear_pointwise.default(x, blocked, bias, name, numbers, "")
 
