@@ -11,7 +11,7 @@ from torch import nn
 from absynth.algorithms.discrepancy_prior import DiscrepancyPrior
 from absynth.algorithms.perturbations import GaussianNoise
 from absynth.density import EBM
-from absynth.distributions import GaussianGenerator, GaussianInference, StandardNormal
+from absynth.distributions import GaussianGenerator, GaussianInference, StandardNormal, Uniform
 from absynth.errors import InputError
 from absynth.networks.mlp import mlp
 from absynth.seeding import noise_like, stream
@@ -86,3 +86,34 @@ def test_each_player_has_its_loss(inference):
 def test_contrasts_are_needed():
     with pytest.raises(InputError, match="contrasts"):
         model(contrasts=0)
+
+
+class ShiftedF(nn.Module):
+    """−½ (z − c)²."""
+
+    def forward(self, z, c):
+        return -0.5 * ((z - c) ** 2).sum(1)
+
+
+class Repeated(nn.Module):
+    """Three times z, whatever the condition."""
+
+    def forward(self, z, c):
+        return z.expand(-1, 3)
+
+
+def test_contrasts_have_the_condition_of_their_example():
+    """With z = c + noise, ℓ of every contrast is that of z − c at c = 0: the loss does not depend on c."""
+
+    @dataclass(frozen=True)
+    class Start:
+        def __call__(self, log_density, x, *, rng):
+            return c + noise_like(x, rng)
+
+    losses = []
+    for c in (torch.zeros(5, 1), torch.arange(5.0)[:, None] * 10):
+        found = model(contrasts=4)
+        found.prior, found.generator.net = EBM(ShiftedF(), Uniform(1)), Repeated()
+        found.posterior_sampler = Start()
+        losses.append(found.losses(Batch(torch.zeros(5, 3), c), rng=stream(0))["prior"])
+    torch.testing.assert_close(*losses, rtol=1e-4, atol=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 from dataclasses import dataclass
@@ -29,7 +30,10 @@ from absynth.metrics import (
     pixel_features,
     precision_recall,
 )
+from absynth.metrics import features as features_module
+from absynth.metrics.features import LeNet
 from absynth.metrics.frechet import moments
+from absynth.seeding import stream
 
 
 def normal(rng, *shape):
@@ -134,6 +138,58 @@ def test_classifier_features_learn_are_kept_and_leave_the_global_state(rng, tmp_
         ".safetensors",
         ".safetensors",
     ]
+
+
+def test_lenet_has_the_layers_of_its_docstring():
+    shapes = [layer.weight.shape for layer in LeNet((3, 21, 13), 7).modules() if hasattr(layer, "weight")]
+    assert shapes == [(16, 3, 5, 5), (32, 16, 5, 5), (64, 32 * 5 * 3), (7, 64)]
+    x, found = torch.randn(2, 3, 21, 13), []
+    for layer in LeNet((3, 21, 13), 7).body:
+        x = layer(x)
+        found.append(list(x.shape[1:]))
+    assert found[0] == found[1] == [16, 21, 13]
+    assert found[2] == [16, 10, 6]
+    assert found[3] == found[4] == [32, 10, 6]
+    assert found[5:] == [[32, 5, 3], [32 * 5 * 3], [64], [64]]
+    assert (x >= 0).all()
+
+
+def test_the_classifier_of_a_feature_space_is_trained_as_its_name_says(rng, monkeypatch):
+    """A tenth held out, three epochs of Adam in batches of 100: the same numbers from a loop written here."""
+    images = bars(rng, 230)
+    labels = images.labels // 5
+    labels[::2] = torch.randint(3, (115,), generator=rng)  # an accuracy that is neither 0 nor 1
+    net, accuracy, trained_on = features_module._train(images, labels, (1, 8, 8), 3, 4)
+    order = torch.randperm(230, generator=(own := stream(4)))
+    held_out, order = order[:23], order[23:]
+    torch.manual_seed(4)
+    expected = LeNet((1, 8, 8), 3)
+    adam = torch.optim.Adam(expected.parameters(), 1e-3)
+    for _ in range(3):
+        shuffled = order[torch.randperm(207, generator=own)]
+        for index in (shuffled[:100], shuffled[100:200], shuffled[200:]):
+            adam.zero_grad()
+            (-expected(images.batch(index)).log_softmax(1)[range(len(index)), labels[index]].mean()).backward()
+            adam.step()
+    for a, b in zip(net.parameters(), expected.parameters(), strict=True):
+        torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-5)
+    right = expected(images.batch(held_out)).argmax(1) == labels[held_out]
+    assert 0 < right.float().mean() < 1
+    assert (accuracy, trained_on) == (pytest.approx(right.double().mean().item()), 207)
+    monkeypatch.setattr(features_module, "_EXAMPLES", 11)  # at most so many are trained and tested on
+    net, accuracy, trained_on = features_module._train(images, labels, (1, 8, 8), 3, 4)
+    right = net(images.batch(held_out[:11])).argmax(1) == labels[held_out[:11]]
+    assert (accuracy, trained_on) == (pytest.approx(right.double().mean().item()), 11)
+
+
+def test_a_fingerprint_is_of_all_labels_and_of_a_thousand_images_at_eight_bits(rng):
+    x = torch.randint(256, (1500, 1, 2, 1), generator=rng).to(torch.uint8)
+    labels = torch.arange(1500) % 7
+    every = [k * 3 // 2 for k in range(1000)]
+    expected = hashlib.sha256(labels.numpy().tobytes() + x[every].numpy().tobytes()).hexdigest()
+    assert features_module._fingerprint(Bars(x, labels), labels) == expected
+    assert features_module._evenly(10, 4).tolist() == [0, 2, 5, 7]
+    assert features_module._evenly(3, 4).tolist() == [0, 1, 2]
 
 
 def test_classifier_features_take_other_shapes(rng, tmp_path):
