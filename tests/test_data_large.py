@@ -76,12 +76,12 @@ def test_a_mapped_array_is_not_read_as_a_whole(tmp_path, little_memory):
 def test_splitting_takes_a_few_bytes_a_row():
     tracemalloc.start()
     try:
-        rows = split_by_name(range(50_000), "train")
+        rows = split_by_name(range(20_000), "train")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    assert peak < 40 * 50_000  # a text and an integer for each row are more than a hundred
-    named = [str(i) for i in range(50_000)]
+    assert peak < 40 * 20_000  # a text and an integer for each row are more than a hundred
+    named = [str(i) for i in range(20_000)]
     assert np.array_equal(rows, split_by_name(named, "train"))
 
 
@@ -115,14 +115,14 @@ def test_memory_of_a_mapped_array_is_its_minibatches(tmp_path):
     import subprocess
     import sys
 
-    np.save(tmp_path / "x.npy", np.broadcast_to(np.arange(64, dtype=np.uint8), (50_000, 64, 64)))
+    np.save(tmp_path / "x.npy", np.broadcast_to(np.arange(64, dtype=np.uint8), (20_000, 64, 64)))
     code = (
         "import resource, sys, torch; from absynth.data import open; from absynth.data.arrays import ArrayRows\n"
         "peak = lambda: resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024\n"
         f"before = peak(); data = open({str(tmp_path / 'x.npy')!r})\n"
         "assert isinstance(data.images.x, ArrayRows)\n"
         "[next(data.batches(100, seed=k)) for k in range(12)]; data.split('test').fingerprint\n"
-        "print((peak() - before) / (50_000 * 64 * 64))"
+        "print((peak() - before) / (20_000 * 64 * 64))"
     )
     ratio = float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
     assert ratio < 1.2
