@@ -190,3 +190,113 @@ def test_log_z_is_the_middle_of_its_bounds():
     lower, upper = (likelihood.Estimate(value, 0.1, 20.0, 40) for value in (1.5, 2.5))
     found = likelihood.LogZ(lower, upper, 100, 0.8)
     assert (found.value, found.gap) == (2.0, 1.0)
+
+
+# The parts, with chains that a test moves by hand ---------------------------------------------------------------------
+
+
+class Line:
+    """A reference of log density 0 whose draws are 0, 1, 2 ... times a factor."""
+
+    def __init__(self, *factors: float) -> None:
+        self.factors = torch.tensor(factors)
+
+    def log_prob(self, x: torch.Tensor) -> torch.Tensor:
+        return torch.zeros(len(x))
+
+    def sample(self, n: int, rng: object) -> torch.Tensor:
+        assert n == len(self.factors)
+        return self.factors[:, None].clone()
+
+
+def slope(x: torch.Tensor) -> torch.Tensor:
+    """With the reference above, log π_β(1) is β."""
+    return x[:, 0]
+
+
+class Up:
+    """Adds 1 to the states, and keeps its number and the β that it ran at."""
+
+    def __init__(self, number: int, seen: list) -> None:
+        self.number, self.seen = number, seen
+
+    def __call__(self, density, x, *, rng):
+        self.seen.append((self.number, round(float(density(torch.ones(1, 1))), 9)))
+        return x + 1
+
+
+@pytest.mark.parametrize(("transition", "target"), [(HMC(1, 0.2, target_accept=0.7), 0.7), (MALA(1, 0.2), 0.57)])
+def test_temperatures_are_equally_far_apart_and_step_sizes_follow_acceptance(transition, target, monkeypatch):
+    """A pilot whose k-th move leaves the states at k times (−1, 1, −3, 3), two groups, at acceptance 0.9."""
+    moves = []
+
+    def move(sampler, density, x, *, rng):
+        moves.append(round(float(density(torch.ones(1, 1))), 12))
+        return len(moves) * torch.tensor([-1.0, 1.0, -3.0, 3.0])[:, None], 0.9
+
+    monkeypatch.setattr(likelihood, "_move", move)
+    options = {"chains": 4, "groups": 2, "rng": stream(0)}
+    betas, samplers = likelihood.plan(slope, Line(0, 0, 0, 0), 9, transition, **options)
+    walk = [(k / 60) ** 4 for k in range(61)]
+    assert moves == [round(beta, 12) for beta in walk for _ in range(2)]
+    spread = [2 * 2**0.5 * (2 * k + 2) for k in range(61)]  # the mean of both groups' standard deviations
+    length = [0.0]
+    for k in range(60):
+        length.append(length[-1] + 0.5 * (spread[k] + spread[k + 1]) * (walk[k + 1] - walk[k]))
+    for i, beta in enumerate(betas.tolist()):
+        k = min(max(j for j in range(61) if length[j] <= length[-1] * i / 9 + 1e-12), 59)
+        share = (length[-1] * i / 9 - length[k]) / (length[k + 1] - length[k])
+        assert beta == pytest.approx(walk[k] + share * (walk[k + 1] - walk[k]), abs=1e-9)
+    sizes = [0.2 * math.exp((0.9 - target) * (k + 1)) for k in range(61)]
+    golden = (5**0.5 - 1) / 2
+    for i, (beta, sampler) in enumerate(zip(betas.tolist()[1:], samplers, strict=True)):
+        k = min(max(j for j in range(61) if walk[j] <= beta), 59)
+        size = sizes[k] + (beta - walk[k]) / (walk[k + 1] - walk[k]) * (sizes[k + 1] - sizes[k])
+        assert sampler.step_size == pytest.approx(size * (1 - 0.5 * (i * golden % 1)), rel=1e-6)
+        assert type(sampler) is type(transition)
+
+
+@pytest.mark.parametrize("factors", [(1.0, 1.0), (0.0, math.inf)], ids=["no spread", "no finite spread"])
+def test_temperatures_of_an_unknown_length_are_evenly_spaced(factors):
+    still = Langevin(0, 0.1)
+    betas, samplers = likelihood.plan(slope, Line(*factors), 60, still, chains=2, rng=stream(0))
+    torch.testing.assert_close(betas, torch.arange(61) / 60)
+    assert samplers == [still] * 60
+
+
+def test_annealing_adds_up_what_each_temperature_adds_and_runs_each_transition_at_its_own():
+    betas, seen = torch.tensor([0.0, 0.1, 0.4, 1.0]), []
+    ups = [Up(k, seen) for k in (1, 2, 3)]
+    weights, x, _ = likelihood.anneal(slope, Line(5, 7), betas, ups, 2, rng=stream(0))
+    torch.testing.assert_close(weights, torch.tensor([5.0, 7.0]) + 0.3 * 1 + 0.6 * 2)
+    assert x.flatten().tolist() == [8, 10]
+    assert seen == [(1, 0.1), (2, 0.4), (3, 1.0)]
+    seen.clear()
+    down = likelihood.anneal_back(slope, Line(5, 7), betas, ups, torch.tensor([[5.0], [7.0]]), rng=stream(0))
+    torch.testing.assert_close(down, torch.tensor([5.0, 7.0]) + 0.3 * 1 + 0.1 * 2)
+    assert seen == [(2, 0.4), (1, 0.1)]  # the last forward transition is the one that samples take first
+
+
+def test_the_reverse_chains_begin_at_forward_ends_by_their_weight(monkeypatch):
+    seen, begun = [], []
+    ups = [Up(1, seen), Up(2, seen)]
+    monkeypatch.setattr(likelihood, "plan", lambda *_, **__: (torch.tensor([0.0, 0.5, 1.0]), ups))
+    back = likelihood.anneal_back
+    monkeypatch.setattr(likelihood, "anneal_back", lambda *a, **k: begun.append(a[4]) or back(*a, **k))
+    found = log_z(slope, Line(0, 0, 99), chains=3, settle=4, rng=stream(0))
+    assert begun[0].flatten().tolist() == [99 + 2 + 4] * 3  # the third chain has all the weight
+    assert [number for number, _ in seen] == [1, 2, 2, 2, 2, 2, 1]
+    assert found.lower.value == pytest.approx(99 + 0.5 - math.log(3))
+    assert found.upper.value == pytest.approx(105 + 0.5)
+
+
+def test_log_z_of_a_prior_has_four_times_the_temperatures_and_64_chains(monkeypatch):
+    given = []
+    known = likelihood.LogZ(*[likelihood.Estimate(0.0, 0.1, 20.0, 40)] * 2, 100, 0.8)
+    monkeypatch.setattr(likelihood, "log_z", lambda *_, **options: given.append(options) or known)
+    prior, z = EBM(Quadratic(torch.zeros(1), torch.zeros(1)), StandardNormal(1)), torch.zeros(1, 1)
+    for chains in (2, 70):
+        likelihood.log_prob_latent(
+            prior, GaussianGenerator(nn.Identity(), 1.0), z, chains=chains, temperatures=3, rng=stream(0)
+        )
+    assert [(options["chains"], options["temperatures"]) for options in given] == [(64, 12), (70, 12)]
