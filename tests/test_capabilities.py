@@ -210,6 +210,20 @@ CONDITIONAL = {"LatentBelief", "ConditionalCooperative", "MaximumLikelihood give
 WITHOUT_CONDITION = {"data_chain", "short_run", "log_prob", "anomaly_scores", "complete"}
 
 
+LAYERS = (
+    "MaximumLikelihood from noise", "MaximumLikelihood persistent", "MaximumLikelihood from data",
+    "MaximumLikelihood with missing entries", "LearnedRecovery", "ImprovedContrastiveDivergence", "JointEnergy",
+    "MultiGrid",
+)  # fmt: skip
+SPECIAL = {
+    "TexturePyramid": {"set_size"},
+    "Patchwise": {"set_size", "redraw", "enlarge"},
+    "InverseControl": {"controls", "control_names"},
+    **{kind: {"features"} for kind in LAYERS},
+}
+"""What few algorithms can do."""
+
+
 def supports(case: Case, name: str) -> bool:
     """Whether a capability works; an Unsupported must be one sentence that names the method."""
     model = case.build().eval()
@@ -233,6 +247,34 @@ def test_a_capability_works_or_says_why_not(kind, name):
     if kind in CONDITIONAL and name in WITHOUT_CONDITION:
         return
     assert supports(CASES[kind], name) == (name in EXPECTED[kind])
+
+
+@pytest.mark.parametrize("kind", CASES)
+def test_what_few_can_do_the_others_refuse(kind):
+    model, batch = CASES[kind].build().eval(), CASES[kind].batch(N)
+    calls = {
+        "controls": lambda: model.controls(batch.x, batch.c),
+        "control_names": model.control_names,
+        "set_size": lambda: model.set_size(6),
+        "redraw": lambda: model.redraw(batch.x, rng=stream(1)),
+        "enlarge": lambda: model.enlarge(2.0, rng=stream(1)),
+        "set_frames": lambda: model.set_frames(2),
+        "features": lambda: model.features(batch.x),
+    }
+    if "generate" not in EXPECTED[kind]:
+        calls["likelihood"] = lambda: model.likelihood(batch.x)
+        calls["draw"] = lambda: model.draw(batch.x, rng=stream(1))
+    if kind in CONDITIONAL:
+        del calls["features"]
+    able, refusals = set(), []
+    for name, call in calls.items():
+        try:
+            call()
+            able.add(name)
+        except InputError as error:
+            refusals.append(str(error))
+    assert able == SPECIAL.get(kind, set())
+    assert all(len(text.split()) > 3 for text in refusals)
 
 
 def test_a_broken_capability_is_seen():

@@ -130,3 +130,19 @@ def test_bad_numbers():
         DiffusiveClassification(
             LevelHeads(nn.Linear(1, 3)), StandardNormal(1, std=2.0), noise=NOISE, sampler=Langevin(1, 0.1)
         )
+
+
+def test_samples_serve_autograd_under_inference_mode():
+    """A chain's log density may hold its start, so the start must be no tensor of inference mode."""
+    starts = []
+
+    class Kept(Langevin):
+        def __call__(self, log_density, x, *, rng):
+            starts.append(x)
+            return super().__call__(log_density, x, rng=rng)
+
+    m = model(sampler=Kept(2, 0.1))
+    with torch.inference_mode():
+        m.sample(3, rng=stream(1))
+    assert len(starts) == m.levels
+    assert not any(x.is_inference() for x in starts)

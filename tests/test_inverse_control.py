@@ -141,6 +141,14 @@ def test_samples_have_the_law_of_the_cost():
     assert abs(float(cold.detach().std()) - float(u.std())) > 0.05  # not the mode itself
 
 
+def test_controls_and_samples_need_the_pasts():
+    model = control_model()
+    with pytest.raises(InputError, match="samples given a past: use predict, or give conditions"):
+        model.sample(3, rng=stream(0))
+    with pytest.raises(InputError, match="needs the pasts of the paths: use predict"):
+        model.controls(torch.zeros(3, 5, 2))
+
+
 def test_no_round_leaves_controls_where_they_are_at_any_width():
     model, c = control_model(mode="langevin"), pasts(3)
     model.width.fill_(2.0)

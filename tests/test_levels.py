@@ -45,6 +45,8 @@ def test_a_pyramids_finest_chain_draws_as_the_model_does(make):
 def test_a_model_that_has_not_grown_has_no_finest_density():
     with pytest.raises(InputError, match="has grown to 4 of 16 pixels"):
         growing().chain()
+    with pytest.raises(InputError, match="has grown to 4 of 16 pixels"):
+        growing().complete(lambda x: x, 2, rng=stream(1))
 
 
 def test_a_ladders_finest_density_is_that_of_the_data_and_the_lowest_noise():

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from cases import CASES
 from laws import mean_is
 from torch import Tensor, nn
 from torch.distributions import MultivariateNormal
@@ -20,7 +21,7 @@ from absynth.data.track_set import TrackSet
 from absynth.data.tracks import SCENES, Frames, Tracks, cut, mirrored, ordinary_step, read
 from absynth.density import EBM
 from absynth.distributions import Normal, StandardNormal
-from absynth.errors import InputError
+from absynth.errors import InputError, Unsupported
 from absynth.metrics.displacement import best_of, constant_velocity, stochastic_constant_velocity
 from absynth.networks.trajectory import PlanGenerator, PlannedPath
 from absynth.recipes import build
@@ -300,6 +301,13 @@ def test_with_exact_parts_the_bound_and_its_gradient_are_those_of_the_likelihood
     (gradient,) = torch.autograd.grad(losses["prior"], tilt.w)
     torch.testing.assert_close(-gradient, expected, atol=0.02, rtol=0)
     assert expected.abs().min() > 0.1, "a gradient of zero would prove nothing"
+
+
+def test_a_belief_needs_what_was_seen():
+    model = CASES["LatentBelief"].build()
+    for call in (model.latent_density, model.chain):
+        with pytest.raises(Unsupported, match="a prior that depends on a condition, and none was given: use predict"):
+            call()
 
 
 # --- the whole way --------------------------------------------------------------------------------------------------

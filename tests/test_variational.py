@@ -192,6 +192,10 @@ def test_a_model_without_inference_infers_from_the_prior():
     laws.normal_law(model.initial_latent(torch.zeros(20_000, 1, dtype=F64), rng=stream(2))[:, 0], 0.0, 1.0)
     with pytest.raises(Unsupported, match="no inference network"):
         model.negative_elbo(X, rng=stream(1))
+    with pytest.raises(Unsupported, match="without an inference network and without a chain on z: use teaching full"):
+        model.sample_posterior(X, rng=stream(1))
+    with pytest.raises(Unsupported, match="has no chain on z that could look at an observation"):
+        model.complete(lambda x: x, 2, rng=stream(1))
 
 
 # --- variational MCMC teaching --------------------------------------------------------------------------------------

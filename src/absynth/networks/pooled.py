@@ -13,6 +13,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional
 
+from absynth.errors import Unsupported
+
 _LINEAR = (nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.Linear)
 
 
@@ -27,6 +29,9 @@ def pooled_features(net: nn.Module, x: Float[Tensor, "b *event"], cells: int = 3
 
     Returns:
         The features of all layers but the last, whose output is f itself.
+
+    Raises:
+        Unsupported: The network has one layer, or is none of layers over examples.
     """
     found: list[Tensor] = []
     layers = [m for m in net.modules() if not list(m.children())]
@@ -37,7 +42,10 @@ def pooled_features(net: nn.Module, x: Float[Tensor, "b *event"], cells: int = 3
     finally:
         for handle in handles:
             handle.remove()
-    return torch.cat([_blocks(y, cells).flatten(1) for y in found if y.ndim > 1 and y[0].numel() > 1], 1)
+    kept = [_blocks(y, cells).flatten(1) for y in found if y.ndim > 1 and y[0].numel() > 1]
+    if not kept:
+        raise Unsupported(f"features need an energy network of several layers over examples, got {type(net).__name__}")
+    return torch.cat(kept, 1)
 
 
 def _blocks(y: Tensor, cells: int) -> Tensor:
