@@ -192,6 +192,20 @@ def test_a_classifier_that_knows_nothing_is_right_half_the_time(p):
     assert found.p_value == pytest.approx(sum(math.comb(8, k) for k in range(4, 9)) / 2**8)
 
 
+def test_a_classifier_that_knows_nothing_guesses_the_second_set_at_even_places():
+    """Held-out places 0, 1, 2 are of the first set and 3, 4, 5 of the second: places 1 and 4 are right."""
+    found = classifier_two_sample_test(torch.zeros(5, 2), torch.ones(5, 2), classifier=Constant(0.5))
+    assert (found.n, found.accuracy) == (6, pytest.approx(2 / 6))
+
+
+def test_the_bandwidth_is_the_median_distance_of_the_first_two_thousand():
+    x = torch.randn(2002, 1, generator=torch.Generator().manual_seed(1), dtype=F64)
+    found = stein_discrepancy(x, lambda x: -0.5 * (x**2).sum(1), replicates=0).bandwidth
+    medians = [float(torch.pdist(x[:n]).median()) for n in (1999, 2000, 2001)]
+    assert found == medians[1]
+    assert medians[0] != found != medians[2]
+
+
 def test_a_grid_has_its_cells_where_it_says():
     grid = Grid(-1, 3, 4, 2)
     assert grid.axis.tolist() == [-0.5, 0.5, 1.5, 2.5]
