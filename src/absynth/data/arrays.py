@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -16,10 +16,14 @@ import torch
 from jaxtyping import Shaped
 from torch import Tensor, nn
 
+from absynth.data.joined import JoinedArray
 from absynth.errors import InputError
 
 COPIED = 1 << 26
 """Arrays of fewer bytes are copied; larger ones are read in place."""
+
+RESIZED = 1 << 30
+"""Resized images of fewer bytes are kept; more are resized whenever a minibatch asks for them."""
 
 LARGEST = 1e30
 """Larger numbers are refused: their squares do not fit into float32."""
@@ -38,20 +42,25 @@ _LABELS = ("y", "labels", "label", "target", "targets", "arr_1")
 
 Part = Literal["train", "validation", "test", "all"]
 
+Rows = np.ndarray | JoinedArray
+
 
 class ArrayRows:
     """Some rows of an array, read when they are asked for.
 
     Args:
-        array: ``[N, ...]``, of any type of numbers; it may be memory-mapped.
+        array: ``[N, ...]``, of any type of numbers; it may be memory-mapped, in one file or several.
         rows: Which rows; None is all.
         channels: 1 makes RGB grey, 3 repeats grey; 0 leaves them.
+        size: Side in pixels that images are resized to; 0 leaves them.
     """
 
-    def __init__(self, array: np.ndarray, rows: np.ndarray | None = None, *, channels: int = 0) -> None:
-        self.array, self.channels = array, channels or array.shape[1]
+    def __init__(
+        self, array: np.ndarray | JoinedArray, rows: np.ndarray | None = None, *, channels: int = 0, size: int = 0
+    ) -> None:
+        self.array, self.channels, self.size = array, channels or array.shape[1], size
         self.rows = np.arange(len(array)) if rows is None else rows
-        self.shape = torch.Size((len(self.rows), self.channels, *array.shape[2:]))
+        self.shape = torch.Size((len(self.rows), self.channels, *((size, size) if size else array.shape[2:])))
         self.dtype = torch.uint8 if array.dtype in (np.uint8, np.bool_) else torch.float64
         if array.dtype == np.float32 or (array.dtype.itemsize <= 2 and self.dtype == torch.float64):
             self.dtype = torch.float32
@@ -63,11 +72,12 @@ class ArrayRows:
         index = torch.arange(len(self))[index] if isinstance(index, slice) else index
         found = np.ascontiguousarray(self.array[self.rows[index.numpy()]])
         wanted = {torch.uint8: np.uint8, torch.float32: np.float32, torch.float64: np.float64}[self.dtype]
-        return with_channels(torch.from_numpy(found.astype(wanted, copy=False)), self.channels)
+        x = with_channels(torch.from_numpy(found.astype(wanted, copy=False)), self.channels)
+        return resize(x, self.size) if self.size else x
 
     def take(self, rows: Tensor) -> ArrayRows:
         """Some of the rows, in this order."""
-        return ArrayRows(self.array, self.rows[rows.numpy()], channels=self.channels)
+        return ArrayRows(self.array, self.rows[rows.numpy()], channels=self.channels, size=self.size)
 
 
 def with_channels(x: Shaped[Tensor, "n c h w"], channels: int) -> Shaped[Tensor, "n channels h w"]:
@@ -233,7 +243,7 @@ def _role(key: str) -> tuple[str, str]:
 # --- values ---------------------------------------------------------------------------------------------------------
 
 
-def images_of(x: np.ndarray, *, dark: int = DARK) -> tuple[np.ndarray, float, float]:
+def images_of(x: Rows, *, dark: int = DARK) -> tuple[Rows, float, float]:
     """Checked images ``[n, C, H, W]`` with 1 or 3 channels, and the range of their values.
 
     The result is a view of ``x`` unless it holds transparent bytes.
@@ -253,16 +263,16 @@ def images_of(x: np.ndarray, *, dark: int = DARK) -> tuple[np.ndarray, float, fl
     if not x.size:
         raise InputError(f"expected images, got an empty array of shape {list(x.shape)}")
     if x.ndim == 3:
-        x = x[:, None]
+        x = _viewed(x, lambda part: part[:, None])
     else:
         position = next((p for channels in ((1, 3), (4,)) for p in (1, 3) if x.shape[p] in channels), None)
         if position is None:
             raise InputError(f"expected an array {shapes}, got shape {list(x.shape)}")
-        x = np.moveaxis(x, position, 1)
+        x = _viewed(x, lambda part: np.moveaxis(part, position, 1))
     _require_finite(x)
-    low, high = _range(x[:, :3])
+    low, high = _range(x, 3)
     if low == high:
-        raise InputError(f"expected images that vary, got one value everywhere: {x.flat[0]}")
+        raise InputError(f"expected images that vary, got one value everywhere: {x[:1].flat[0]}")
     if max(abs(low), abs(high)) > LARGEST:
         first = next(
             begin + int(np.argmax((np.abs(slab.astype(np.float64)) > LARGEST).reshape(len(slab), -1).any(1)))
@@ -275,9 +285,8 @@ def images_of(x: np.ndarray, *, dark: int = DARK) -> tuple[np.ndarray, float, fl
     if x.dtype == np.uint8:
         top = range_of_bytes(*_range(x), dark=dark)[1]
         return (_on_white(x, top) if x.shape[1] == 4 else x), 0.0, top
-    if x.dtype == np.bool_:
-        return x[:, :3], 0.0, 1.0
-    return (x[:, :3] if x.shape[1] == 4 else x), low, high
+    x = _viewed(x, lambda part: part[:, :3]) if x.shape[1] == 4 else x
+    return (x, 0.0, 1.0) if x.dtype == np.bool_ else (x, low, high)
 
 
 def range_of_bytes(low: float, high: float, *, dark: int = DARK) -> tuple[float, float]:
@@ -285,13 +294,17 @@ def range_of_bytes(low: float, high: float, *, dark: int = DARK) -> tuple[float,
     return 0.0, 255.0 if high > dark else max(1.0, high)
 
 
-def stored(x: np.ndarray, rows: np.ndarray, *, size: int = 0, channels: int = 0) -> Tensor | ArrayRows:
-    """Some of the images: a tensor where they are small or resized, else a view that reads minibatches."""
-    view = ArrayRows(x, rows, channels=channels)
+def _viewed(x: Rows, view: Callable[[np.ndarray], np.ndarray]) -> Rows:
+    return x.map(view) if isinstance(x, JoinedArray) else view(x)
+
+
+def stored(x: Rows, rows: np.ndarray, *, size: int = 0, channels: int = 0) -> Tensor | ArrayRows:
+    """Some of the images: a tensor where they are small or become small, else a view that reads minibatches."""
+    view = ArrayRows(x, rows, channels=channels, size=size)
     chosen = torch.arange(len(rows))
-    if not size:
-        return view if x.nbytes > COPIED else view[chosen]
-    pieces = [resize(view[some], size) for some in chosen.split(1024)]
+    if view.shape.numel() * view.dtype.itemsize > RESIZED if size else x.nbytes > COPIED:
+        return view
+    pieces = [view[some] for some in chosen.split(1024)]
     return torch.cat(pieces) if pieces else view[chosen]
 
 
@@ -305,13 +318,13 @@ def resize(x: Shaped[Tensor, "n c h w"], size: int) -> Shaped[Tensor, "n c size 
     return resized if x.is_floating_point() else resized.round().to(x.dtype)
 
 
-def _slabs(x: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+def _slabs(x: Rows) -> Iterator[tuple[int, np.ndarray]]:
     rows = max(1, _SLAB // max(1, int(np.prod(x.shape[1:]))))
     for begin in range(0, len(x), rows):
         yield begin, x[begin : begin + rows]
 
 
-def _require_finite(x: np.ndarray) -> None:
+def _require_finite(x: Rows) -> None:
     if x.dtype.kind != "f":
         return
     count, first = 0, None
@@ -329,12 +342,15 @@ def _require_finite(x: np.ndarray) -> None:
         )
 
 
-def _range(x: np.ndarray) -> tuple[float, float]:
-    pairs = [(slab.min(), slab.max()) for _, slab in _slabs(x)]
+def _range(x: Rows, channels: int | None = None) -> tuple[float, float]:
+    """Smallest and largest value of the first channels."""
+    pairs = [(slab[:, :channels].min(), slab[:, :channels].max()) for _, slab in _slabs(x)]
     return float(min(low for low, _ in pairs)), float(max(high for _, high in pairs))
 
 
-def _on_white(x: np.ndarray, high: float) -> np.ndarray:
+def _on_white(x: Rows, high: float) -> np.ndarray:
+    if isinstance(x, JoinedArray):  # a copy of all of them need not fit into memory
+        raise InputError("expected arrays of 1 or 3 channels in a folder, got 4: flatten the images on white")
     out = np.empty((len(x), 3, *x.shape[2:]), np.uint8)
     for begin, slab in _slabs(x):
         alpha = slab[:, 3:].astype(np.float32) / high

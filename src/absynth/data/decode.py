@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
+from io import BufferedReader
 from pathlib import Path
 from stat import S_ISREG
 from typing import NamedTuple
@@ -17,6 +18,7 @@ from jaxtyping import Float32, Shaped, UInt8
 from PIL import Image, ImageFile, ImageOps
 from torch import Tensor
 
+from absynth.data.members import Member
 from absynth.errors import InputError
 
 SUFFIXES = (
@@ -64,12 +66,12 @@ class Header(NamedTuple):
 
 
 def read_picture(
-    path: Path, *, crop: int = 0, size: int = 0
+    path: Path | Member, *, crop: int = 0, size: int = 0
 ) -> UInt8[np.ndarray, "C H W"] | Float32[np.ndarray, "1 H W"]:
     """One image, grey or RGB; transparency is flattened on white, images of 16 bits or floats are kept as float32.
 
     Args:
-        path: Any format that Pillow reads; of an animation, the first frame.
+        path: Any format that Pillow reads, in a file or a tar; of an animation, the first frame.
         crop: Side in pixels of the central square that is kept; 0 takes the largest there is. Used with ``size``.
         size: Side in pixels after resizing with antialiasing; 0 leaves the image whole.
 
@@ -77,8 +79,7 @@ def read_picture(
         InputError: The file cannot be read, or is smaller than ``crop``.
     """
     try:
-        _require_file(path)
-        with Image.open(path) as opened:
+        with Image.open(_source(path)) as opened:
             _refuse_deep_colour(opened)
             picture = _grey_or_rgb(ImageOps.exif_transpose(opened))
     except _FAILURES as error:
@@ -97,15 +98,14 @@ def read_picture(
     return pixels[None] if pixels.ndim == 2 else pixels.transpose(2, 0, 1)
 
 
-def read_header(path: Path) -> Header:
+def read_header(path: Path | Member) -> Header:
     """Size and mode of an image without its pixels.
 
     Raises:
         InputError: The file cannot be read.
     """
     try:
-        _require_file(path)
-        with Image.open(path) as opened:
+        with Image.open(_source(path)) as opened:
             _refuse_deep_colour(opened)
             width, height = opened.size
             if opened.getexif().get(0x0112, 1) >= 5:  # turned by a quarter
@@ -120,7 +120,7 @@ def read_header(path: Path) -> Header:
 
 
 def read_pictures(
-    paths: Sequence[Path], *, crop: int = 0, size: int = 0, progress: Progress | None = None
+    paths: Sequence[Path | Member], *, crop: int = 0, size: int = 0, progress: Progress | None = None
 ) -> Shaped[Tensor, "n C H W"]:
     """Many images, several at a time. One colour image makes all of them RGB.
 
@@ -144,7 +144,7 @@ def read_pictures(
 
 
 def readable(
-    paths: Sequence[Path], *, size: int = 0, crop: int = 0, pixels: bool = True
+    paths: Sequence[Path | Member], *, size: int = 0, crop: int = 0, pixels: bool = True
 ) -> tuple[list[int], list[str]]:
     """Numbers of the files that can be read, and a reason for each of the others; none is held in memory.
 
@@ -155,7 +155,7 @@ def readable(
         pixels: Whether to decode them; else only their headers are read.
     """
 
-    def reason(path: Path) -> str:
+    def reason(path: Path | Member) -> str:
         try:
             read_picture(path, size=size, crop=crop) if pixels else read_header(path)
         except InputError as error:
@@ -168,7 +168,7 @@ def readable(
 
 
 class DecodedImages:
-    """Images of a folder too large for memory: decoded by threads when a minibatch asks for them.
+    """Images of a folder or of tars too large for memory: decoded by threads when a minibatch asks for them.
 
     Args:
         paths: The files.
@@ -180,7 +180,9 @@ class DecodedImages:
         InputError: A file cannot be read, or two differ in size or depth.
     """
 
-    def __init__(self, paths: Sequence[Path], *, size: int = 0, channels: int = 0, cache: int = IN_MEMORY) -> None:
+    def __init__(
+        self, paths: Sequence[Path | Member], *, size: int = 0, channels: int = 0, cache: int = IN_MEMORY
+    ) -> None:
         self.paths, self.size, self.cache = list(paths), size, cache
         self._kept: OrderedDict[int, np.ndarray] = OrderedDict()
         self._bytes = 0
@@ -230,7 +232,9 @@ class DecodedImages:
         return found
 
 
-def require_same(path: Path, shape: tuple, depth: object, other: Path, found: tuple, its_depth: object) -> None:
+def require_same(
+    path: Path | Member, shape: tuple, depth: object, other: Path | Member, found: tuple, its_depth: object
+) -> None:
     if tuple(shape) != tuple(found):
         raise SizesDiffer(
             f"expected images of one size, got {shape[1]}×{shape[0]} in {path} and {found[1]}×{found[0]} in {other}: "
@@ -242,9 +246,13 @@ def require_same(path: Path, shape: tuple, depth: object, other: Path, found: tu
         )
 
 
-def _require_file(path: Path) -> None:
+def _source(path: Path | Member) -> Path | BufferedReader:
+    """What Pillow opens."""
+    if isinstance(path, Member):
+        return path.open()
     if not S_ISREG(path.stat().st_mode):  # a pipe would wait for ever
         raise ValueError("it is no regular file")
+    return path
 
 
 def _refuse_deep_colour(opened: ImageFile.ImageFile) -> None:
@@ -283,6 +291,6 @@ def _grey_or_rgb(picture: Image.Image) -> Image.Image:
     return picture.convert("L" if grey else "RGB")
 
 
-def _unreadable(path: Path, error: Exception) -> InputError:
+def _unreadable(path: Path | Member, error: Exception) -> InputError:
     reason = " ".join(str(error).split()) or type(error).__name__
     return InputError(f"{path}: expected an image, got a file that cannot be read ({reason}): repair or remove it")

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from absynth.data import arrays, listing, smiles, tracks
+from absynth.data import arrays, listing, shards, smiles, tracks
 from absynth.data.clips import ANIMATIONS, FILMS, frames_of
 from absynth.data.decode import SUFFIXES
 from absynth.data.frames import is_missing
@@ -25,12 +25,13 @@ _FRAMES = {"frames", "clip", "clips", "video", "videos"}
 """Names of arrays that hold clips, whatever their shape."""
 _TEXTS = (".txt", ".csv", ".tsv", ".ndjson", ".txt.gz", ".csv.gz", ".tsv.gz")
 _FORMS = (
-    "an image (.png .jpg ...), a table (.csv .tsv .parquet), arrays (.npz .npy), text (.txt), smiles (.smi .csv), "
-    "tracks (.txt .csv .ndjson), video (.mp4 .gif ...), voxels (.binvox .mat .stl .obj ...) or points (.ply .xyz)"
+    "an image (.png .jpg ...), images in a .tar, a table (.csv .tsv .parquet), arrays (.npz .npy), text (.txt), "
+    "smiles (.smi .csv), tracks (.txt .csv .ndjson), video (.mp4 .gif ...), voxels (.binvox .mat .stl .obj ...) or "
+    "points (.ply .xyz)"
 )
 """Files whose kind is found by their suffix, in words."""
 _WAYS = {
-    **dict.fromkeys((".zip", ".tar", ".tgz", ".rar", ".7z", ".bz2", ".xz", ".zst"), "unpack it"),
+    **dict.fromkeys((".zip", ".tgz", ".rar", ".7z", ".bz2", ".xz", ".zst"), "unpack it"),
     **dict.fromkeys((".json", ".jsonl"), "save its texts as .txt, a line each, or its numbers as .csv"),
     **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth", ".h5", ".hdf5", ".dcm"), "save its arrays as .npz"),
     **dict.fromkeys((".feather", ".arrow", ".xls", ".arff", ".parq", ".db"), "save it as .csv or .parquet"),
@@ -41,7 +42,7 @@ _NAMES = "image, table, text, smiles, tracks, video, voxels or points"
 _BY_SUFFIX = {
     ".smi": "smiles", ".smiles": "smiles", ".parquet": "table", ".pq": "table", ".xlsx": "table",
     ".npy": "array", ".npz": "array", ".ndjson": "tracks", ".ply": "points", ".xyz": "points", ".binvox": "voxels",
-    ".mat": "voxels", **dict.fromkeys(MESHES, "voxels"), **dict.fromkeys(FILMS, "video"),
+    ".mat": "voxels", ".tar": "image", **dict.fromkeys(MESHES, "voxels"), **dict.fromkeys(FILMS, "video"),
 }  # fmt: skip
 
 
@@ -144,28 +145,37 @@ def _of_folder(folder: Path) -> str:
         return "tracks"
     if found.others[".ply"] + found.others[".xyz"]:
         return "points"
+    if found.others[".tar"]:
+        return "image"
     if found.others[".npy"]:
         return _of_folder_of_arrays(folder)
     counts = Counter(file.suffix.lower() for file in found.files) + found.others
     got = ", ".join(f"{n} {suffix or 'without suffix'}" for suffix, n in counts.most_common(6)) or "no files"
     raise InputError(
         f"{folder}: expected images ({', '.join(SUFFIXES[:3])} ...), tracks (.txt .csv), films (.gif .mp4 ...), shapes "
-        f"(.binvox .mat .stl ...), clouds (.ply .xyz) or arrays of either (.npy) in it, got {got}: give a file of "
-        "lines or a table by its own path, or --kind image, tracks, video, voxels, points or pairs"
+        f"(.binvox .mat .stl ...), clouds (.ply .xyz), arrays (.npy) or tars of images in it, got {got}: give a file "
+        "of lines or a table by its own path, or --kind image, tracks, video, voxels, points or pairs"
     )
 
 
 def _of_folder_of_arrays(folder: Path) -> str:
-    """Voxels or points, by the shape of the first array of a folder that holds an example in each."""
-    first = listing.walk(folder, (".npy",), skip=lambda reason: None).files[0]
-    shape = next(iter(arrays.headers(first).values()))[0]
+    """Voxels or points, an example in each array, or images, many in each."""
+    files = listing.walk(folder, (".npy",), skip=lambda reason: None).files
+    files = [file for file in files if not shards.holds_labels(file)] or files
+    shape = shards.header(files[0])[0]
     if len(shape) == 2 and shape[1] == 3:
         return "points"
     if len(shape) in (3, 4) and len({*shape[-3:]}) == 1:
-        return "voxels"
+        # The last array of many may be shorter; voxels are all of one shape.
+        alike = all(shards.header(file)[0] == shape for file in files)
+        return "voxels" if alike else "image"
+    channels = (1, 3, 4)
+    if (len(shape) == 3 and shape[2] not in channels) or (len(shape) == 4 and {shape[1], shape[3]} & {*channels}):
+        return "image"
     raise InputError(
-        f"{folder}: expected arrays [side, side, side] (voxels) or [n, 3] (points) in it, got {list(shape)} in "
-        f"{first.name}: save images as one array [n, height, width], or give --kind voxels or points"
+        f"{folder}: expected arrays [side, side, side] (voxels), [n, 3] (points) or [n, height, width] and "
+        f"[n, height, width, 3] of many images in it, got {list(shape)} in {files[0].name}: save such arrays, or give "
+        "--kind voxels or points"
     )
 
 

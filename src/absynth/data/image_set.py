@@ -15,6 +15,7 @@ from absynth.data import folder
 from absynth.data.dataset import HASHED_BYTES, Dataset, Split, check_part, encoded, mirror_description
 from absynth.data.decode import DecodedImages
 from absynth.data.images import Images
+from absynth.data.members import bytes_of
 from absynth.errors import InputError
 from absynth.report import Picture, ResultTable
 from absynth.types import Batch
@@ -85,7 +86,7 @@ class ImageSet(Dataset):
             return
         yield encoded((str(len(x)), *self.images.names))
         if isinstance(x, DecodedImages):
-            yield torch.tensor([path.stat().st_size for path in x.paths])
+            yield torch.tensor([bytes_of(path) for path in x.paths])
             yield x[torch.arange(0, len(x), max(1, len(x) // _HASHED))]
         else:  # an array that is read in place
             most = max(_HASHED, HASHED_BYTES // (x.shape[1:].numel() * x.dtype.itemsize))
@@ -124,11 +125,7 @@ class ImageSet(Dataset):
         return replace(theirs, low=self.low, high=self.high).all()
 
     def parse_names(self, path: Path, n: int) -> list[str]:
-        return (
-            [file.relative_to(path).as_posix() for file in folder.files(path, "all")]
-            if path.is_dir()
-            else (super().parse_names(path, n))
-        )
+        return folder.names(path) or super().parse_names(path, n)
 
     def show(self, x: Tensor, file: Path, *, columns: int = 10) -> list[Picture | ResultTable]:
         pictures.grid(x[:400], file, columns=columns)
