@@ -136,6 +136,28 @@ def test_the_first_step_size_is_where_the_acceptance_crosses():
     assert (error(2 * down) >= 0.223).all()
 
 
+@pytest.mark.parametrize("first", [0.01, 0.7, 64.0])
+def test_the_first_step_size_of_chains_anywhere_by_a_loop(first):
+    """One leapfrog step on −½ x² / v from x with momentum p, L = 2; doubled or halved while its error allows it."""
+    v, mass = 10.0, Mass(scale=tensor(2.0))
+    normal = lambda x: (-0.5 * (x**2).sum(1) / v, -x / v)  # noqa: E731
+    x = 8 * noise_like(torch.empty(80, 1, dtype=F64), stream(7))
+    found = reasonable_step_size(first, mass, normal, Point(x, *normal(x)), rng=stream(3))
+
+    def good(x, p, h):
+        half = p - 0.5 * h * 2 * x / v
+        y = x + h * 2 * half
+        q = half - 0.5 * h * 2 * y / v
+        return (x**2 - y**2) / (2 * v) + (p**2 - q**2) / 2 > -0.223
+
+    for chain in range(80):
+        at, p, h = float(x[chain]), float(noise_like(x, stream(3))[chain]), first
+        up = good(at, p, h)
+        while good(at, p, h) == up:
+            h = 2 * h if up else h / 2
+        assert float(found[chain]) == pytest.approx(h)
+
+
 def test_chains_share_the_median_step_but_for_those_far_below():
     warm = WarmUp.__new__(WarmUp)
     warm.mass, warm.ends = Mass(), [10]
