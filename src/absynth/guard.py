@@ -54,6 +54,13 @@ class Trouble:
         return f"step {self.step}: {self.who}: {self.evidence}"
 
 
+ANOTHER_STREAM = "another random stream"
+
+
+def _scaled(what: str, name: str, factor: float) -> str:
+    return f"{what} of {name} x {factor:g}"
+
+
 @dataclass
 class Remedies:
     """What has been changed so far to keep a run alive; part of every checkpoint and of config.json."""
@@ -64,9 +71,9 @@ class Remedies:
     learning_rate: dict[str, float] = field(default_factory=dict)
 
     def __str__(self) -> str:
-        changed = [f"step size of {name} x {factor:g}" for name, factor in self.step_size.items()]
-        changed += [f"learning rate of {name} x {factor:g}" for name, factor in self.learning_rate.items()]
-        return ", ".join(changed) or "another random stream"
+        changed = [_scaled("step size", name, factor) for name, factor in self.step_size.items()]
+        changed += [_scaled("learning rate", name, factor) for name, factor in self.learning_rate.items()]
+        return ", ".join(changed) or ANOTHER_STREAM
 
     def after(self, trouble: Trouble, step_size: float, learning_rate: float) -> tuple[Remedies, str]:
         """The remedies for one trouble more, and what was added in words.
@@ -76,7 +83,7 @@ class Remedies:
         other one takes its turns: where the step may not shorten, the EBM that learns from the chain learns slower.
         """
         new = Remedies(self.tries + 1, self.stream + 1, dict(self.step_size), dict(self.learning_rate))
-        action = "another random stream"
+        action = ANOTHER_STREAM
         if new.tries == 1 and trouble.kind != "stability":
             return new, action
         learner = trouble.who if trouble.kind in ("loss", "gap", "gradient") else trouble.learner
@@ -84,10 +91,10 @@ class Remedies:
         sampler = trouble.sampler if step_size < 1 else None
         if learner is not None and learning_rate < 1 and (rates_turn or sampler is None):
             factor = new.learning_rate[learner] = self.learning_rate.get(learner, 1.0) * learning_rate
-            action += f", learning rate of {learner} x {factor:g}"
+            action += ", " + _scaled("learning rate", learner, factor)
         elif sampler is not None:
             factor = new.step_size[sampler] = self.step_size.get(sampler, 1.0) * step_size
-            action += f", step size of {sampler} x {factor:g}"
+            action += ", " + _scaled("step size", sampler, factor)
         return new, action
 
     def apply(self, algorithm: Algorithm) -> None:
