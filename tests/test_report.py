@@ -7,15 +7,16 @@ import io
 import json
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 
-from absynth import pictures
+from absynth import pictures, tasks
 from absynth.errors import InputError
-from absynth.report import TaskResult, html
+from absynth.report import TaskResult, gather, html
 from absynth.report.page import write
 from absynth.seeding import noise_like
 
@@ -319,3 +320,15 @@ def test_plots_depend_on_what_is_drawn_alone(tmp_path, rng):
         assert data != other[name], name
     with pytest.raises(InputError, match="extent"):
         pictures.scatter2d(tmp_path / "s.png", {}, e)
+
+
+def test_a_reason_that_several_tasks_share_is_said_once(run, monkeypatch):
+    def refuse(run, **flags):
+        raise InputError("the data changed")
+
+    said = []
+    monkeypatch.setattr(gather.checkpoint, "require_trained", lambda run: None)
+    monkeypatch.setattr(tasks, "tasks", lambda: ("evaluate", "detect"))
+    monkeypatch.setattr(tasks, "find", lambda name: SimpleNamespace(REPORT={}, command=refuse))
+    gather.gather(run, say=said.append)
+    assert said == ["evaluate: left out: the data changed", "detect: left out: as evaluate"]

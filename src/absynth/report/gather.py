@@ -37,6 +37,7 @@ def gather(
     run = run.expanduser()
     checkpoint.require_trained(run)
     write(run)  # a run that is none, or that cannot be written to, is found before any work
+    left_out: dict[str, str] = {}  # reason -> the first task that gave it
     for name in tasks.tasks():
         if not again and is_current(run, name):
             continue
@@ -48,7 +49,8 @@ def gather(
         except Unsupported:
             continue  # not a task for this model
         except InputError as error:
-            say(f"{name}: left out: {error}")
+            first = left_out.setdefault(str(error), name)
+            say(f"{name}: left out: {error if first == name else f'as {first}'}")
         except Exception as error:  # a task's own fault must not cost the page
             reason = " ".join(str(error).split())[:200]
             say(f"{name}: failed ({type(error).__name__}: {reason}): absynth {name} {run} shows it")
