@@ -28,6 +28,7 @@ from absynth.networks.convnet import conv_f
 from absynth.networks.deconvnet import deconv_generator, deconv_generator_cifar10
 from absynth.networks.mlp import mlp, mlp_f, mlp_generator
 from absynth.samplers import HMC, MALA, AnnealedLangevin, Langevin, engine
+from absynth.samplers.mass import Mass
 from absynth.seeding import Streams, noise_like, stream
 from absynth.types import LogDensity, Sampler
 
@@ -339,8 +340,9 @@ def test_any_activation_runs_in_cpp_to_rounding(name: str) -> None:
     for dtype, limit in ((torch.float32, 3e-6), (F64, 1e-13)):
         first, last, state = first.to(dtype), last.to(dtype), x.to(dtype)
         make, record = plan.make_of(trace.trace(log_density, state), state)
-        assert make.fused is not None
-        got = make.fused.langevin(record.leaves(), state, 1.0, [0.0], stream(0)) - state
+        chain = make.fused()
+        assert chain is not None
+        got = chain.langevin(record.leaves(), state, 1.0, [0.0], stream(0)) - state
         wanted = density.score(log_density, state)
         error = (got - wanted).abs() - 2 * torch.finfo(dtype).eps * state.abs()  # the state is subtracted again
         assert (error <= limit * wanted.abs().amax(1, keepdim=True)).all()
@@ -447,6 +449,74 @@ def test_fused_runs_whole_chains_and_splits_rows_and_steps(monkeypatch: pytest.M
     assert log_density is not prior
 
 
+@pytest.mark.parametrize("rows", ["one stream", "a stream each"])
+def test_mala_runs_as_a_whole_and_splits_rows_and_steps(rows: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """More rows than a block, several threads, noise drawn ahead a few steps at a time; moves and stays."""
+    calls = []
+    plain = fused.Fused.mala
+    monkeypatch.setattr(fused.Fused, "mala", lambda self, *a: calls.append(1) or plain(self, *a))
+    prior = targets(F64)["prior, smooth"][0]
+    x = noise_like(torch.empty(203, 6, dtype=F64), stream(3))
+    monkeypatch.setattr(fused, "NOISE_BYTES", 3 * x.numel() * 8)
+    rngs = [stream(4) if rows == "one stream" else Streams(4, range(203)) for _ in range(2)]
+    move = MALA(7, 1.2)
+    states = list(move.path(prior, x, rng=stream(4)))[1:]
+    assert 0.1 < float(torch.stack([s.accepted for s in states]).mean()) < 0.9
+    wanted = move(prior, x, rng=rngs[0])
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(3)
+        with use("fused"):
+            got = move(prior, x, rng=rngs[1])
+    finally:
+        torch.set_num_threads(threads)
+    assert len(calls) == 2  # the comparison with autograd, and the chain
+    assert (got - wanted).abs().max() < 1e-12
+    if rows == "one stream":
+        assert torch.equal(rngs[0].get_state(), rngs[1].get_state())
+
+
+@pytest.mark.parametrize("move", [MALA(3, 0.2, mass=Mass(scale=torch.ones(6))), MALA(3, 0.2, warmup=2)])
+def test_mala_with_more_than_one_step_size_takes_its_steps_one_by_one(move: MALA, monkeypatch) -> None:
+    monkeypatch.setattr(fused.Fused, "mala", None)
+    log_density, x = targets(F64)["prior"]
+    with use("fused"):
+        got = move(log_density, x, rng=stream(4))
+    assert (got - move(log_density, x, rng=stream(4))).abs().max() < 1e-12
+
+
+def test_mala_in_cpp_starts_inside_the_support() -> None:
+    """One row of three lies where the log density is −∞; with a value that is no number, the chain stays."""
+    data = torch.tensor([[0.0], [0.0], [torch.inf]])
+    x = torch.zeros(3, 1)
+    log_density = lambda z: -0.5 * ((data - z) ** 2).sum(1)  # noqa: E731
+    for kind in ("eager", "fused"):
+        with use(kind), pytest.raises(InputError, match="got -inf at 1 of 3"):
+            MALA(2, 0.5)(log_density, x, rng=stream(0))
+
+
+def test_a_wrong_value_in_cpp_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = fused.Fused.mala
+
+    def wrong(self, *a):
+        x, value = right(self, *a)
+        return x, 1.1 * value
+
+    monkeypatch.setattr(fused.Fused, "mala", wrong)
+    log_density, x = targets(F64)["prior"]
+    with use("fused", said := []):
+        got = MALA(5, 0.3)(log_density, x, rng=stream(1))
+    assert said == ["engine: a log density runs on plain autograd: its fused MALA score differs from autograd's"]
+    assert (got - MALA(5, 0.3)(log_density, x, rng=stream(1))).abs().max() < 1e-12
+
+
+def test_mala_in_cpp_that_accepts_all_misses_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
+    normal_law(run_law("fused", MALA(25, 1.0)), MEAN, 1 / PRECISION)
+    monkeypatch.setattr(fused, "uniform_like", lambda value, rng: torch.zeros_like(value))
+    with pytest.raises(AssertionError):
+        normal_law(run_law("fused", MALA(25, 1.0)), MEAN, 1 / PRECISION)
+
+
 def test_fused_tanh_is_exact_to_rounding() -> None:
     """Over the whole line, not a number included: the kernel has its own tanh in float32."""
     line = torch.cat([torch.linspace(-12, 12, 20_001), torch.tensor([1e-8, -1e-20, 60.0, -1e30])])[:, None]
@@ -456,7 +526,7 @@ def test_fused_tanh_is_exact_to_rounding() -> None:
     data = torch.zeros(len(line), 2)
     log_density = lambda z: -0.5 * ((data - net(z)) ** 2).sum(1)  # noqa: E731
     make, record = plan.make_of(trace.trace(log_density, line), line)
-    chain = make.fused
+    chain = make.fused()
     assert chain is not None
     got = chain.langevin(record.leaves(), line, 1.0, [0.0], stream(0)) - line
     t = line.double().tanh()

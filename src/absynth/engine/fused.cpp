@@ -1,4 +1,4 @@
-// A whole Langevin chain in one call, on a score that is a list of instructions.
+// A whole Langevin or MALA chain in one call, on a score that is a list of instructions.
 //
 // An instruction makes one tensor of a row for each chain: a product with constant weights, or a function of each entry
 // of up to three others. Chains do not talk to each other, so every thread owns a slice of them for all steps, a block of
@@ -47,6 +47,9 @@ struct Chain {
   const double *noise_scales;  // [steps]
   const void *const *noise;    // [steps] pointers to [batch, dim], null where the scale is 0
   void *x;                     // [batch, dim], changed in place
+  const void *const *logs;     // of MALA: [steps] pointers to [batch], logarithms of uniform numbers; else null
+  void *values;                // of MALA: [batch], the log density at the start
+  int64_t value_slot;
 };
 }
 
@@ -222,6 +225,17 @@ template <class T> struct Operand {
   int64_t ld;  // from one row to the next, 0 where all have the same
   bool one;
 };
+// Sum of f(j) in 16 partial sums, which a compiler can keep in vectors.
+template <class T, class F> static inline T sum_of(int64_t n, F f) {
+  T part[16] = {}, sum = 0;
+  int64_t j = 0;
+  for (; j + 16 <= n; j += 16)
+    for (int i = 0; i < 16; ++i) part[i] += f(j + i);
+  for (; j < n; ++j) sum += f(j);
+  for (int i = 0; i < 16; ++i) sum += part[i];
+  return sum;
+}
+
 template <class T, class F>
 static inline void each(T *out, int64_t ld, int64_t rows, const Operand<T> *in, int n_in, std::vector<T> &spread, F f) {
   for (int64_t r = 0; r < rows; ++r) {
@@ -279,6 +293,43 @@ static void apply(const Step &step, T *out, int64_t ld, int64_t rows, const Oper
 #undef EACH
 }
 
+// MALA for chains row ... row + rows, which stand at ``state``; the density there is found by ``evaluate``.
+template <class T, class F>
+static void metropolis(const Chain &chain, int64_t row, int64_t rows, T *state, int64_t ld, const Operand<T> &score,
+                       const Operand<T> &value, F evaluate) {
+  int64_t dim = chain.dim;
+  T *x = static_cast<T *>(chain.x) + row * dim, *first = static_cast<T *>(chain.values) + row;
+  const T drift = T(chain.drift), scale = T(chain.noise_scales[0]);
+  std::vector<T> scores(rows * dim), levels(rows);  // where the chains stand: x, and these
+  for (int64_t k = 0; k <= chain.steps; ++k) {
+    evaluate();
+    for (int64_t r = 0; r < rows; ++r, state += ld) {
+      const T *g = score.data + r * score.ld, level = value.data[r * value.ld];
+      T *kept = x + r * dim, *s = scores.data() + r * dim;
+      bool accept = k == 0;
+      if (accept) {
+        first[r] = level;
+      } else {  // log q(x|x') - log q(x'|x) is half this sum, negative
+        const T *e = static_cast<const T *>(chain.noise[k - 1]) + (row + r) * dim;
+        T sum = sum_of<T>(dim, [=](int64_t j) {
+          T both = s[j] + g[j];
+          return both * (scale * e[j] + T(0.5) * drift * both);
+        });
+        accept = static_cast<const T *>(chain.logs[k - 1])[row + r] < level - levels[r] - T(0.5) * sum;
+      }
+      if (accept) {
+        std::memcpy(kept, state, dim * sizeof(T));
+        std::memcpy(s, g, dim * sizeof(T));
+        levels[r] = level;
+      }
+      if (k == chain.steps) continue;
+      const T *e = static_cast<const T *>(chain.noise[k]) + (row + r) * dim;
+      for (int64_t j = 0; j < dim; ++j) state[j] = kept[j] + (drift * s[j] + scale * e[j]);
+    }
+    state -= rows * ld;
+  }
+}
+
 // All steps for chains row ... row + rows.
 template <class T>
 static void run_block(const Chain &chain, const std::vector<Packed<T>> &weights, int64_t row, int64_t rows) {
@@ -306,7 +357,7 @@ static void run_block(const Chain &chain, const std::vector<Packed<T>> &weights,
   T drift = T(chain.drift);
   const Operand<T> &score = slots[chain.score_slot];
 
-  for (int64_t k = 0; k < chain.steps; ++k) {
+  auto evaluate = [&] {  // every slot at the state
     for (int64_t i = 0; i < chain.n_score; ++i) {
       const Step &step = chain.score[i];
       T *out = const_cast<T *>(slots[step.out].data);
@@ -322,9 +373,7 @@ static void run_block(const Chain &chain, const std::vector<Packed<T>> &weights,
         int64_t m = chain.slots[step.a].n;
         for (int64_t r = 0; r < rows; ++r) {
           const T *a = slots[step.a].data + r * slots[step.a].ld;
-          T sum = 0;
-          for (int64_t j = 0; j < m; ++j) sum += a[j];
-          out[r * ld] = sum;
+          out[r * ld] = sum_of<T>(m, [=](int64_t j) { return a[j]; });
         }
       } else {
         Operand<T> in[3] = {slots[step.a], slots[step.b < 0 ? step.a : step.b], slots[step.c < 0 ? step.a : step.c]};
@@ -332,6 +381,10 @@ static void run_block(const Chain &chain, const std::vector<Packed<T>> &weights,
         apply(step, out, ld, rows, in, spread);
       }
     }
+  };
+  if (chain.logs) return metropolis(chain, row, rows, state, ld_x, score, slots[chain.value_slot], evaluate);
+  for (int64_t k = 0; k < chain.steps; ++k) {
+    evaluate();
     T scale = T(chain.noise_scales[k]);
     const T *noise = static_cast<const T *>(chain.noise[k]);
     for (int64_t r = 0; r < rows; ++r) {

@@ -1,4 +1,4 @@
-"""Whole Langevin chains in one C++ function (``fused.cpp``), which is given the score as a list of instructions.
+"""Whole Langevin and MALA chains in one C++ function (``fused.cpp``), which is given the score as instructions.
 
 The function is built with the machine's own compiler at first use and kept in a cache folder. It serves scores that
 work on each chain by itself: products with constant weights, and functions of each entry. That is every fully connected
@@ -19,7 +19,7 @@ import platform
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
@@ -35,6 +35,7 @@ from absynth.engine.program import Writer
 from absynth.engine.record import words
 from absynth.engine.trace import Refused
 from absynth.files import file_digest, sync
+from absynth.seeding import noise_like, uniform_like
 from absynth.types import Rng
 
 aten = torch.ops.aten
@@ -80,12 +81,16 @@ def _operation(node: Node) -> tuple[str, list[Node], list[Any]]:
 class Fused:
     """A gradient graph in the form that the C++ function takes.
 
+    Args:
+        graph: Log density and gradient.
+        value: Whether the log density is needed too.
+
     Raises:
         Refused: the score is of another form.
     """
 
-    def __init__(self, graph: Graph) -> None:
-        graph = part_of(graph, slice(1, 2))
+    def __init__(self, graph: Graph, value: bool = False) -> None:
+        graph = part_of(graph, slice(0 if value else 1, 2))
         x, *leaves = (n for n in graph.nodes if n.op == "placeholder")
         self.batch = x.meta["shape"][0]
         self.widths = [self._width(x)]
@@ -103,7 +108,8 @@ class Fused:
             elif node.op == "call_function":
                 self._instruction(node)
             elif node.op == "output":
-                self.score = self._slot(node.args[0][0], x, whole=True)
+                self.score = self._slot(node.args[0][-1], x, whole=True)
+                self.value = self._slot(node.args[0][0], node.args[0][0], whole=True) if value else -1
         made = [*self.weights, *(n for n, _ in self.constants.values())]
         self.begin = self.start.function([self.start.names[n] for n in made])
 
@@ -187,9 +193,32 @@ class Fused:
         self, leaves: list[Tensor], x: Tensor, drift: float, noise_scales: Sequence[float], rng: Rng
     ) -> Tensor:
         """x moved by len(noise_scales) Langevin steps."""
+        x = x.detach().clone(memory_format=torch.contiguous_format)
+        run = self._ready(leaves, x, drift)
+        ahead = _ahead(x)
+        for first in range(0, len(noise_scales), ahead):
+            scales = noise_scales[first : first + ahead]
+            run(scales, list(noises(x, scales, rng, NOISE_BYTES)))
+        return x
+
+    def mala(self, leaves: list[Tensor], x: Tensor, step_size: float, steps: int, rng: Rng) -> tuple[Tensor, Tensor]:
+        """x moved by so many MALA steps, and the log density ``[b]`` at the start."""
+        x = x.detach().clone(memory_format=torch.contiguous_format)
+        run = self._ready(leaves, x, 0.5 * step_size**2)
+        ahead, values = _ahead(x), []
+        for first in range(0, max(steps, 1), ahead):
+            values.append(x.new_empty(len(x)))
+            noise, logs = [], []
+            for _ in range(min(ahead, steps - first)):  # in the order in which the sampler draws
+                noise.append(noise_like(x, rng))
+                logs.append(uniform_like(values[0], rng).log_())
+            run([step_size] * max(len(noise), 1), noise, logs, values[-1])
+        return x, values[0]
+
+    def _ready(self, leaves: list[Tensor], x: Tensor, drift: float) -> Callable[..., None]:
+        """The C++ function with the constants of these leaves, on x and the noise that it is given."""
         library = build()
         move = library.chain_float32 if x.dtype == torch.float32 else library.chain_float64
-        x = x.detach().clone(memory_format=torch.contiguous_format)
         with torch.no_grad():
             made = [t.detach().to(x.dtype) for t in self.begin(*leaves)]
         slots, weights = (_Slot * len(self.widths))(), (_Weight * max(len(self.weights), 1))()
@@ -204,19 +233,30 @@ class Fused:
             slots[slot].data, slots[slot].rows = t.data_ptr(), self.batch if each else 1
         steps = (_Step * len(self.instructions))(*self.instructions)
         threads = min(torch.get_num_threads(), len(x))
-        ahead = max(1, NOISE_BYTES // max(x.numel() * x.element_size(), 1))
-        for first in range(0, len(noise_scales), ahead):
-            scales = noise_scales[first : first + ahead]
-            noise = list(noises(x, scales, rng, NOISE_BYTES))
-            scale_array = (ctypes.c_double * len(scales))(*scales)
-            noise_array = (ctypes.c_void_p * len(scales))(*(None if e is None else e.data_ptr() for e in noise))
+
+        def run(scales: Sequence[float], noise: list, logs: list | None = None, values: Tensor | None = None) -> None:
+            numbers, pointers = (ctypes.c_double * len(scales))(*scales), _pointers(noise)
+            tests = None if logs is None else _pointers(logs)
             chain = _Chain(
                 ctypes.addressof(slots), ctypes.addressof(weights), ctypes.addressof(steps), len(slots),
-                len(self.weights), len(steps), self.score, len(x), self.widths[0], len(scales), threads, drift,
-                ctypes.addressof(scale_array), ctypes.addressof(noise_array), x.data_ptr(),
+                len(self.weights), len(steps), self.score, len(x), self.widths[0], len(noise), threads, drift,
+                ctypes.addressof(numbers), ctypes.addressof(pointers), x.data_ptr(),
+                None if tests is None else ctypes.addressof(tests), None if values is None else values.data_ptr(),
+                self.value,
             )  # fmt: skip
+            assert made  # whose memory the slots and weights point to
             move(ctypes.byref(chain))
-        return x
+
+        return run
+
+
+def _ahead(x: Tensor) -> int:
+    """Number of steps whose noise is drawn at a time."""
+    return max(1, NOISE_BYTES // max(x.numel() * x.element_size(), 1))
+
+
+def _pointers(tensors: list[Tensor | None]) -> ctypes.Array:
+    return (ctypes.c_void_p * max(len(tensors), 1))(*(None if t is None else t.data_ptr() for t in tensors))
 
 
 def _rows(t: Tensor, shape: tuple[int, ...]) -> Tensor:
@@ -245,7 +285,9 @@ class _Chain(ctypes.Structure):
         *((name, ctypes.c_int64) for name in (
             "n_slots", "n_weights", "n_score", "score_slot", "batch", "dim", "steps", "threads"
         )),
-        ("drift", ctypes.c_double), *((name, ctypes.c_void_p) for name in ("noise_scales", "noise", "x")),
+        ("drift", ctypes.c_double),
+        *((name, ctypes.c_void_p) for name in ("noise_scales", "noise", "x", "logs", "values")),
+        ("value_slot", ctypes.c_int64),
     ]  # fmt: skip
 
 

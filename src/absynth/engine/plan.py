@@ -7,7 +7,6 @@ holds are put in at the start of every chain.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any
 
 import torch
@@ -37,14 +36,16 @@ class Make:
         self.trusted: dict[Any, bool] = {}
         """Forms that have been compared with autograd, and what came of it."""
         self.programs: dict[tuple[bool, bool], Program] = {}
+        self._fused: dict[bool, Fused | None] = {}
 
-    @cached_property
-    def fused(self) -> Fused | None:
-        """The score in the form that runs as one C++ function, where it has one."""
-        try:
-            return Fused(self.graph)
-        except Refused:
-            return None
+    def fused(self, value: bool = False) -> Fused | None:
+        """The score, or log density and score, in the form that runs as one C++ function, where there is one."""
+        if value not in self._fused:
+            try:
+                self._fused[value] = Fused(self.graph, value)
+            except Refused:
+                self._fused[value] = None
+        return self._fused[value]
 
     def program(self, value: bool, bf16: bool) -> Program:
         """The functions for the score, or for the log density and the score."""

@@ -103,11 +103,15 @@ class Scores:
         if plan is None:
             return None
         fused = self._fused(plan, x, rng)
-        return (
-            plan.langevin(x, drift, noise_scales, rng)
-            if fused is None
-            else fused.langevin(plan.leaves, x, drift, noise_scales, rng)
-        )
+        if fused is None:
+            return plan.langevin(x, drift, noise_scales, rng)
+        return fused.langevin(plan.leaves, x, drift, noise_scales, rng)
+
+    def mala(self, x: Tensor, step_size: float, steps: int, rng: Rng) -> tuple[Tensor, Tensor] | None:
+        """A whole MALA chain in C++ and the log density at its start, or None."""
+        plan, x = self._form(x) if self._name(x) == "traced" else None, x.detach()
+        fused = None if plan is None else self._fused(plan, x, rng, value=True)
+        return None if fused is None else fused.mala(plan.leaves, x, step_size, steps, rng)
 
     def _compared(
         self, run: Callable[[], Tensor], x: Tensor, drift: float, noise_scales: Sequence[float], rng: Generator
@@ -133,14 +137,14 @@ class Scores:
         rng.set_state(after)
         return wanted
 
-    def _fused(self, plan: Plan, x: Tensor, rng: Rng) -> Fused | None:
+    def _fused(self, plan: Plan, x: Tensor, rng: Rng, value: bool = False) -> Fused | None:
         """The plan as a chain in C++, where it can be one and the engine builds one."""
         engine = self.engine
         if not engine.fused or engine.bf16 or x.device.type != "cpu":
             return None
         if engine.name == "auto" and (engine.updates or 0) < BUILD_FROM:
             return None
-        fused = plan.make.fused
+        fused = plan.make.fused(value)
         if fused is None:
             return None  # not one row a chain: traced steps are its right form
         try:
@@ -148,7 +152,13 @@ class Scores:
         except Refused as why:
             engine.tell(f"{why}: chains run step by step")
             return None
-        agrees = self._agrees("fused", plan.make, x, lambda x: fused.langevin(plan.leaves, x, 1.0, [0.0], rng) - x)
+        agrees = self._agrees(
+            "fused MALA" if value else "fused",
+            plan.make,
+            x,
+            lambda x: fused.langevin(plan.leaves, x, 1.0, [0.0], rng) - x,
+            (lambda x: fused.mala(plan.leaves, x, 0.0, 0, rng)[1]) if value else None,
+        )
         return fused if agrees else None
 
     def _name(self, x: Tensor) -> Name:
@@ -174,13 +184,21 @@ class Scores:
         plan = Plan(make, record.leaves(), bf16=engine.bf16)
         return plan if self._agrees("traced", make, x, plan.score) else None
 
-    def _agrees(self, form: str, make: Make, x: Tensor, score: Callable[[Tensor], Tensor]) -> bool:
+    def _agrees(
+        self,
+        form: str,
+        make: Make,
+        x: Tensor,
+        score: Callable[[Tensor], Tensor],
+        value: Callable[[Tensor], Tensor] | None = None,
+    ) -> bool:
         """Compare with autograd the first time a log density of this make is met; a wrong score must never be used."""
         key = (form, self.engine.bf16)
         if key not in make.trusted:
-            wanted = density.score(self.log_density, x)
+            level, wanted = density.value_and_score(self.log_density, x)
             try:
                 error = float((score(x) - wanted).norm())
+                off = 0.0 if value is None else float((value(x) - level).norm())
             except Exception as why:  # a kernel that does not take these shapes: autograd will
                 make.trusted[key] = False
                 self.engine.tell(f"a log density runs on plain autograd: {' '.join(str(why).split())[:120]}")
@@ -189,7 +207,7 @@ class Scores:
             if not (error < float("inf") and 0 < scale < float("inf")):
                 return True  # a chain that has diverged tells nothing
             limit = 0.5 if self.engine.bf16 else 1e-2 if x.dtype == torch.float32 else 1e-8
-            make.trusted[key] = error <= limit * scale
+            make.trusted[key] = error <= limit * scale and off <= limit * float(level.norm() + 1)
         if not make.trusted[key]:
             self.engine.tell(f"a log density runs on plain autograd: its {form} score differs from autograd's")
         return make.trusted[key]

@@ -127,3 +127,11 @@ def langevin(
     if not noise_scales:
         return None
     return Scores(_current.get(), checked(log_density)).langevin(x, drift, noise_scales, rng)
+
+
+def mala(log_density: LogDensity, x: Tensor, *, step_size: float, steps: int, rng: Rng) -> tuple[Tensor, Tensor] | None:
+    """x after steps of MALA with unit mass, and the log density at the start, from an engine that runs whole chains.
+
+    None where there is no such engine for this log density: then the sampler takes the steps itself.
+    """
+    return Scores(_current.get(), checked(log_density)).mala(x, step_size, steps, rng) if steps else None

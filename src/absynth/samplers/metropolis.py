@@ -13,7 +13,6 @@ from torch import Tensor
 
 from absynth.errors import InputError
 from absynth.samplers import engine
-from absynth.samplers.langevin import last
 from absynth.samplers.mass import Kind, Mass
 from absynth.samplers.record import Record, record_path
 from absynth.samplers.warmup import Kernel, Point, ValueAndScore, WarmUp
@@ -26,6 +25,19 @@ DIVERGED = -1000.0
 def choose(accept: Tensor, new: Tensor, old: Tensor) -> Tensor:
     """Row by row: ``new`` where ``accept [b]`` holds, else ``old``."""
     return torch.where(accept.view(-1, *[1] * (new.ndim - 1)), new, old)
+
+
+def require_support(value: Tensor) -> None:
+    """Raise an InputError where the log density at the start is not finite.
+
+    Such a chain would stay where it is, or wander until it meets the support.
+    """
+    outside = ~value.isfinite()
+    if outside.any():
+        raise InputError(
+            f"chains must start where the log density is finite, got {float(value[outside][0]):g} at "
+            f"{int(outside.sum())} of {len(value)}: start inside the support, as absynth.draw finds it"
+        )
 
 
 class Move(NamedTuple):
@@ -64,7 +76,8 @@ class Metropolis(ABC):
         """One transition of every chain."""
 
     def __call__(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Tensor:
-        return last(self.path(log_density, x, rng=rng))
+        walk = self._walk(engine.value_and_score(log_density), x, rng)
+        return deque(walk, maxlen=1).pop()[0].point.x
 
     def path(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Iterator[State]:
         """The start, the warm-up and the steps: ``warmup + steps + 1`` states, each with the step size in use."""
@@ -115,13 +128,7 @@ class Metropolis(ABC):
     def _walk(self, value_and_score: ValueAndScore, x: Tensor, rng: Rng) -> Iterator[tuple[Move, Kernel]]:
         kernel, x = self.kernel(), x.detach()
         point = Point(x, *value_and_score(x))
-        outside = int((~point.value.isfinite()).sum())
-        if outside:  # such a chain would stay where it is, or wander until it meets the support
-            first = float(point.value[~point.value.isfinite()][0])
-            raise InputError(
-                f"chains must start where the log density is finite, got {first:g} at {outside} of {len(x)}: start "
-                "inside the support, as absynth.draw finds it"
-            )
+        require_support(point.value)
         ones = torch.ones_like(point.value)
         yield Move(point, ones, ones, None, 1), kernel
         if self.warmup:
