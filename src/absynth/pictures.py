@@ -55,6 +55,12 @@ def grid(x: Float[Tensor, "n c h w"], path: Path, columns: int = 10, scale: int 
     _save(_sheet(_tiles(x, scale), columns, gap), path)
 
 
+def single(x: Float[Tensor, "c h w"], path: Path) -> None:
+    """Write one image at its own size; grey stays grey."""
+    tile = _tiles(x[None], 1)[0]
+    _save(Image.fromarray(tile if len(x) == 3 else tile[:, :, 0]), path)
+
+
 def png(x: Float[Tensor, "n c h w"], columns: int = 10, scale: int | None = None, gap: int = 2) -> bytes:
     """The picture of :func:`grid` as the bytes of a PNG, quickly written rather than small."""
     buffer = io.BytesIO()

@@ -94,6 +94,9 @@ def _print(found, console: Console, out: Path | None) -> None:
         for row in each["rows"]:
             table.add_row(*(f"{v:.5g}" if isinstance(v, float) else escape(str(v)) for v in row))
         console.print(table)
+    if not (found.figures or found.tables or found.pictures):
+        console.print(f"{found.folder}: {found.text}", markup=False, soft_wrap=True)
+        return
     for image in found.pictures:
         console.print(f"{found.folder / image['file']}: {image['caption']}", markup=False, soft_wrap=True)
     shown = {"result.json", *(image["file"] for image in found.pictures)}

@@ -15,6 +15,7 @@ from absynth.data import arrays, labels, listing
 from absynth.data.layouts import is_number
 from absynth.data.shape_set import Shapes
 from absynth.errors import InputError
+from absynth.files import write_atomic
 from absynth.seeding import stream, uniform_like
 
 CLOUDS = (".npy", ".ply", ".xyz")
@@ -112,6 +113,13 @@ def read_ply(path: Path) -> np.ndarray:
     except (OSError, ValueError, StopIteration, KeyError, IndexError) as error:
         raise InputError(f"{path}: expected a .ply file with x, y, z, got one that cannot be read ({error})") from None
     return found
+
+
+def write_ply(x: Float[np.ndarray, "p 3"], path: Path) -> None:
+    """Write one cloud as the vertices of a ``.ply`` file, in text."""
+    head = ["ply", "format ascii 1.0", f"element vertex {len(x)}", *(f"property float {axis}" for axis in "xyz")]
+    rows = [" ".join(f"{value:.7g}" for value in row) for row in x.tolist()]
+    write_atomic(path, "\n".join([*head, "end_header", *rows, ""]))
 
 
 def read_cloud(path: Path) -> Float32[np.ndarray, "p 3"]:

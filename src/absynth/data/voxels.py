@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import UInt8
+from jaxtyping import Bool, UInt8
 from torch import Tensor
 from torch.nn import functional
 
@@ -17,6 +17,7 @@ from absynth.data import arrays, images, labels, listing
 from absynth.data.dataset import Split
 from absynth.data.shape_set import Shapes
 from absynth.errors import InputError
+from absynth.files import write_atomic
 
 MESHES = (".off", ".obj", ".stl", ".glb", ".gltf")
 """Suffixes of meshes that trimesh reads, in lower case."""
@@ -103,6 +104,17 @@ def read_binvox(path: Path) -> UInt8[np.ndarray, "d h w"]:
     except (OSError, ValueError, StopIteration) as error:
         raise InputError(f"{path}: expected a whole .binvox file, got one that cannot be read ({error})") from error
     return np.repeat(runs[:, 0], runs[:, 1]).reshape(sides[0], sides[2], sides[1]).transpose(0, 2, 1)
+
+
+def write_binvox(x: Bool[np.ndarray, "d h w"], path: Path) -> None:
+    """Write one shape in the form that :func:`read_binvox` reads, with axes x, y, z."""
+    flat = x.transpose(0, 2, 1).reshape(-1).astype(np.uint8)
+    begins = np.flatnonzero(np.diff(flat, prepend=1 - flat[:1]))
+    runs = []
+    for value, length in zip(flat[begins].tolist(), np.diff(begins, append=len(flat)).tolist()):
+        runs += [value, 255] * (length // 255) + ([value, length % 255] if length % 255 else [])
+    head = f"#binvox 1\ndim {x.shape[0]} {x.shape[1]} {x.shape[2]}\ntranslate 0 0 0\nscale 1\ndata\n"
+    write_atomic(path, head.encode() + bytes(runs))
 
 
 def read_mat(path: Path) -> np.ndarray:

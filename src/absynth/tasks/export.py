@@ -1,19 +1,23 @@
-"""Samples as files that other programs read: pictures, animations, tables, molecules; and the chain as an animation."""
+"""Samples as files that other programs read: images, clips, tables, molecules, shapes, tracks; the chain as a clip."""
 
 from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from absynth import pictures
+from absynth.data.clip_set import RATE
+from absynth.data.clips import write_film
+from absynth.data.points import write_ply
+from absynth.data.voxels import write_binvox
 from absynth.errors import InputError, Unsupported
 from absynth.files import write_atomic
 from absynth.report import TaskResult
@@ -29,6 +33,9 @@ REPORT = None
 
 FRAMES = 40
 """Most frames of the animation of a chain."""
+CHAINS = ("image", "pairs", "picture")
+"""Kinds of data whose chain is written as an animation."""
+_OWN = re.compile(r"\d+\.(png|gif|mp4|ply|binvox)|samples\.(csv|txt|smi)|chain\.gif")
 
 
 def write_table(file: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
@@ -40,13 +47,14 @@ def write_table(file: Path, columns: Sequence[str], rows: Iterable[Sequence[Any]
     write_atomic(file, out.getvalue())
 
 
-def write_samples(opened: Opened, x: Tensor, folder: Path) -> list[str]:
+def write_samples(opened: Opened, x: Tensor, folder: Path, *, film: bool = False) -> list[str]:
     """Write samples in the files of their kind of data.
 
     Args:
         opened: The run that they are from.
         x: Samples, ``[n, *event]``.
         folder: Where the files go.
+        film: Whether clips are films (.mp4) in place of animations (.gif).
 
     Returns:
         Names of the files.
@@ -59,12 +67,15 @@ def write_samples(opened: Opened, x: Tensor, folder: Path) -> list[str]:
     names = [f"{i:0{digits}d}" for i in range(len(x))]
     if kind in ("image", "pairs", "picture"):
         for name, each in zip(names, x):
-            pictures.grid(each[None], folder / f"{name}.png", scale=1)
+            pictures.single(each, folder / f"{name}.png")
         return [f"{name}.png" for name in names]
     if kind == "video":
         for name, each in zip(names, x):
-            pictures.animation(each[None], folder / f"{name}.gif")
-        return [f"{name}.gif" for name in names]
+            if film:
+                write_film(each, folder / f"{name}.mp4", data.details()["rate"] or RATE)
+            else:
+                pictures.animation(each[None], folder / f"{name}.gif")
+        return [f"{name}.{'mp4' if film else 'gif'}" for name in names]
     if kind in ("text", "smiles"):
         file = "samples.smi" if kind == "smiles" else "samples.txt"
         write_atomic(folder / file, "\n".join(data.vocabulary.texts(x)) + "\n")
@@ -78,13 +89,26 @@ def write_samples(opened: Opened, x: Tensor, folder: Path) -> list[str]:
         return ["samples.csv"]
     if kind == "points":
         for name, each in zip(names, x):
-            write_table(folder / f"{name}.csv", "xyz"[: each.shape[1]], each.tolist())
-        return [f"{name}.csv" for name in names]
+            write_ply(each.numpy(), folder / f"{name}.ply")
+        return [f"{name}.ply" for name in names]
     if kind == "voxels":
         for name, each in zip(names, x):
-            np.save(folder / f"{name}.npy", (each[0] > 0).numpy())
-        return [f"{name}.npy" for name in names]
-    raise Unsupported(f"export has no files for {kind} data: absynth predict writes futures of tracks")
+            write_binvox((each[0] > 0).numpy(), folder / f"{name}.binvox")
+        return [f"{name}.binvox" for name in names]
+    if kind == "tracks":
+        write_table(folder / "samples.csv", ("frame", "agent", "x", "y"), _positions(opened, x))
+        return ["samples.csv"]
+    raise Unsupported(f"export has no files for {kind} data: absynth sample writes samples.npz")
+
+
+def _positions(opened: Opened, x: Tensor) -> Iterable[tuple[int, int, str, str]]:
+    """Frame, agent, x and y: agent i is the past of test window i, from frame 0 on, and then its sampled future."""
+    test: Any = opened.examples("test")
+    windows = test.windows[torch.arange(len(x)) % len(test)]
+    own = x[:, 0] if x.ndim == 4 else x  # of several agents, the one whose window it is
+    paths = torch.cat([windows.past, opened.data.frames(windows).positions(own)], 1)  # type: ignore[attr-defined]
+    for agent, line in enumerate(paths.tolist()):
+        yield from ((frame, agent, f"{a:.7g}", f"{b:.7g}") for frame, (a, b) in enumerate(line))
 
 
 def chain_frames(opened: Opened, n: int, c: Tensor | None, seed: int) -> Float[Tensor, "n channels t h w"]:
@@ -105,6 +129,7 @@ def command(
     n: int = 16,
     label: int = -1,
     chain: bool = False,
+    film: bool = False,
     decoding: Decoding = "mode",
     temperature: float = 1.0,
     seed: int = 0,
@@ -113,13 +138,18 @@ def command(
     out: Path | None = None,
     device: str = "auto",
 ) -> TaskResult:
-    """Write samples as files: a PNG or a GIF each, rows as CSV, molecules as SMILES; with --chain, the chain as a GIF.
+    """Write samples as .png, .gif, .csv, .txt, .smi, .ply or .binvox files, by their kind; or the chain as a GIF.
+
+    Images are .png files, clips .gif or .mp4, shapes .binvox, point clouds .ply, one file each. Rows of a table are a
+    .csv file with its columns and words, text is a .txt and molecules are a .smi file of a sample a line. Tracks are a
+    .csv file of frame, agent, x and y: agent i is the past of test window i and a future of it.
 
     Args:
         run: Run directory, or the name of a pretrained model.
         n: Number of samples.
         label: Class to sample, for a model that is conditioned on labels; -1 takes all in turn.
         chain: Write chain.gif instead: n chains from their start to their end, for images.
+        film: Write clips as films (.mp4, needs PyAV) in place of animations (.gif).
         decoding: For a model with a generator, mode (the mean of an image, greedy tokens) or draw (from p(x|z)).
         temperature: Temperature of drawn sequences.
         seed: Seed of the noise; sample i is sample i of absynth sample.
@@ -133,19 +163,31 @@ def command(
         raise InputError(f"expected a positive --temperature, got {temperature:g}")
     opened = open_run(run, device, task="export", data=data, out=out)
     c = sampling_conditions(opened, n, label)
+    if film:
+        opened.require_kind("video", hint="leave --film out")
     if chain:
-        opened.require_kind("image", hint="leave --chain out")
+        opened.require_kind(*CHAINS, hint="leave --chain out")
+    _remove_earlier(opened.folder)
+    if chain:
         clips = chain_frames(opened, n, c, seed)
         pictures.animation(clips, opened.folder / "chain.gif", columns=max(1, round(n**0.5)))
-        files, text = ["chain.gif"], f"{n} chains from their start to their end, {clips.shape[2]} frames."
+        files, text = ["chain.gif"], f"{n} chains from their start to their end, {clips.shape[2]} frames"
     else:
         x = samples(
             opened.model, n, c, seed=seed, batch=batch, device=opened.device, decoding=decoding, temperature=temperature
         )
-        files = write_samples(opened, x, opened.folder)
-        text = f"{n} samples in {len(files)} files: {files[0]}" + (f" to {files[-1]}." if len(files) > 1 else ".")
+        files = write_samples(opened, x, opened.folder, film=film)
+        several = f"{len(files)} files, {files[0]} to {files[-1]}"
+        text = f"{n} samples in {several if len(files) > 1 else files[0]}"
     found = opened.result(TITLE, text, seed)
-    found.figures |= {"samples": n, "files": len(files)}
-    shown = [file for file in files if file.endswith((".png", ".gif"))][:1]
-    found.pictures += [{"file": file, "caption": "The first sample" if not chain else text} for file in shown]
+    if chain:
+        found.pictures.append({"file": "chain.gif", "caption": text})
     return opened.save(found)
+
+
+def _remove_earlier(folder: Path) -> None:
+    """Remove the files of an earlier export: fewer samples would lie among more of them."""
+    if (folder / "result.json").exists():
+        for path in folder.iterdir():
+            if _OWN.fullmatch(path.name):
+                path.unlink()
