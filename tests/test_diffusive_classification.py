@@ -102,6 +102,57 @@ def test_a_step_down_has_the_law_of_the_reverse_diffusion():
     normal_law(m.step_down(x, 1, rng=stream(7))[:, 0], 0.0, expected)
 
 
+@pytest.mark.parametrize("noise", [(0.0, 0.3, 0.7), (0.2, 0.6)])
+def test_the_table_of_levels(noise):
+    m = DiffusiveClassification(LevelHeads(QuadraticLevels()), StandardNormal(1), noise=noise, sampler=Langevin(1, 0.1))
+    m.double()
+    assert m.levels == len(noise)
+    assert m.noise.tolist() == pytest.approx([*noise, 1])
+    assert m.signal.tolist() == pytest.approx([*(math.sqrt(1 - s**2) for s in noise), 0], abs=1e-6)
+    assert m.unit.tolist() == pytest.approx([noise[0] or noise[1], *noise[1:]])
+    x, t = torch.full((3, 2), 10.0, dtype=F64), torch.tensor([0, 1, 2])[: len(noise) + 1]
+    diffused, noise_of_x = m.diffuse(x[: len(t)], t, rng=stream(1))
+    drawn = noise_like(x[: len(t)], stream(1))
+    assert torch.equal(noise_of_x, drawn)
+    torch.testing.assert_close(diffused, m.signal[t][:, None] * 10 + m.noise[t][:, None] * drawn)
+    for wrong in ((0.3,), (0.5, 0.2), (0.2, 1.0), (-0.1, 0.5)):
+        with pytest.raises(InputError, match="two noise levels or more that rise"):
+            DiffusiveClassification(
+                LevelHeads(QuadraticLevels()), StandardNormal(1), noise=wrong, sampler=Langevin(1, 0.1)
+            )
+
+
+def test_a_step_down_is_bayes_rule_given_the_predicted_example():
+    """x_t given x_0 = E[x_0 | x_{t+1}] and x_{t+1}: the product of two Gaussians."""
+    m, v = model(exact=True), variances()
+    x = torch.tensor([[-2.0], [0.5], [3.0]], dtype=F64)
+    for t in (0, 1):
+        s = NOISE[t] or 1e-9
+        a, after = math.sqrt(1 - NOISE[t] ** 2), math.sqrt(1 - NOISE[t + 1] ** 2)
+        predicted = after * VAR / v[t + 1] * x
+        shrink, added = after / a, 1 - (after / a) ** 2
+        variance = 1 / (1 / s**2 + shrink**2 / added)
+        mean = variance * (a * predicted / s**2 + shrink * x / added)
+        expected = mean + math.sqrt(variance) * noise_like(x, stream(4))
+        torch.testing.assert_close(m.step_down(x, t, rng=stream(4)), expected, rtol=1e-4, atol=1e-6)
+
+
+def test_the_chain_on_the_data_begins_above_and_steps_in_their_units():
+    class Still(Langevin):
+        def __call__(self, log_density, x, *, rng):
+            return x
+
+    heads = LevelHeads(QuadraticLevels())
+    m = DiffusiveClassification(heads, StandardNormal(1), noise=(0.3, 0.6, 0.8), sampler=Still(4, 0.1)).double()
+    a = [math.sqrt(1 - s**2) for s in (0.3, 0.6, 0.8)]
+    chain = m.chain()
+    assert (chain.sampler.steps, chain.sampler.step_size) == (4, pytest.approx(0.3 * 0.1 / a[0]))
+    rng = stream(3)
+    x = m.step_down(m.step_down(noise_like(torch.empty(5, 1, dtype=F64), rng), 1, rng=rng), 0, rng=rng)
+    torch.testing.assert_close(chain.start.sample(5, stream(3)), x / a[0])
+    torch.testing.assert_close(m.sample(5, rng=stream(3)), x / a[0])
+
+
 def test_samples_follow_the_density():
     m = model(exact=True, sampler=Langevin(80, 0.6))
     x = m.sample(20_000, rng=stream(8))[:, 0]

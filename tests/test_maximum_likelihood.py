@@ -11,6 +11,7 @@ import torch
 from laws import mean_is, normal_law
 from torch import nn
 
+from absynth.algorithms import improved_contrastive_divergence
 from absynth.algorithms.improved_contrastive_divergence import ImageMoves, ImprovedContrastiveDivergence
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.data import sets
@@ -420,6 +421,24 @@ def test_moves_keep_images_images(rng):
     assert ((moved - x).abs().amax((1, 2, 3)) > 0.01).all()
     constant = torch.full((4, 1, 8, 8), 0.3)
     assert torch.allclose(ImageMoves(flip=0.5, crop=0.5, blur=1.0)(constant, rng=rng), constant, atol=1e-6)
+
+
+def test_a_move_by_hand(monkeypatch):
+    """Numbers of one image: mirrored, no blur, the crop's side 1 − 0.4 · 0.5, its left at 0.75 and its top at 0.25."""
+    numbers = torch.tensor([[0.1, 0.9, 0.5, 0.75, 0.25], [0.3, 0.1, 0.0, 0.9, 0.9]])
+    monkeypatch.setattr(improved_contrastive_divergence, "uniform_like", lambda like, rng: numbers)
+    ramp = (torch.arange(16) + 0.5) / 8 - 1
+    x = torch.stack([ramp.expand(16, 16), ramp[:, None].expand(16, 16)])[None].repeat(2, 1, 1, 1)
+    x[1] = 0
+    x[1, :, 3, 0] = 16.0
+    x[1, 1] *= -1
+    moved = ImageMoves(flip=0.2, crop=0.6, blur=0.5)(x, rng=stream(0))
+    inside = slice(1, -1)  # beyond the last centres the border is repeated
+    torch.testing.assert_close(moved[0, 0, :, inside], (0.5 * 0.2 - 0.8 * ramp).expand(16, 16)[:, inside])
+    torch.testing.assert_close(moved[0, 1, inside], (-0.5 * 0.2 + 0.8 * ramp)[:, None].expand(16, 16)[inside])
+    spot = torch.zeros(16, 16)  # the second image is blurred alone; what would come from its left is its border
+    spot[2:5, 0], spot[2:5, 1] = torch.tensor([3.0, 6.0, 3.0]), torch.tensor([1.0, 2.0, 1.0])
+    torch.testing.assert_close(moved[1], torch.stack([spot, -spot]), rtol=0, atol=1e-4)
 
 
 def test_crops_begin_anywhere(rng):
