@@ -59,7 +59,7 @@ def test_clips(tmp_path, monkeypatch):
     if find_spec("av"):
         (tmp_path / "films").mkdir()
         assert export.write_samples(run, x, tmp_path / "films", film=True) == ["0.mp4", "1.mp4"]
-        assert ab.data.open(tmp_path / "films", frames=4).shape == (3, 4, 16, 16)
+        assert ab.data.open(tmp_path / "films", frames=4).shape == (1, 4, 16, 16)
     films = []
     monkeypatch.setattr(export, "write_film", lambda clip, file, rate: films.append((clip.shape, file.name)))
     assert export.write_samples(run, x, tmp_path, film=True) == ["0.mp4", "1.mp4"]
