@@ -17,6 +17,7 @@ from typing import Any
 import absynth as ab
 from absynth import checkpoint, tasks
 from absynth.released import models_folder
+from absynth.report.gather import is_current
 
 LICENSE = "Apache-2.0"
 GENERAL = "The license is that of the weights. The data have their own."
@@ -72,10 +73,11 @@ MODELS = {
 def make(name: str, runs: Path) -> Path:
     """Train, measure and save one model."""
     model, (method, data), run = MODELS[name], name.split("/"), runs / name
-    if not checkpoint.finished(run):
-        ab.fit(ab.recipe(method, data, **{"threads": 1, "seed": 0, **model.fields}), run)
+    recipe = ab.recipe(method, data, **{"threads": 1, "seed": 0, **model.fields})
+    if checkpoint.finished(run) < recipe.steps:  # none yet, or one that was stopped
+        ab.fit(recipe, run)
     for task, flags in model.tasks.items():
-        if not (run / task / "result.json").exists():
+        if not is_current(run, task):
             words = [f"--{key.replace('_', '-')} {value}" for key, value in flags.items()]
             sys.argv = ["absynth", task, *shlex.split(" ".join([name, *words]))]  # the command that the result keeps
             tasks.find(task).command(run, device="cpu", **flags)
