@@ -67,7 +67,7 @@ def draw_plane(opened: Opened, file: Path) -> None:
 
 
 def draw_classes(run: Path, file: Path) -> None:
-    """Two moons of which six examples have a label: samples of each class over the learned log density, eight nats deep."""
+    """Two moons from six labels: samples of each class over the learned log density, eight nats deep."""
     x, y = make_moons(3000, noise=0.1, random_state=SEED)
     chain = {"temperature": 1.0, "chain_step_size": 0.15, "chain_steps": 40, "penalty": 0.0, "data_noise": 0.05}
     options = {"kind": "table", "preset": "digits_table", "labels": 6, "steps": 3000, "seed": SEED}
