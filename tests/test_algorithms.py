@@ -219,6 +219,30 @@ def test_backward_gives_each_player_the_gradient_of_its_own_loss_alone():
     torch.testing.assert_close(b.grad, -0.5 * 3 * a.detach())  # untouched by a's second loss
 
 
+@pytest.mark.parametrize("name", ["DiffusionRecovery", "CooperativeRecovery", "MultilevelScoreMatching"])
+def test_a_uniform_number_that_is_rounded_to_one_is_the_last_level(name, monkeypatch):
+    algorithm, levels = CASES[name].build(), []
+    diffuse = algorithm.diffuse
+    monkeypatch.setattr(algorithm, "diffuse", lambda x, t, **options: levels.append(t) or diffuse(x, t, **options))
+    module = importlib.import_module(type(algorithm).__module__)
+    monkeypatch.setattr(module, "uniform_like", lambda like, rng: torch.ones_like(like))
+    algorithm.losses(CASES[name].batch(3), rng=stream(1))
+    assert levels[0].tolist() == [algorithm.levels - 1] * 3
+
+
+@pytest.mark.parametrize("name", ["DiffusionRecovery", "CooperativeRecovery", "Introspective"])
+def test_what_a_log_density_holds_is_no_tensor_of_inference_mode(name, monkeypatch):
+    algorithm, held = CASES[name].build(), []
+    density = "stage_density" if name == "Introspective" else "recovery"
+    usual = getattr(algorithm, density)
+    monkeypatch.setattr(algorithm, density, lambda *given: held.extend(given) or usual(*given))
+    with torch.inference_mode():
+        algorithm.sample(2, rng=stream(1))
+    held = [given for given in held if isinstance(given, Tensor)]
+    assert held
+    assert not any(given.is_inference() for given in held)
+
+
 # --- negative controls: each breaks one promise ---------------------------------------------------------------------
 
 

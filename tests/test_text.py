@@ -6,6 +6,7 @@ import itertools
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 
@@ -15,7 +16,7 @@ from absynth.data.vocabulary import END, PAD
 from absynth.density import EBM, score
 from absynth.distributions import StandardNormal
 from absynth.errors import InputError
-from absynth.metrics.text import KneserNey, forward_perplexity, reverse_perplexity
+from absynth.metrics.text import KneserNey, _Level, forward_perplexity, reverse_perplexity
 from absynth.networks.mlp import mlp_f
 from absynth.networks.recurrent import RecurrentEncoder, RecurrentGenerator
 from absynth.recipes import build
@@ -221,6 +222,18 @@ def test_kneser_ney_by_hand():
     # them once, so D = 1 and all goes to the uniform law on four tokens.
     lower = 1 / 4
     torch.testing.assert_close(torch.from_numpy(found).exp(), torch.full((3,), (2 - 0.5 + 0.5 * lower) / 2, dtype=F64))
+
+
+def test_the_discount_is_that_of_the_counts_of_one_and_two():
+    level = _Level(np.array([3, 4, 8, 9, 14]), np.array([1, 2, 1, 1, 7]), 5)
+    assert level.discount == 3 / (3 + 2 * 1)
+    assert level.contexts.tolist() == [0, 1, 2]
+    assert level.followers.tolist() == [2, 2, 1]
+    assert level.totals.tolist() == [3, 2, 7]
+    found = level.interpolate(np.array([4, 7, 14, 16]), np.array([0.5, 0.25, 0.5, 0.125]))
+    expected = [(2 - 0.6 + 0.6 * 2 * 0.5) / 3, 0.6 * 2 * 0.25 / 2, (7 - 0.6 + 0.6 * 0.5) / 7, 0.125]
+    assert found.tolist() == pytest.approx(expected)
+    assert _Level(np.array([3, 4]), np.array([2, 2]), 5).discount == 0.5
 
 
 def test_forward_sees_nonsense_and_reverse_sees_a_model_that_repeats_itself():
