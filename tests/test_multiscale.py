@@ -59,6 +59,9 @@ def test_averages_undo_repeated_pixels():
 def test_noise_falls_linearly_over_all_stages_together():
     scales = [tau for sampler in fading([3, 2, 4], 1.0, 0.8) for tau in sampler.noise_scales()]
     assert torch.allclose(torch.tensor(scales, dtype=F64), torch.linspace(0.8, 0, 9, dtype=F64))
+    assert FadingLangevin(2, 1.0, 0.8, 1.0, 0.25).noise_scales() == [0.8, 0.2]
+    assert [tau for sampler in fading([1, 1], 1.0, 0.8) for tau in sampler.noise_scales()] == [0.8, 0.0]
+    assert fading([1], 1.0, 0.8)[0].noise_scales() == [0.8]
 
 
 def test_the_law_of_fading_langevin_on_a_gaussian():

@@ -128,6 +128,27 @@ def test_figures_of_a_chain_are_its_own():
     assert drawn.gradients[2] == 60 * 15 > 1.5 * drawn.gradients[1]  # nothing turns back on a plain
 
 
+def test_a_sampler_without_acceptance_has_the_share_of_draws_that_moved():
+    class Every:
+        """Moves the second entry of a chain's state in every second draw, and one chain never."""
+
+        def __init__(self):
+            self.calls = 0
+
+        def __call__(self, log_density, x, *, rng):
+            self.calls += 1
+            step = torch.zeros_like(x)
+            step[1:, -1] = self.calls % 2
+            return x + step
+
+    for event in ((2,), ()):
+        start = torch.zeros(3, *event, 1, dtype=F64)
+        drawn = quiet(lambda x: -x.flatten(1).abs().sum(1), start, Every(), draws=5, warmup=1, rng=stream(1))
+        assert drawn.acceptance.tolist() == [0, 0.5, 0.5]
+        assert drawn.gradients.tolist() == drawn.divergences.tolist() == drawn.warm_gradients.tolist() == [0, 0, 0]
+        assert drawn.log_density is drawn.step_size is None
+
+
 def test_too_few_draws():
     drawn = quiet(normal, START, draws=20, warmup=60, chains=4, rng=stream(1))
     assert "effective sample size" in drawn.warning

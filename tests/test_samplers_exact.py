@@ -181,6 +181,8 @@ def test_temperatures_of_annealing():
     assert AnnealedLangevin(3, 0.1, hot=4.0, cold=1.0).temperatures() == pytest.approx([4, 2, 1])
     assert AnnealedLangevin(3, 0.1, hot=4.0, cold=0.0).temperatures() == pytest.approx([4, 1, 0])
     assert AnnealedLangevin(1, 0.1, hot=4.0).temperatures() == [4.0]
+    assert AnnealedLangevin(2, 0.1, hot=4.0).temperatures() == [4.0, 1.0]
+    assert RampedLangevin(2, 0.1).temperatures() == [0.0, 1.0]
     assert AnnealedLangevin(0, 0.1).temperatures() == []
     ramp = RampedLangevin(11, 0.1, zero_until=0.2, one_from=0.6).temperatures()
     assert ramp == pytest.approx([0, 0, 0, 0.25, 0.5, 0.75, 1, 1, 1, 1, 1])

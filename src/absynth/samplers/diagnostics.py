@@ -127,8 +127,8 @@ def acceptance(chains: Chains) -> Float[Tensor, "chain"]:
     chains = _floating(chains)
     if chains.shape[1] < 2:
         raise InputError(f"acceptance needs at least 2 draws a chain, got {chains.shape[1]}")
-    moved = (chains[:, 1:] != chains[:, :-1]).flatten(2) if chains.ndim > 2 else chains.diff(dim=1)[..., None] != 0
-    share = moved.any(2).to(chains.dtype).mean(1)
+    moved = chains[:, 1:] != chains[:, :-1]
+    share = moved[..., None].flatten(2).any(2).to(chains.dtype).mean(1)
     finite = chains.isfinite().flatten(1).all(1)
     return torch.where(finite, share, math.nan)
 
@@ -160,7 +160,7 @@ def _floating(chains: Tensor) -> Tensor:
         return chains.to(torch.get_default_dtype())
     bad = ~chains.isfinite()
     if bad.any():
-        chain, draw = bad.flatten(2).any(2).nonzero()[0].tolist() if bad.ndim > 2 else bad.nonzero()[0].tolist()
+        chain, draw = bad[..., None].flatten(2).any(2).nonzero()[0].tolist()
         warnings.warn(
             f"{int(bad.sum())} of {bad.numel()} values are not finite, the first in draw {draw} of chain {chain}: "
             "figures of such entries are NaN; shorten the sampler's steps or drop these draws",
@@ -170,8 +170,7 @@ def _floating(chains: Tensor) -> Tensor:
 
 
 def _ess(halves: Tensor) -> Tensor:
-    columns = halves.flatten(2) if halves.ndim > 2 else halves[..., None]
-    parts = columns.split(256, dim=2)  # bounds the Fourier transforms' memory
+    parts = halves[..., None].flatten(2).split(256, dim=2)  # bounds the Fourier transforms' memory
     return torch.cat([_effective_sample_size(part) for part in parts]).reshape(halves.shape[2:])
 
 

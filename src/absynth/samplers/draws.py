@@ -194,7 +194,7 @@ def draw(
     record = _record(NUTS(1) if sampler is None else sampler, log_density, x, draws, warmup, rng)
     kept = record.x.movedim(0, 1)
     _validate_rows(log_density, record.x[-1])  # chains that start together have parted
-    moved = (kept[:, 1:] != kept[:, :-1]).flatten(2).any(2) if kept.ndim > 2 else kept[:, 1:] != kept[:, :-1]
+    moved = (kept[:, 1:] != kept[:, :-1])[..., None].flatten(2).any(2)
     result = Draws(
         x=kept,
         log_density=None if record.value is None else record.value.T,

@@ -114,14 +114,14 @@ def summarize_chains(x: Num[Tensor, "chain draw *event"] | Bool[Tensor, "chain d
             f"chains must have shape [chains, draws, *event] with at least 4 draws, got {list(x.shape)}: keep more "
             "states of each chain"
         )
-    bad = ~x.isfinite().flatten(2).all(0).all(0) if x.ndim > 2 else ~x.isfinite().all()
+    columns = x[..., None].flatten(2)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what is not finite is in the summary's own line
-        columns = (x if x.ndim > 2 else x[..., None]).flatten(2).split(256, dim=2)  # bounds the memory of the ranks
         figures = [
-            torch.cat([figure(part) for part in columns]).reshape(x.shape[2:])
+            torch.cat([figure(part) for part in columns.split(256, dim=2)]).reshape(x.shape[2:])  # bounds the memory
             for figure in (diagnostics.bulk_ess, diagnostics.tail_ess, diagnostics.rank_rhat)
         ]
+    bad = ~columns.isfinite().all(0).all(0)
     still = (x[:, 1:] == x[:, :-1]).flatten(1).all(1)
     return ChainSummary(len(x), x.shape[1], *figures, stuck=still, not_finite=int(bad.sum()))
 
