@@ -217,6 +217,22 @@ def test_classifier_features_refuse_in_one_line(rng, tmp_path):
         classifier_features(images, cache=tmp_path)
 
 
+def test_features_at_the_limits_of_what_they_take(rng, tmp_path):
+    for side in (8, 64):
+        features = classifier_features(bars(rng, 20, size=side), cache=tmp_path)
+        assert features(torch.zeros(1, 1, side, side)).shape == (1, 64)
+    for n, side in ((19, 8), (20, 65), (20, 7)):
+        with pytest.raises(InputError, match=r"pixels a side|20 examples"):
+            classifier_features(bars(rng, n, size=side), cache=tmp_path)
+    two = Bars(bars(rng, 20).x, torch.arange(20) % 2)
+    assert classifier_features(two, cache=tmp_path / "two").accuracy is not None
+    for dim in (1, 63):
+        assert pixel_features(bars(rng, 300), dim=dim)(torch.zeros(2, 1, 8, 8)).shape == (2, dim)
+    with pytest.raises(InputError, match="dim must lie between 1 and 19 here"):
+        pixel_features(bars(rng, 20), dim=0)
+    assert frechet(normal(rng, 2, 3), normal(rng, 2, 3)) > 0
+
+
 def test_pixel_features_are_the_principal_components(rng):
     images = bars(rng, 300)
     before = torch.random.get_rng_state(), np.random.get_state(legacy=True)[1].copy()  # noqa: NPY002

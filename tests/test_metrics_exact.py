@@ -197,6 +197,7 @@ def test_a_classifier_that_knows_nothing_guesses_the_second_set_at_even_places()
     """Held-out places 0, 1, 2 are of the first set and 3, 4, 5 of the second: places 1 and 4 are right."""
     found = classifier_two_sample_test(torch.zeros(5, 2), torch.ones(5, 2), classifier=Constant(0.5))
     assert (found.n, found.accuracy) == (6, pytest.approx(2 / 6))
+    assert classifier_two_sample_test(torch.zeros(4, 2), torch.ones(4, 2), classifier=Constant(0.6)).n == 4
 
 
 def test_the_bandwidth_is_the_median_distance_of_the_first_two_thousand(monkeypatch):

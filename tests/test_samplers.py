@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from absynth.density import observe, score
 from absynth.distributions import sum_event
 from absynth.errors import InputError
-from absynth.samplers import HMC, MALA, NUTS, AnnealedLangevin, Langevin
+from absynth.samplers import HMC, MALA, NUTS, AnnealedLangevin, Langevin, Underdamped
 from absynth.samplers.metropolis import choose
 from absynth.seeding import Streams, noise_like, stream, uniform_like
 from absynth.types import LogDensity, Sampler
@@ -404,6 +404,33 @@ def test_a_log_density_of_another_shape_is_refused(sampler):
         sampler(lambda x: -(x**2).sum(1), x.long(), rng=stream(0))
     with pytest.raises(InputError, match="must be differentiable"):
         sampler(lambda x: torch.zeros(len(x), dtype=F64), x, rng=stream(0))
+
+
+@pytest.mark.parametrize("make", [Langevin, AnnealedLangevin, Underdamped])
+def test_numbers_of_a_langevin_sampler_are_refused_when_it_is_made(make):
+    for steps, step_size, message in (
+        (-1, 0.1, "steps must be 0 or more, got -1"),
+        (5, -0.1, "step_size must be finite and not negative, got -0.1"),
+        (5, float("nan"), "step_size must be finite and not negative, got nan"),
+        (5, float("inf"), "step_size must be finite and not negative, got inf"),
+    ):
+        with pytest.raises(InputError, match=message):
+            make(steps, step_size)
+    third = {Langevin: "noise_scale", AnnealedLangevin: "hot", Underdamped: "friction"}[make]
+    with pytest.raises(InputError, match=f"{third} must be finite and not negative, got -2"):
+        make(5, 0.1, -2.0)
+    assert make(0, 0.0).steps == 0
+
+
+def test_a_tuned_sampler_stands_where_its_warm_up_ended():
+    x = noise_like(torch.empty(6, 2, dtype=F64), stream(1))
+    for sampler in (MALA(3, 0.2, warmup=12), HMC(2, 0.2, leapfrog_steps=2, warmup=50)):
+        tuned, end = sampler.tuned(gaussian, x, rng=stream(2))
+        states = list(sampler.path(gaussian, x, rng=stream(2)))
+        assert len(states) == 1 + sampler.warmup + sampler.steps
+        assert torch.equal(end, states[sampler.warmup].x)
+        assert (tuned.steps, tuned.warmup) == (sampler.steps, 0)
+        torch.testing.assert_close(tuned.step_size, states[-1].step_size)
 
 
 def test_the_budget_is_the_suites():

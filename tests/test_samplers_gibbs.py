@@ -210,6 +210,7 @@ def test_one_entry_changes_at_most_and_states_stay_valid():
 
 
 def test_bad_input_is_one_line():
+    assert GibbsWithGradients(3).temperature == 1.0
     with pytest.raises((InputError, TypeError), match="ternary"):  # a TypeError where types are checked
         GibbsWithGradients(1, "ternary")
     for sampler, x, message in (

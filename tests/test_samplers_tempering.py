@@ -225,8 +225,10 @@ def test_bad_input_is_one_line():
     for betas in ((1.0,), (0.9, 0.5), (1.0, 0.5, 0.5), (1.0, 0.0)):
         with pytest.raises(InputError, match="betas must fall from 1"):
             Tempering(1, MALA(1, 0.1), betas=betas)
-    with pytest.raises(InputError, match="0 or more"):
-        Tempering(-1, MALA(1, 0.1))
+    for steps, warmup in ((-1, 0), (0, -1)):
+        with pytest.raises(InputError, match="0 or more"):
+            Tempering(steps, MALA(1, 0.1), warmup=warmup)
+    assert Tempering(0, MALA(1, 0.1), betas=(1.0, 0.5)).temperature == 1.0
     with pytest.raises(InputError, match="one stream a row"):
         Tempering(1, MALA(1, 0.1))(normal, torch.zeros(2, 1, dtype=F64), rng=Streams(0, range(2)))
     assert ab.Tempering is Tempering
