@@ -12,7 +12,7 @@ from absynth.distributions import StandardNormal
 from absynth.errors import InputError
 from absynth.networks.level_heads import LevelHeads
 from absynth.samplers import Langevin
-from absynth.seeding import noise_like, stream
+from absynth.seeding import noise_like, stream, uniform_like
 from absynth.types import Batch
 
 F64 = torch.float64
@@ -82,6 +82,27 @@ def test_the_truth_is_a_minimum():
                 worse = model(exact=True)
                 getattr(worse.ebm.f.net, name).data[0] += shift
                 assert float(worse.losses(batch, rng=stream(3))["ebm"]) > best
+
+
+def test_the_loss_by_hand():
+    """The cross entropy of levels 0 … T, the last one of log odds 0, and the score's error where there is noise."""
+    m, x = model(score_weight=0.5, copies=2), data(3, 5)
+    m.ebm.f.net.c.data = torch.tensor([0.3, -0.2, 0.1], dtype=F64)
+    m.ebm.f.net.q.data = torch.tensor([2.0, 1.0, 0.5], dtype=F64)
+    rng, x2 = stream(9), x.repeat_interleave(2, 0)[:, 0]
+    shift = int(4 * float(uniform_like(x.new_empty(1), rng)))
+    t = [(shift + k) % 4 for k in range(6)]
+    noise = noise_like(x.repeat_interleave(2, 0), rng)[:, 0]
+    s = torch.tensor([*NOISE, 1.0], dtype=F64)[t]
+    x_t = (1 - s**2).sqrt() * x2 + s * noise
+    c, q = (torch.cat([v.data, v.new_zeros(1)]) for v in (m.ebm.f.net.c, m.ebm.f.net.q))
+    odds = c - 0.5 * q * x_t[:, None] ** 2
+    expected = (odds.exp().sum(1).log() - odds[range(6), t]).mean()
+    some = [k for k in range(6) if t[k] in (1, 2)]  # level 0 has no noise, level 3 nothing to learn
+    residual = 0.5 * (noise - s * (1 + q[t]) * x_t)[some] ** 2
+    torch.testing.assert_close(
+        m.losses(Batch(x), rng=stream(9))["ebm"], expected + 0.5 * residual.mean(), rtol=1e-6, atol=0
+    )
 
 
 def test_levels_come_equally_often():

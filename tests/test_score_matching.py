@@ -11,7 +11,7 @@ from absynth.distributions import StandardNormal, Uniform
 from absynth.errors import InputError
 from absynth.networks.level_heads import mlp_levels
 from absynth.samplers import Langevin
-from absynth.seeding import noise_like, stream
+from absynth.seeding import noise_like, stream, uniform_like
 from absynth.types import Batch
 
 F64 = torch.float64
@@ -74,6 +74,30 @@ def test_the_gradient_vanishes_at_the_truth(method):
     truth.f.precision.data *= 1.1  # negative control: the law sees 10 %
     with pytest.raises(AssertionError):
         mean_is(gradients(model, x, 400), 0.0)
+
+
+def test_the_losses_of_denoising_by_hand():
+    """½ ‖σ s(x + σε) + ε‖², s = −P(x − m); over several levels s is the score of the level and σ its s_t."""
+    x, p, m = data(4, [1.0, 2.0], [0.0, 0.5]), torch.tensor([2.0, 0.5], dtype=F64), torch.tensor([0.3, -1.0], dtype=F64)
+    ebm = quadratic(p.tolist(), m.tolist())
+    noise = noise_like(x, stream(5))
+    expected = 0.5 * ((noise - 0.4 * p * (x + 0.4 * noise - m)) ** 2).sum(1)
+    found = DenoisingScoreMatching(ebm, noise=0.4, sampler=SHORT).losses(Batch(x), rng=stream(5))["ebm"]
+    torch.testing.assert_close(found, expected.mean())
+
+    class Levels(nn.Module):
+        def forward(self, x, t):
+            return -0.5 * t * (x**2).sum(1)
+
+    s = torch.tensor([0.1, 0.5, 0.9], dtype=F64)
+    model = MultilevelScoreMatching(Levels(), StandardNormal(2), noise=s.tolist(), sampler=SHORT).double()
+    rng = stream(6)
+    t = (3 * uniform_like(x[:, 0], rng)).long()
+    noise, s_t = noise_like(x, rng), s[t][:, None]
+    x_t = (1 - s_t**2).sqrt() * x + s_t * noise
+    expected = 0.5 * ((noise - s_t * (1 + t[:, None]) * x_t) ** 2).sum(1)
+    torch.testing.assert_close(model.losses(Batch(x), rng=stream(6))["ebm"], expected.mean(), rtol=1e-6, atol=0)
+    assert len(set(t.tolist())) > 1
 
 
 def test_denoising_has_the_right_sign():
