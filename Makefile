@@ -19,13 +19,15 @@ test: $(VENV)/installed-dev
 	$(BIN)/absynth results --check $(QUOTING)
 	$(BIN)/absynth results --folder results/bench --check docs/speed.md docs/samplers.md docs/scale.md docs/studio.md
 	$(BIN)/python -m pytest -n auto -m "not slow"
+	@echo "Branch coverage of src: make coverage"
 
 # The site in site/, its checks, and every snippet and notebook of the documents.
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/python -m pytest -n auto README.md CONTRIBUTING.md docs tests/test_pages.py tests/test_site.py tests/test_notebooks.py
 
-# The same tests, half as slow again, with the branches of src that they reach.
+# The same tests, half as slow again, with the branches of src that they reach. Not part of make test, because
+# sys.monitoring, which costs little, knows branches from Python 3.14 on only.
 coverage: $(VENV)/installed-dev
 	$(BIN)/python -m pytest -n auto -m "not slow" --cov --cov-report=term:skip-covered
 
@@ -54,9 +56,10 @@ figures: $(VENV)/installed
 	$(BIN)/absynth results --folder results/bench --write docs/speed.md docs/samplers.md docs/scale.md docs/studio.md
 	$(BIN)/python benchmarks/charts.py
 
-# Trains the presets whose pictures docs/methods lacks.
+# Trains the presets whose pictures docs/methods lacks, and draws what pretrained models show.
 pictures: $(VENV)/installed-dev
 	$(BIN)/python docs/make_pictures.py
+	$(BIN)/python docs/make_arguments.py
 
 # torch first and by its own version: a looser requirement may fetch a build with gigabytes of GPU packages.
 $(VENV)/torch:
