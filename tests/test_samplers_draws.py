@@ -183,6 +183,60 @@ def test_a_warm_up_that_adapts_to_the_mean_over_chains_would_be_seen(monkeypatch
 # --- starts, ArviZ, input ------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(
+    ("steps", "own", "given", "expected"),
+    [(3, 0, None, 3000), (3, 7, None, 7), (3, 7, 5, 15), (1, 0, None, 1000), (0, 0, 4, 4), (2, 9, 0, 0)],
+)
+def test_the_warm_up_of_a_sampler_that_adapts(steps, own, given, expected):
+    """A draw is ``steps`` transitions, in the warm-up too; the sampler's own warm-up counts in transitions."""
+
+    class Asked(Exception):
+        pass
+
+    class Spy(MALA):
+        def record(self, log_density, x, *, thin=1, rng):
+            raise Asked(self.steps, self.warmup, thin)
+
+    with pytest.raises(Asked) as asked:
+        draw(normal, torch.zeros(2, 2, dtype=F64), Spy(steps, 0.1, warmup=own), draws=6, warmup=given, rng=stream(1))
+    assert asked.value.args == (6, expected, max(1, steps))
+
+
+@pytest.mark.parametrize(("given", "calls"), [(None, 1004), (3, 7), (0, 4)])
+def test_the_warm_up_of_a_sampler_that_does_not(given, calls):
+    made = []
+
+    def sampler(log_density, x, *, rng):
+        made.append(x)
+        return x + 1
+
+    drawn = quiet(lambda x: 0 * x.sum(1), torch.zeros(2, 1, dtype=F64), sampler, draws=4, warmup=given, rng=stream(1))
+    assert len(made) == calls
+    assert drawn.x[0, :, 0].tolist() == [calls - 3, calls - 2, calls - 1, calls]
+
+
+@pytest.mark.parametrize("good", [1, 2, 101, 102])
+def test_starts_are_drawn_again_a_hundred_times(good):
+    class Late:
+        calls = 0
+
+        def sample(self, n, rng):
+            self.calls += 1
+            return torch.full((n, 1), 1.0 if self.calls >= good else -1.0, dtype=F64)
+
+        def log_prob(self, x):
+            raise AssertionError("not needed")
+
+    def run():
+        return quiet(lambda x: x.log().sum(1), Late(), MALA(1, 1e-3), draws=4, warmup=0, chains=2, rng=stream(1))
+
+    if good <= 101:
+        assert (run().x > 0).all()
+    else:
+        with pytest.raises(InputError, match="got nan for chain 0 and 2 of 2 chains outside"):
+            run()
+
+
 def test_starts_outside_the_support_are_drawn_again():
     edge = lambda x: (x.log() - x).sum(1)  # noqa: E731
     drawn = quiet(edge, START, draws=10, warmup=20, chains=32, rng=stream(1))
@@ -287,6 +341,32 @@ def test_a_density_too_large_for_its_type_is_reported():
     for shifted, x in ((1e6, start), (1e8, start.double())):
         drawn = quiet(lambda x, s=shifted: normal(x) + s, x, MALA(1, 0.5), draws=20, warmup=20, rng=stream(1))
         assert "rounded" not in drawn.warning
+
+
+@pytest.mark.parametrize(("size", "reported"), [(2e6, False), (4e6, True), (1.6e7, True)])
+def test_a_quarter_of_a_nat_may_be_rounded_away(size, reported):
+    drawn = quiet(lambda x: normal(x) - size, torch.zeros(2, 2), MALA(1, 0.5), draws=8, warmup=0, rng=stream(1))
+    assert ("rounded" in drawn.warning) == reported
+
+
+@pytest.mark.parametrize(("value", "change", "refused"), [(0, 1.2, 0), (0, 1.8, 1), (3, 5.5, 0), (-3, 6.5, 1)])
+def test_values_may_change_by_the_root_of_the_rounding(value, change, refused):
+    """1.49e-8 (1 + |value|) in float64."""
+    calls = []
+
+    def density(x):
+        calls.append(x)
+        return 0 * x.sum(1) + value + (len(calls) % 2) * change * 1e-8
+
+    def run():
+        still = lambda log_density, x, *, rng: x  # noqa: E731
+        quiet(density, torch.zeros(2, 1, dtype=F64), still, draws=4, warmup=0, rng=stream(1))
+
+    if refused:
+        with pytest.raises(InputError, match="change from call to call"):
+            run()
+    else:
+        run()
 
 
 def test_a_density_of_plus_infinity_is_reported():
