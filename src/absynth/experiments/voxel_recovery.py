@@ -6,30 +6,27 @@ conditional mean of a Gaussian of few factors, which is a baseline, so the other
 
 from __future__ import annotations
 
-from absynth.experiments.harness import Figures, Run, at_least, at_most, experiment
-from absynth.experiments.voxel_shapes import DRAWS, LABELS, PROBE, N, recovery
-from absynth.tasks.features import linear_probes
+from absynth.experiments.harness import Figures, Run, at_most, experiment
+from absynth.experiments.voxel_shapes import ABOVE_PCA, DRAWS, PROTOCOL, N, probes, recovery
 
 
 @experiment(
     data="ModelNet10's chairs and monitors at 16³, 1,221 to train on, the first 80 of 133 test shapes",
     protocol="maximum likelihood, preset modelnet10/recovery, one model for both kinds of holes; share of the hidden "
-    f"voxels that are wrong in the mean of {DRAWS} draws, read off at 0. Features: logistic regression on 64 principal "
-    f"components of pooled responses, {LABELS} labelled shapes of each class, all test shapes. Settings chosen on seed "
-    "7 and 120 of the training shapes",
+    f"voxels that are wrong in the mean of {DRAWS} draws, read off at 0. {PROTOCOL}. Settings chosen on seed 7 and 120 "
+    "of the training shapes",
     seeds=(0, 1),
     minutes=3,
     bars={
         "wrong of 70 % of the voxels, over mean fill's": at_most(0.3, "under .3 of mean fill"),
         "wrong of 70 % of the voxels, over nearest's": at_most(1.0, "below the nearest by visible voxels"),
         "wrong of one half, over the Gaussian's": at_most(1.0, "below the Gaussian conditional"),
-        f"{PROBE}, above PCA": at_least(0.0, "above PCA of raw voxels"),
-    },
+    }
+    | ABOVE_PCA,
 )
 def measure(seed: int, run: Run) -> Figures:
     opened = run.fit("maximum_likelihood", "modelnet10", preset="modelnet10/recovery")
     train, test = opened.examples("train").all(), opened.examples("test").head(run.few(N, 10))
     values, baselines = recovery(opened, test, train, run)
-    accuracy, probes = linear_probes(opened, labels=LABELS, rank=64, seed=seed, batch=250)
-    values |= {PROBE: accuracy, f"{PROBE}, above PCA": accuracy - probes["PCA-64 of the examples"]}
-    return Figures(values, baselines | {f"{PROBE}/{name}": v for name, v in probes.items()})
+    ours, others = probes(opened, run)
+    return Figures(values | ours, baselines | others)

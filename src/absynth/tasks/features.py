@@ -59,7 +59,9 @@ def probe(
     return float((found == truth).double().mean())
 
 
-def linear_probes(opened: Opened, *, labels: int, rank: int, seed: int, batch: int) -> tuple[float, dict[str, float]]:
+def linear_probes(
+    opened: Opened, *, labels: int, rank: int, seed: int, batch: int, draws: int = 1
+) -> tuple[float, dict[str, float]]:
     """Accuracy of a linear classifier on the features, and on what they are compared with.
 
     Args:
@@ -68,18 +70,22 @@ def linear_probes(opened: Opened, *, labels: int, rank: int, seed: int, batch: i
         rank: Number of principal components.
         seed: Chooses the labelled examples, and the weights of the untrained network.
         batch: Examples at once.
+        draws: Number of draws of the labelled examples, the same for all; accuracies are means over them.
     """
     train, test = labelled_examples(opened, "train"), labelled_examples(opened, "test")
-    rows = opened.full.labelled_rows()
+    every = opened.full.labelled_rows()
+    chosen = [every]
     if labels:
-        order = rows[torch.randperm(len(rows), generator=stream(seed, 0, 0, labels))]
-        rows = torch.cat([order[train.y[order] == k][:labels] for k in train.y[rows].unique().tolist()])
+        orders = [every[torch.randperm(len(every), generator=stream(seed, 0, k, labels))] for k in range(draws)]
+        classes = train.y[every].unique().tolist()
+        chosen = [torch.cat([order[train.y[order] == k][:labels] for k in classes]) for order in orders]
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         untrained = opened.recipe.algorithm().eval().to(opened.device)
 
     def accuracy(see: Callable[[Tensor], Tensor]) -> float:
-        return probe(see(train.x), rows, train.y[rows], see(test.x), test.y, rank)
+        x, y = see(train.x), see(test.x)
+        return sum(probe(x, rows, train.y[rows], y, test.y, rank) for rows in chosen) / len(chosen)
 
     def of(model: Algorithm) -> Callable[[Tensor], Tensor]:
         return lambda x: features_of(model, x, batch=batch, device=opened.device)
