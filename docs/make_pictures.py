@@ -25,7 +25,7 @@ FOLDER = Path(__file__).parent / "methods"
 SEED, SIDE, HALF = 0, 240, {"ring": 1.6, "wide_ring": 4.0, "moons": 3.0, "linear_modes": 4.0}
 PICTURES = {
     "score_matching": ("ring", "sample"),
-    "energy_matching": ("mnist", "sample"),
+    "energy_matching": ("ring", "sample"),
     "diffusive_classification": ("ring", "sample"),
     "energy_discrepancy": ("ring", "sample"),
     "noise_contrastive": ("ring", "sample"),
