@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
@@ -62,13 +64,22 @@ def task(name: str, argv: list[str]) -> None:
             return
         found = command(**given)
     if as_json:
-        print(json.dumps(found.as_dict() | {"folder": str(found.folder)}, indent=2))
+        print(json.dumps(_finite(found.as_dict() | {"folder": str(found.folder)}), indent=2))
     else:
         _print(found, Console(highlight=False), given.get("out"))
     # The page of a pretrained model is written by absynth report: a first look at a model should not wait for it.
     seen = (run / "report.html").exists() or not run.is_relative_to(released.COPIES)
     if seen and found.folder.resolve().is_relative_to(run.resolve()):
         page.write(run)
+
+
+def _finite(value: Any) -> Any:
+    """JSON values with null in place of NaN and infinity, which JSON does not have."""
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _require_own(out: Path | None) -> None:
