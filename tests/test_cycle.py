@@ -112,6 +112,21 @@ def test_each_ebm_compares_its_own_domain_with_what_was_refined_into_it():
         torch.testing.assert_close(found, (refined.mean(0) - data.mean(0)) / V)  # ∂f/∂m = (x − m) / V
 
 
+def test_the_losses_add_up_teaching_and_cycle_and_each_energy_is_a_difference_of_means():
+    model, (x, y) = plane(Turn(0.3, 1.0), Turn(1.0, 2.0), teach=3.0, cycle=2.0), pair()
+    both = model.losses(x, y, rng=stream(0))
+    parts = [
+        plane(Turn(0.3, 1.0), Turn(1.0, 2.0), teach=t, cycle=c).losses(x, y, rng=stream(0))
+        for t, c in ((3.0, 0.0), (0.0, 2.0))
+    ]
+    for player in ("to_x", "to_y"):
+        torch.testing.assert_close(both[player], parts[0][player] + parts[1][player])
+    for player, data, source, mean in (("x", x.x, y.x, -1.0), ("y", y.x, x.x, 2.0)):
+        refined = mean + SHRINK * (model.translator(player)(source) - mean)
+        energy = (-0.5 * (v - mean).square().sum(1).mean() / V for v in (refined, data))
+        torch.testing.assert_close(both[f"ebm_{player}"], next(energy) - next(energy))
+
+
 def test_translation_goes_both_ways_and_needs_a_source():
     model = plane(Turn(-0.7, 0.5), Turn(0.7, 2.0))
     x = pair()[0].x
@@ -177,6 +192,30 @@ def test_only_a_reflection_takes_one_rotation_to_its_opposite():
     turn = abs(1 - complex(math.cos(0.8), math.sin(0.8))) ** 2
     assert bad["to_x"] == pytest.approx(turn / 2 * (1.0 + 4.0))  # mean over coordinates, in X and in Y
     assert bad["rec_x"] == pytest.approx(bad["to_x"])  # its own prediction is exact
+
+
+def test_the_losses_of_sequences_by_hand():
+    """All weights at once, on maps that undo nothing; refined frames are m + shrink (frame − m)."""
+    model = sequences(Turn(0.3, 0.8), Turn(0.2, 1.5))
+    model.teach, model.cycle, model.spatio_temporal = 2.0, 3.0, 5.0
+    x, y = turning(0.3, 1.0), turning(-0.2, 2.0)
+    to_x, to_y, ahead_x, ahead_y = (
+        (lambda v, w=module.weight: v @ w) for module in (model.to_x, model.to_y, model.rec_x.turn, model.rec_y.turn)
+    )
+    step = lambda v, expected: (v[:, 1:] - expected[:, :-1]).square().mean()  # noqa: E731
+    plain = (x - to_x(to_y(x))).abs().mean() + (y - to_y(to_x(y))).abs().mean()
+    through = step(x, to_x(ahead_y(to_y(x)))) + step(y, to_y(ahead_x(to_x(y))))
+    shared = 3.0 * plain + 5.0 * through
+    found = model.losses(Batch(x), Batch(y), rng=stream(0))
+    for player, source, mean in (("x", y, -1.0), ("y", x, 2.0)):
+        initial = (to_x if player == "x" else to_y)(source)
+        taught = ((1 - SHRINK) * (initial - mean)).square().mean()
+        torch.testing.assert_close(found[f"to_{player}"], 2.0 * taught + shared)
+        refined, data = mean + SHRINK * (initial - mean), x if player == "x" else y
+        energy = (-0.5 * (v - mean).square().sum(-1).mean() / V for v in (refined, data))
+        torch.testing.assert_close(found[f"ebm_{player}"], next(energy) - next(energy))
+    torch.testing.assert_close(found["rec_x"], step(x, ahead_x(x)) + shared)
+    torch.testing.assert_close(found["rec_y"], step(y, ahead_y(y)) + shared)
 
 
 def test_next_frame_compares_what_was_expected_with_what_came():
