@@ -1,4 +1,4 @@
-"""(f) A MALA step beside a plain Langevin step, on the prior of (a), under each engine.
+"""(f) A MALA step beside a plain Langevin step, on the prior of (a): by autograd, by the engine in Python, and in C++.
 
 python benchmarks/metropolis.py
 """
@@ -18,18 +18,18 @@ if __name__ == "__main__":
     prior = models.prior()
     z, rng = torch.randn(models.BATCH, models.LATENT), stream(0)
 
-    def ours(sampler: MALA | Langevin, name: engine.Name) -> None:
-        with engine.use(name, fused=False):
+    def ours(sampler: MALA | Langevin, name: engine.Name, fused: bool) -> None:
+        with engine.use(name, fused=fused):
             sampler(prior().log_density, z, rng=rng)
 
     langevin, mala = Langevin(options.steps, 0.4), MALA(options.steps, 0.4)
-    for name in ("eager", "traced"):
+    ways: dict[str, tuple[engine.Name, bool]] = {
+        "eager": ("eager", False), "traced": ("traced", False), "cpp": ("traced", True),
+    }  # fmt: skip
+    for part, way in ways.items():
         bench.run(
-            {
-                "MALA": lambda name=name: ours(mala, name),
-                "Langevin": lambda name=name: ours(langevin, name),
-            },
-            part=name,
+            {"MALA": lambda way=way: ours(mala, *way), "Langevin": lambda way=way: ours(langevin, *way)},
+            part=part,
             gflop=options.steps * models.gflop(prior.f, *z.shape),  # type: ignore[arg-type]
             calls=3,
         )

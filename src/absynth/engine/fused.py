@@ -208,11 +208,12 @@ class Fused:
         x = x.detach().clone(memory_format=torch.contiguous_format)
         run = self._ready(leaves, x, 0.5 * step_size**2)
         ahead, values = _ahead(x), []
+        one = isinstance(rng, Generator)
         for first in range(0, max(steps, 1), ahead):
             values.append(x.new_empty(len(x)))
             noise, logs = [], []
             for _ in range(min(ahead, steps - first)):  # in the order in which the sampler draws
-                noise.append(noise_like(x, rng))
+                noise.append(normals(torch.empty_like(x), rng) if one else noise_like(x, rng))
                 logs.append(uniform_like(values[0], rng).log_())
             run([step_size] * max(len(noise), 1), noise, logs, values[-1])
         return x, values[0]
