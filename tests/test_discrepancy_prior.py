@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from absynth.algorithms import discrepancy_prior
 from absynth.algorithms.discrepancy_prior import DiscrepancyPrior
 from absynth.algorithms.perturbations import GaussianNoise
 from absynth.density import EBM
@@ -81,6 +82,18 @@ def test_each_player_has_its_loss(inference):
     assert set(losses) == {"prior", "generator"} | ({"inference"} if inference else set())
     (gradient,) = torch.autograd.grad(losses["prior"], found.generator.net.weight, allow_unused=True)
     assert gradient is None
+
+
+def test_every_loss_is_a_mean_over_the_batch(monkeypatch):
+    each = torch.tensor([1.0, 2.0, 6.0])
+    monkeypatch.setattr(discrepancy_prior, "energy_discrepancy", lambda *_, **__: (each, each))
+    found, x = model(inference=True), torch.randn(3, 3, generator=stream(2))
+    losses = found.losses(Batch(x), rng=stream(0))
+    found.inference(x).sample(rng := stream(0))  # where the posterior's chains would begin
+    z = found.posterior_sampler(None, torch.empty(3, 1), rng=rng)
+    assert float(losses["prior"]) == 3
+    torch.testing.assert_close(losses["generator"], -found.generator(z).log_prob(x).mean())
+    torch.testing.assert_close(losses["inference"], -found.inference(x).log_prob(z).mean())
 
 
 def test_contrasts_are_needed():

@@ -292,7 +292,33 @@ def test_a_batch_twice_over_has_the_losses_of_the_batch(name):
     torch.testing.assert_close(twice, once)
 
 
-def test_that_test_sees_a_sum(monkeypatch):
+BUFFERED = {
+    "LatentPrior with stored chains", "MaximumLikelihood persistent", "ImprovedContrastiveDivergence", "JointEnergy",
+}  # fmt: skip
+"""Algorithms whose stored chains are fewer than eight batches have."""
+
+
+@pytest.mark.parametrize("name", sorted(OTHER_ROWS - BUFFERED))
+def test_losses_do_not_grow_with_the_batch(name):
+    """Eight batches in one have about the mean of their losses: a sum would be eight times as large."""
+    case, found = CASES[name], []
+    for copies, seeds in ((1, 6), (8, 2)):
+        batches = tuple(Batch(*(None if v is None else torch.cat([v] * copies) for v in b)) for b in case.batches(6))
+        losses = [case.build().losses(*batches, rng=stream(seed)) for seed in range(seeds)]
+        found.append({player: sum(float(each[player].detach()) for each in losses) / seeds for player in losses[0]})
+    for player, loss in found[0].items():
+        assert found[1][player] == pytest.approx(loss, rel=0.5, abs=0.2)
+
+
+@pytest.mark.parametrize(
+    ("test", "name"),
+    [
+        (test_a_batch_twice_over_has_the_losses_of_the_batch, "VAE"),
+        (test_losses_do_not_grow_with_the_batch, "DiscrepancyPrior"),
+        (test_losses_do_not_grow_with_the_batch, "EnergyMatching"),
+    ],
+)
+def test_those_tests_see_a_sum(test, name, monkeypatch):
     monkeypatch.setattr(Tensor, "mean", Tensor.sum)
     with pytest.raises(AssertionError):
-        test_a_batch_twice_over_has_the_losses_of_the_batch("VAE")
+        test(name)
