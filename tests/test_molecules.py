@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import torch
 from laws import mean_is
+from PIL import Image
 from torch import Tensor, nn
 
 from absynth import cli
@@ -133,7 +134,7 @@ def test_what_moses_compares_on_known_molecules():
         molecules.nearest_similarity(["C("], ["CCO"])
 
 
-def test_without_rdkit_one_line_says_so(monkeypatch):
+def test_without_rdkit_one_line_says_so(monkeypatch, tmp_path):
     real = builtins.__import__
 
     def missing(name, *rest, **more):
@@ -149,6 +150,7 @@ def test_without_rdkit_one_line_says_so(monkeypatch):
         lambda: molecules.nearest_similarity(["C"], ["C"]),
         lambda: molecules.fragments(["C"]),
         lambda: molecules.scaffolds(["C"]),
+        lambda: molecules.draw([], tmp_path / "none.png"),
     ):
         with pytest.raises(InputError, match=r"pip install 'absynth\[molecules\]'"):
             needs_it()
@@ -159,6 +161,8 @@ def test_without_rdkit_one_line_says_so(monkeypatch):
 def test_a_sheet_shows_valid_molecules_alone(tmp_path: Path):
     assert draw(["CCO", "C(", "c1ccccc1"], tmp_path / "a.png") == 2
     assert (tmp_path / "a.png").read_bytes().startswith(b"\x89PNG")
+    assert draw(["C"] * 7, tmp_path / "c.png", columns=2, rows=3) == 6
+    assert Image.open(tmp_path / "c.png").size == (2 * 220, 3 * 180)
     assert draw(["C("], tmp_path / "b.png") == 0
     assert not (tmp_path / "b.png").exists()
 
