@@ -53,12 +53,13 @@ class MALA(Metropolis):
         x, value, score = point
         step, mass = per_row(kernel.step_size, x), kernel.mass
         noise = noise_like(x, rng)
-        proposal = _plus(x, step, mass.push(_plus(noise, 0.5 * step, mass.pull(score))))
+        velocity = mass.push(_plus(noise, 0.5 * step, mass.pull(score)))
+        proposal = _plus(x, step, velocity, out=velocity)
         value_new, score_new = value_and_score(proposal)
         both = mass.pull(score + score_new)
         # log q(x|x') − log q(x'|x) = −(δ/2) ⟨s + s', ε + (δ/4)(s + s')⟩ in the coordinates y. The difference of squares
         # would take twice as many passes over the states, and lose digits.
-        product = sum_event(_plus(noise, 0.25 * step, both).mul_(both))
+        product = sum_event(_plus(noise, 0.25 * step, both, out=noise).mul_(both))
         log_ratio = _plus(value_new - value, -0.5 * per_row(kernel.step_size, value), product)
         accept = uniform_like(value, rng).log() < log_ratio  # a NaN ratio compares false: the chain stays
         new = Point(
@@ -67,6 +68,8 @@ class MALA(Metropolis):
         return Move(new, accept.to(value.dtype), log_ratio.nan_to_num(-torch.inf).clamp(max=0).exp())
 
 
-def _plus(a: Tensor, factor: Tensor | float, b: Tensor) -> Tensor:
-    """a + factor · b, in one pass."""
-    return torch.addcmul(a, factor, b) if isinstance(factor, Tensor) else torch.add(a, b, alpha=factor)
+def _plus(a: Tensor, factor: Tensor | float, b: Tensor, out: Tensor | None = None) -> Tensor:
+    """a + factor · b, in one pass; into memory that is at hand, which a small chain's caches notice."""
+    if isinstance(factor, Tensor):
+        return torch.addcmul(a, factor, b, out=out)
+    return torch.add(a, b, alpha=factor, out=out)
