@@ -448,7 +448,7 @@ def test_data_that_moved_are_found_by_data_and_data_that_changed_are_refused(run
     assert run("sample", made, "--n", 2) == 0  # the data are not needed
     capsys.readouterr()
     assert run("inpaint", made) == 2
-    assert "give --data if they moved" in capsys.readouterr().err
+    assert "give --data if they moved, or --input with examples of yours" in capsys.readouterr().err
     assert run("inpaint", made, "--data", tmp_path / "moved", "--n", 2) == 0
     Image.new("L", (16, 16)).save(tmp_path / "moved" / "more.png")
     capsys.readouterr()

@@ -35,6 +35,12 @@ COMMANDS: dict[str, tuple[str, str]] = {
 }
 """Commands that are not tasks: module and function, imported when called so that help starts at once."""
 
+SYNONYMS = {
+    "complete": "inpaint", "fill": "inpaint", "generate": "sample", "draw": "sample", "score": "detect", "fit": "train",
+    "save": "share", "push": "share", "download": "fetch", "models": "pretrained", "datasets": "data",
+}  # fmt: skip
+"""Words that people try, and the commands that they mean."""
+
 HELP = """absynth: energy-based generative models.
 
   absynth train METHOD --data DATA --out RUN    train a method on a published data set, a folder or a file
@@ -138,7 +144,7 @@ def _run(argv: list[str]) -> None:
 
         task(name, rest)
     else:
-        near = difflib.get_close_matches(name, [*tasks(), *COMMANDS], n=1, cutoff=0.4)
+        near = [SYNONYMS[name]] if name in SYNONYMS else difflib.get_close_matches(name, [*tasks(), *COMMANDS], 1, 0.4)
         hint = f" (nearest: {near[0]})" if near else ""
         raise InputError(f"expected a command, got {name!r}{hint}: absynth --help lists them")
 

@@ -18,9 +18,9 @@ set_parsing_settings(docstring_parse_attribute_docstrings=True)
 
 _WRONG_TYPE = re.compile(r'key "(\w+)"(?: element \d+)?: Expected an? (.+?)\. Got value: ?(.*)$')
 _NONE_FITS = re.compile(r'key "(\w+)": .*?Subtypes: \[(.+?)\] Errors:.*Given value: ?(.*)$')
+_MISSING = re.compile(r"the following arguments are required: (.+)")
 _PLAIN = (
     (re.compile(r"argument (--\w+): expected one argument"), r"expected a value after \1, got none"),
-    (re.compile(r"the following arguments are required: (.+)"), r"expected \1, got no value of it"),
     (re.compile(r"unrecognized arguments: (.+)"), r"expected flags and their values, got \1 besides"),
     (re.compile(r'Parser key "(\w+)": (.+)'), r"expected another value of --\1 (\2)"),
 )
@@ -47,6 +47,10 @@ class Parser(ArgumentParser):
             flag, kinds, value = several.groups()
             words = " or ".join(_in_words(kind) for kind in kinds.split(", ") if "NoneType" not in kind)
             raise InputError(f"expected --{flag.replace('_', '-')} to be {words}, got {value or 'nothing'}")
+        missing = _MISSING.search(text)
+        if missing:
+            names = ", ".join(map(self._spelled, missing[1].split(", ")))
+            raise InputError(f"expected {names}, got no value of it: {self.prog} --help explains the flags")
         for pattern, plain in _PLAIN:
             if pattern.search(text):
                 text = f"{pattern.sub(plain, text)}: {self.prog} --help explains the flags"
@@ -84,6 +88,11 @@ class Parser(ArgumentParser):
         except Exception as error:  # argparse and jsonargparse raise several kinds; all of them are the user's words
             text = " ".join(str(error).split())
             raise InputError(f"{self.prog}: {text}: --help explains the flags") from None
+
+    def _spelled(self, name: str) -> str:
+        """A required argument as a user types it: out is --out."""
+        flags = {option for action in self._actions for option in action.option_strings}
+        return _dashed(f"--{name}") if f"--{name}" in flags else name
 
     def _takes_value(self, flag: str) -> bool:
         """Whether a flag must not be empty: its default is not."""

@@ -86,6 +86,7 @@ class Opened:
             found = sets.open(source, kind=known.kind, **self._options(source))
         except InputError as error:
             hint = "" if self.source else ": give --data if they moved"
+            hint += ", or --input with examples of yours" if hint and self._takes_input() else ""
             raise InputError(f"the data of {self.path} cannot be read ({error}){hint}") from error
         if self.recorded is not None and found.fingerprint != self.recorded["fingerprint"]:
             counts = f"{self.recorded['examples']} examples then, {found.examples} now"
