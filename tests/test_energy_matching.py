@@ -14,7 +14,7 @@ from absynth.errors import InputError
 from absynth.networks.mlp import mlp_f
 from absynth.samplers import Langevin
 from absynth.samplers.ramped import RampedLangevin
-from absynth.seeding import noise_like, stream
+from absynth.seeding import noise_like, stream, uniform_like
 from absynth.types import Batch
 
 F64 = torch.float64
@@ -44,6 +44,35 @@ def test_the_flow_is_matched_by_the_energy_that_generates_it():
     x = torch.tensor([[3.0, 4.0]], dtype=F64).repeat(4000, 1)
     losses = torch.stack([m.losses(Batch(x[:1]), rng=stream(3, 0, i))["ebm"].detach() for i in range(2000)])
     mean_is(losses, 12.5)  # 25 · E[1 − t]
+
+
+def test_the_flows_loss_by_hand():
+    """Σ w(t) ‖ε ∇ℓ(x_t) − (x − x₀)‖², x_t = (1 − t) x₀ + t x, and w falls from 1 at the gate to 0 at t = 1."""
+    ebm = EBM(Quadratic([4.0, 1.0], [1.0, -0.5]), StandardNormal(2).double())
+    m = EnergyMatching(
+        ebm, temperature=0.3, sampler=RampedLangevin(4, 0.1), data_sampler=Langevin(2, 0.1), gate=0.4, flow_share=1.0
+    )
+    x = 2 + noise_like(torch.empty(7, 2, dtype=F64), stream(4))
+    rng = stream(5)
+    x0 = transport_pairs(ebm.reference.sample(7, rng), x)
+    t = uniform_like(x[:, 0], rng)[:, None]
+    x_t = (1 - t) * x0 + t * x
+    slope = -torch.tensor([4.0, 1.0]) * (x_t - torch.tensor([1.0, -0.5])) - x_t
+    weight = torch.where(t < 0.4, 1.0, (1 - t) / 0.6)
+    assert 0 < (t < 0.4).sum() < 7
+    expected = (weight * (0.3 * slope - (x - x0)) ** 2).sum(1).mean()
+    torch.testing.assert_close(m.flow_loss(x, rng=stream(5)), expected)
+    torch.testing.assert_close(m.losses(Batch(x), rng=stream(5))["ebm"], expected)
+
+
+def test_half_of_the_negatives_come_from_the_reference_and_half_from_the_data():
+    m = model(flow_share=0.0, sampler=RampedLangevin(3, 1e-9), data_sampler=Langevin(2, 1e-9))
+    x = 9 + noise_like(torch.empty(5, 2, dtype=F64), stream(6))
+    x_neg = m.synthesize(x, rng=stream(7))
+    torch.testing.assert_close(x_neg[2:], x[2:])
+    assert (x_neg[:2] < 5).all()
+    assert x_neg.shape == x.shape
+    torch.testing.assert_close(m.synthesize(x[:1], rng=stream(7)), x[:1])
 
 
 def test_the_first_phase_runs_no_chain():

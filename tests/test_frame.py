@@ -152,6 +152,32 @@ def test_pursuit_finds_the_filter_that_the_data_differ_in():
         assert len(found.chosen) == 2
 
 
+@pytest.mark.parametrize(("adding", "counts"), [(0.5, [1, 1, 2, 3, 3]), (0.0, [3, 3, 3, 3, 3])])
+def test_filters_are_added_evenly_over_the_first_part_of_the_updates(adding, counts):
+    reference, bank = StandardNormal(1, 12, 12), FilterBank(torch.cat([differences(), differences()])[:3], 12)
+    h = Histograms(bank, torch.ones(3), [-3.0, 0.0, 3.0])
+    found = FilterPursuit(
+        EBM(ExponentialF(h, h.size), reference),
+        start=Persistent(4, reference, rng=stream(9)),
+        sampler=Langevin(1, 0.1),
+        filters=3,
+        choose=3,
+        adding=adding,
+    )
+    x = noise_like(torch.empty(4, 1, 12, 12), stream(8))
+    of_data, of_chains = (h(v).mean(0).view(3, -1) for v in (x, found.chains_now))
+    expected = 0.5 * (of_data - of_chains).abs().sum(1) / of_data.sum(1)
+    torch.testing.assert_close(found.distance(x), expected)
+    seen = []
+    for share in (0.0, 0.16, 0.17, 0.34, 1.0):
+        found.set_progress(share)
+        found.losses(Batch(x), rng=stream(10))
+        seen.append(len(found.chosen))
+    assert seen == counts
+    assert sorted(found.chosen) == [0, 1, 2]
+    assert found.chosen[0] == int(expected.argmax()) or not adding
+
+
 def test_matching_pursuit_finds_planted_wavelets():
     kernels = torch.stack([gabor(0.4, math.pi * i / 4)[0] for i in range(4)])
     planted = [(1, 8, 9), (3, 17, 16)]
