@@ -258,7 +258,7 @@ def test_a_model_reads_further_images_from_a_tar(tmp_path):
 
 
 def test_pairs_are_not_read_from_tars(tmp_path):
-    refused(shards(tmp_path), "expected a folder of image files, got tars or arrays", kind="pairs")
+    refused(shards(tmp_path), "expected a folder of image files, got tars", kind="pairs")
 
 
 @pytest.mark.slow

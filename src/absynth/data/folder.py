@@ -152,9 +152,9 @@ def files(path: Path | str, split: Part) -> list[Path]:
         InputError: No such folder, or no images in it.
     """
     path = Path(path).expanduser()
-    if tars.is_tar(path) or (path.is_dir() and _form(path) != "files"):
-        raise InputError(f"{path}: expected a folder of image files, got tars or arrays: unpack them")
     found = _listed(path)
+    if isinstance(found, tars.Splits):
+        raise InputError(f"{path}: expected a folder of image files, got tars: unpack them")
     return [found.files[row] for row in found.rows(split)]
 
 
@@ -167,11 +167,13 @@ def names(path: Path | str) -> list[str]:
 
 
 def _listed(path: Path, skip: list[str] | None = None) -> listing.Splits:
-    if tars.is_tar(path) or (path.is_dir() and _form(path) == "tars"):
-        return tars.listed(path, skip=None if skip is None else skip.append)
+    if tars.is_tar(path):
+        return tars.listed(path)
     if not path.is_dir():
         raise InputError(f"{path}: expected a folder of images, found none")
     found = listing.walk(path, SUFFIXES, skip=None if skip is None else skip.append)
+    if not found.files and found.others[".tar"]:
+        return tars.listed(path, skip=None if skip is None else skip.append)
     if not found.files:
         others = ", ".join(f"{suffix} {n}" for suffix, n in found.others.most_common(4))
         raise InputError(
