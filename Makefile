@@ -8,7 +8,7 @@ QUOTING := README.md docs/images.md docs/tables.md docs/video.md docs/voxels.md 
 # Small networks on a busy machine are fastest on one thread a process.
 export OMP_NUM_THREADS ?= 1
 
-.PHONY: demo test docs coverage test-slow torture mutants lint bench figures pictures clean
+.PHONY: demo test docs walk coverage test-slow torture mutants lint bench figures pictures clean
 
 demo: $(VENV)/installed
 	$(BIN)/absynth demo --out runs/demo
@@ -17,7 +17,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed-dev
 	$(BIN)/ruff check src tests benchmarks
 	$(BIN)/absynth results --check $(QUOTING)
-	$(BIN)/absynth results --folder results/bench --check docs/speed.md docs/samplers.md docs/scale.md docs/studio.md
+	$(BIN)/absynth results --folder results/bench --check docs/speed.md docs/growth.md docs/samplers.md docs/scale.md docs/studio.md
 	$(BIN)/python -m pytest -n auto -m "not slow"
 	@echo "Branch coverage of src: make coverage"
 
@@ -25,6 +25,10 @@ test: $(VENV)/installed-dev
 docs: $(VENV)/installed-docs
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 	$(BIN)/python -m pytest -n auto README.md CONTRIBUTING.md docs tests/test_pages.py tests/test_site.py tests/test_notebooks.py
+
+# Every printed command and snippet of README, site and notebooks; WALK=full trains as long as the pages say: hours.
+walk: $(VENV)/installed-docs
+	$(BIN)/python -m pytest -n auto tests/test_walk.py tests/test_notebooks.py README.md CONTRIBUTING.md docs
 
 # The same tests, half as slow again, with the branches of src that they reach. Not part of make test, because
 # sys.monitoring, which costs little, knows branches from Python 3.14 on only.
@@ -53,7 +57,7 @@ bench: $(VENV)/installed-dev
 # Writes every recorded figure into the documents that quote them.
 figures: $(VENV)/installed
 	$(BIN)/absynth results --write $(QUOTING)
-	$(BIN)/absynth results --folder results/bench --write docs/speed.md docs/samplers.md docs/scale.md docs/studio.md
+	$(BIN)/absynth results --folder results/bench --write docs/speed.md docs/growth.md docs/samplers.md docs/scale.md docs/studio.md
 	$(BIN)/python benchmarks/charts.py
 
 # Trains the presets whose pictures docs/methods lacks, and draws what pretrained models show.

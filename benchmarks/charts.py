@@ -42,6 +42,10 @@ WAYS = {
     "from the example's last z": "K1 = 10 from the last z",
     "from an inference model": "K1 = 10 from an inference model",
 }  # fmt: skip
+GROWTH = {"batch": "batch", "steps": "steps K", "weights": "weights", "pixels": "pixels"}
+REST = (
+    "rows: opening", "rows: later minibatch", "rows: memory", "processes: time of all", "processes: memory of each",
+)  # fmt: skip
 
 
 def median(records: Mapping[str, Result], figure: str) -> float:
@@ -61,6 +65,15 @@ def main() -> None:
     pictures.bars(docs / "speed_libraries.png", libraries, "speed, absynth = 1", "The same chain on one MLP, 1 thread")
     quality = {name: median(records, f"time_to_quality.processor s: {way}") for name, way in WAYS.items()}
     pictures.bars(docs / "speed_quality.png", quality, "processor seconds", "Time to Fréchet distance 140 on MNIST")
+    slopes = {
+        f"{shown}: {cost}, {subject}": median(records, f"growth.{subject}, {size}: {cost}")
+        for size, shown in GROWTH.items()
+        for cost in ("time", "memory")
+        for subject in ("update", "chain")
+    }
+    slopes |= {name: median(records, f"growth.{name}") for name in REST}
+    label = "slope of log cost over log size"
+    pictures.bars(docs / "growth.png", slopes, label, "How cost grows: 1 is linear", mark=1.0)
 
 
 if __name__ == "__main__":
