@@ -22,7 +22,7 @@ from absynth import density
 from absynth.data.toy import EightGaussians
 from absynth.density import EBM, observe, product, restrict
 from absynth.distributions import GaussianGenerator, Normal, StandardNormal, Uniform
-from absynth.engine import fused, graph, layers, plan, scores, trace
+from absynth.engine import fused, graph, layers, library, plan, scores, trace
 from absynth.errors import InputError
 from absynth.networks.convnet import conv_f
 from absynth.networks.deconvnet import deconv_generator, deconv_generator_cifar10
@@ -730,15 +730,15 @@ def test_errors_of_the_users_own_come_through() -> None:
 
 
 def test_no_compiler_means_steps_and_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(fused.shutil, "which", lambda name: None)
-    fused.build.cache_clear()
+    monkeypatch.setattr(library.shutil, "which", lambda name: None)
+    library.build.cache_clear()
     try:
         log_density, x = targets(F64)["prior"]
         said: list[str] = []
         with use("fused", said):
             got = [Langevin(3, 0.2)(log_density, x, rng=stream(1)) for _ in range(2)]
     finally:
-        fused.build.cache_clear()
+        library.build.cache_clear()
     assert said == ["engine: there is no C++ compiler: chains run step by step"]
     assert (got[1] - Langevin(3, 0.2)(log_density, x, rng=stream(1))).abs().max() < 1e-12
 

@@ -7,30 +7,30 @@ from pathlib import Path
 
 import pytest
 
-from absynth.engine import fused
+from absynth.engine import library
 
 
 @pytest.fixture
 def built(monkeypatch):
     """Builds the library under an environment, and says how often the compiler ran (on no source, to be quick)."""
     calls = []
-    compile_ = fused._compile
+    compile_ = library._compile
     tiny = b'extern "C" void chain_float32() {}'
-    monkeypatch.setattr(fused, "FLAGS", "-shared -fPIC")
-    monkeypatch.setattr(fused, "_compile", lambda c, source, folder: calls.append(1) or compile_(c, tiny, folder))
+    monkeypatch.setattr(library, "FLAGS", "-shared -fPIC")
+    monkeypatch.setattr(library, "_compile", lambda c, source, folder: calls.append(1) or compile_(c, tiny, folder))
 
     def build(**environment: str) -> int:
         for name in ("HOME", "XDG_CACHE_HOME"):
             monkeypatch.delenv(name, raising=False)
         for name, value in environment.items():
             monkeypatch.setenv(name, value)
-        fused.build.cache_clear()
+        library.build.cache_clear()
         calls.clear()
-        assert fused.build().chain_float32 is not None
+        assert library.build().chain_float32 is not None
         return len(calls)
 
     yield build
-    fused.build.cache_clear()
+    library.build.cache_clear()
 
 
 def put(path: Path, contents: bytes) -> None:
@@ -67,7 +67,7 @@ def test_a_home_that_cannot_be_used_stops_nothing(built, home):
 
 
 def test_no_home_at_all(built, monkeypatch):
-    monkeypatch.setattr(fused.Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
+    monkeypatch.setattr(library.Path, "home", lambda: (_ for _ in ()).throw(RuntimeError("no home")))
     assert built() == 1
 
 
@@ -75,6 +75,6 @@ def test_a_compiler_that_hangs_or_fails_is_refused(built, monkeypatch, tmp_path)
     def hangs(*_, **__):
         raise subprocess.TimeoutExpired("g++", 60)
 
-    monkeypatch.setattr(fused.subprocess, "run", hangs)
-    with pytest.raises(fused.Refused, match="could not be built"):
+    monkeypatch.setattr(library.subprocess, "run", hangs)
+    with pytest.raises(library.Refused, match="could not be built"):
         built(XDG_CACHE_HOME=str(tmp_path))

@@ -5,12 +5,6 @@
 // rows at a time that stays in its cache, and nobody waits. Weights are packed once a call. Vectors are those of GCC and
 // Clang: no intrinsics.
 
-#include <cmath>
-#include <cstdint>
-#include <cstring>
-#include <thread>
-#include <vector>
-
 #if defined(__AVX512F__)
 constexpr int VECTOR_BYTES = 64, ROWS = 6, WIDTH = 4;  // 24 accumulators of 32 registers
 #else
@@ -62,68 +56,6 @@ template <class T> static T *aligned(std::vector<T> &v) {
   auto p = reinterpret_cast<uintptr_t>(v.data());
   return reinterpret_cast<T *>((p + 63) / 64 * 64);
 }
-
-// Functions that compilers can run on whole vectors: float ones are written out, double ones are the library's.
-// 2^k for whole k of a float's range.
-static inline float power_of_two(float k) {
-  int32_t bits = (static_cast<int32_t>(k == k ? k : 0) + 127) << 23;
-  float power;
-  std::memcpy(&power, &bits, 4);
-  return power;
-}
-static inline double exp_of(double x) { return std::exp(x); }
-static inline float exp_of(float x) {
-  float c = x > 88.7f ? 88.7f : (x < -87.f ? -87.f : x), k = std::nearbyint(c * 1.44269504f);
-  float r = (c - k * 0.693359375f) + k * 2.12194440e-4f;
-  float e = 1 + r * (1 + r * (0.5f + r * (1 / 6.f + r * (1 / 24.f + r * (1 / 120.f + r * (1 / 720.f))))));
-  e *= power_of_two(k > 127 ? 127 : k);
-  e = k > 127 ? 2 * e : e;
-  return x > 88.7228f ? INFINITY : (x < -87.3f ? 0 : (x == x ? e : x));
-}
-static inline double log_of(double x) { return std::log(x); }
-static inline float log_of(float x) {  // m in [sqrt(1/2), sqrt(2)), log m by the series of artanh
-  int32_t bits;
-  std::memcpy(&bits, &x, 4);
-  int32_t shifted = bits - 0x3f3504f3, k = shifted >> 23;
-  bits -= k << 23;
-  float m;
-  std::memcpy(&m, &bits, 4);
-  float s = (m - 1) / (m + 1), z = s * s;
-  float log_m = 2 * s * (1 + z * (1 / 3.f + z * (1 / 5.f + z * (1 / 7.f + z * (1 / 9.f)))));
-  float y = k * 0.69314718f + log_m;
-  y = x == INFINITY ? x : y;
-  return x > 0 ? y : (x == 0 ? -INFINITY : NAN);
-}
-template <class T> static inline T log1p_of(T e) {  // of what log(1 + e) loses to rounding of 1 + e, the quotient gives back
-  T u = 1 + e, d = u - 1;
-  return d == 0 ? e : (u == INFINITY ? u : log_of(u) * (e / d));
-}
-// tanh to rounding: an odd series near 0, (e - 1) / (e + 1) with e = exp(2x) beyond. Not a number stays not a number.
-static inline double tanh_of(double x) { return std::tanh(x); }
-static inline float tanh_of(float x) {
-  float a = std::fabs(x), z = x * x;
-  // Taylor terms up to x^13, whose rest is below rounding for |x| < 0.5
-  float near = x + x * z * (-1 / 3.f + z * (2 / 15.f + z * (-17 / 315.f + z * (62 / 2835.f +
-               z * (-1382 / 155925.f + z * (21844 / 6081075.f + z * (-929569 / 638512875.f)))))));
-  float t = 2 * (a < 9.5f ? a : (a >= 9.5f ? 9.5f : a)) * 1.44269504f;
-  float k = std::nearbyint(t), r = (t - k) * 0.69314718f;
-  float e = 1 + r * (1 + r * (0.5f + r * (1 / 6.f + r * (1 / 24.f + r * (1 / 120.f + r * (1 / 720.f))))));
-  e *= power_of_two(k);
-  float far = 1 - 2 / (e + 1);
-  far = x < 0 ? -far : far;
-  return a < 0.5f ? near : far;
-}
-// (1 + erf(x / sqrt 2)) / 2, the normal distribution function; float: Chebyshev fit of erfc to 1.2e-7 of its value
-// (Press et al., Numerical Recipes, 6.2).
-static inline double normal_of(double x) { return 0.5 * std::erfc(-x * 0.70710678118654752440); }
-static inline float normal_of(float x) {
-  float z = std::fabs(x) * 0.70710678f, t = 1 / (1 + 0.5f * z);
-  float p = -1.26551223f + t * (1.00002368f + t * (0.37409196f + t * (0.09678418f + t * (-0.18628806f +
-            t * (0.27886807f + t * (-1.13520398f + t * (1.48851587f + t * (-0.82215223f + t * 0.17087277f))))))));
-  float half = 0.5f * t * exp_of(p - z * z);
-  return x > 0 ? 1 - half : half;
-}
-template <class T> static inline T sigmoid_of(T x) { return 1 / (1 + exp_of(-x)); }
 
 // A matrix [depth, n] in panels of at most WIDTH vectors, zero-padded.
 template <class T> struct Packed {
@@ -421,91 +353,5 @@ template <class T> static void run(const Chain &chain) {
   for (auto &t : others) t.join();
 }
 
-// Normal noise as torch's generator on a CPU draws it: the same words of MT19937 (Matsumoto and Nishimura 1998) turned by
-// Box and Muller's transform, 16 at a time. Torch does it one number after another.
-typedef uint32_t Word __attribute__((may_alias));  // they are written where the numbers will be
-struct Twister {
-  uint32_t s[624];
-  int64_t used;
-
-  void next() {
-    auto mixed = [](uint32_t a, uint32_t b) {
-      uint32_t y = (a & 0x80000000u) | (b & 0x7fffffffu);
-      return (y >> 1) ^ (b & 1 ? 0x9908b0dfu : 0u);
-    };
-    for (int i = 0; i < 227; ++i) s[i] = s[i + 397] ^ mixed(s[i], s[i + 1]);
-#pragma GCC ivdep
-    for (int i = 227; i < 623; ++i) s[i] = s[i - 227] ^ mixed(s[i], s[i + 1]);
-    s[623] = s[396] ^ mixed(s[623], s[0]);
-    used = 0;
-  }
-  void words(Word *to, int64_t n) {
-    while (n) {
-      if (used == 624) next();
-      int64_t m = n < 624 - used ? n : 624 - used;
-      for (int64_t i = 0; i < m; ++i) {
-        uint32_t y = s[used + i];
-        y ^= y >> 11;
-        y ^= (y << 7) & 0x9d2c5680u;
-        y ^= (y << 15) & 0xefc60000u;
-        to[i] = y ^ (y >> 18);
-      }
-      used += m, to += m, n -= m;
-    }
-  }
-};
-static inline void circle(float u, float &c, float &s) {  // cos and sin of 2 pi u for u in [0, 1)
-  float k = std::nearbyint(4 * u), r = (4 * u - k) * 1.57079633f, z = r * r;
-  float sine = r * (1 + z * (-1 / 6.f + z * (1 / 120.f + z * (-1 / 5040.f + z * (1 / 362880.f)))));
-  float cosine = 1 + z * (-0.5f + z * (1 / 24.f + z * (-1 / 720.f + z * (1 / 40320.f))));
-  int32_t quarter = static_cast<int32_t>(k);
-  float a = quarter & 1 ? sine : cosine, b = quarter & 1 ? cosine : sine;
-  c = (quarter + 1) & 2 ? -a : a;
-  s = quarter & 2 ? -b : b;
-}
-static inline void circle(double u, double &c, double &s) {
-  double angle = 6.283185307179586 * u;
-  c = std::cos(angle), s = std::sin(angle);
-}
-static inline void uniforms(const Word *w, float *u) {
-  for (int i = 0; i < 16; ++i) u[i] = static_cast<int32_t>(w[i] & 0xffffffu) * 0x1p-24f;
-}
-static inline void uniforms(const Word *w, double *u) {
-  for (int i = 0; i < 16; ++i) u[i] = ((uint64_t{w[2 * i]} << 32 | w[2 * i + 1]) & 0x1fffffffffffffu) * 0x1p-53;
-}
-// out[n], n a multiple of 16; ``state`` is what torch's get_state returns, and moves on.
-template <class T> static void normals(char *state, T *out, int64_t n, int64_t threads) {
-  constexpr int64_t EACH = sizeof(T) / 4, LEFT = 8, NEXT = 16, WORDS = 24;
-  Twister twister;
-  int32_t left;
-  std::memcpy(&left, state + LEFT, 4);
-  twister.used = 625 - left;
-  for (int i = 0; i < 624; ++i) std::memcpy(&twister.s[i], state + WORDS + 8 * i, 4);
-  Word *words = reinterpret_cast<Word *>(out);
-  twister.words(words, EACH * n);
-  auto slice = [&](int64_t t) {
-    for (int64_t i = t * (n / 16) / threads * 16; i < (t + 1) * (n / 16) / threads * 16; i += 16) {
-      T u[16];
-      uniforms(words + EACH * i, u);
-      for (int j = 0; j < 8; ++j) {
-        T radius = std::sqrt(T(-2) * log_of(1 - u[j])), c, s;
-        circle(u[j + 8], c, s);
-        out[i + j] = radius * c;
-        out[i + j + 8] = radius * s;
-      }
-    }
-  };
-  std::vector<std::thread> others;
-  for (int64_t t = 1; t < threads; ++t) others.emplace_back(slice, t);
-  slice(0);
-  for (auto &t : others) t.join();
-  left = static_cast<int32_t>(625 - twister.used);
-  std::memcpy(state + LEFT, &left, 4);
-  std::memcpy(state + NEXT, &twister.used, 8);
-  for (int i = 0; i < 624; ++i) std::memcpy(state + WORDS + 8 * i, &twister.s[i], 4);
-}
-
-extern "C" void normals_float32(char *state, float *out, int64_t n, int64_t threads) { normals(state, out, n, threads); }
-extern "C" void normals_float64(char *state, double *out, int64_t n, int64_t threads) { normals(state, out, n, threads); }
 extern "C" void chain_float32(const Chain *chain) { run<float>(*chain); }
 extern "C" void chain_float64(const Chain *chain) { run<double>(*chain); }

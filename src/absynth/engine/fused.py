@@ -1,10 +1,9 @@
 """Whole Langevin and MALA chains in one C++ function (``fused.cpp``), which is given the score as instructions.
 
-The function is built with the machine's own compiler at first use and kept in a cache folder. It serves scores that
-work on each chain by itself: products with constant weights, and functions of each entry. That is every fully connected
-network, with any activation that has an instruction, and sums and products of them: the prior and the posterior of a
-latent EBM. Its noise is that of ``noise_like`` step by step, as everywhere, so a chain agrees with eager to rounding:
-torch's generator gives the same numbers here in a third of the time.
+It serves scores that work on each chain by itself: products with constant weights, and functions of each entry. That is
+every fully connected network, with any activation that has an instruction, and sums and products of them: the prior and
+the posterior of a latent EBM. Its noise is that of ``noise_like`` step by step, as everywhere, so a chain agrees with
+eager to rounding: torch's generator gives the same numbers here in a third of the time.
 """
 
 from __future__ import annotations
@@ -13,17 +12,8 @@ from __future__ import annotations
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 # pyright: reportCallIssue=false, reportOperatorIssue=false, reportReturnType=false
 import ctypes
-import hashlib
 import math
-import os
-import platform
-import shutil
-import subprocess
-import tempfile
 from collections.abc import Callable, Sequence
-from functools import lru_cache
-from importlib import resources
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -31,18 +21,16 @@ from torch import Generator, Tensor
 from torch.fx import Graph, Node
 
 from absynth.engine.gradient import part_of
-from absynth.engine.noise import draw, noises
+from absynth.engine.library import build
+from absynth.engine.noise import noises, normals
 from absynth.engine.program import Writer
 from absynth.engine.record import words
 from absynth.engine.trace import Refused
-from absynth.files import file_digest, sync
 from absynth.seeding import noise_like, uniform_like
 from absynth.types import Rng
 
 aten = torch.ops.aten
-FLAGS = "-O3 -march=native -std=c++17 -ffp-contract=fast -fno-math-errno -fno-trapping-math -shared -fPIC -pthread"
 NOISE_BYTES = 1 << 24  # noise drawn ahead at a time
-STATE_BYTES = 5056  # of torch's generator on a CPU
 
 OPERATIONS = words(
     "mm add mul div scale shift square abs sqrt reciprocal exp log relu leaky_relu tanh sigmoid silu gelu softplus elu "
@@ -253,32 +241,6 @@ class Fused:
         return run
 
 
-def normals(out: Tensor, rng: Generator) -> Tensor:
-    """``out`` in place as ``out.normal_(generator=rng)`` leaves it and the generator, to rounding, but quicker."""
-    if out.numel() % 16 or not _draws_as_torch(out.dtype):
-        return draw(out, rng)
-    return _normals(out, rng)
-
-
-def _normals(out: Tensor, rng: Generator) -> Tensor:
-    library, state = build(), rng.get_state()
-    fill = library.normals_float32 if out.dtype == torch.float32 else library.normals_float64
-    sizes = ctypes.c_int64(out.numel()), ctypes.c_int64(min(torch.get_num_threads(), 1 + out.numel() // 2**15))
-    fill(ctypes.c_void_p(state.data_ptr()), ctypes.c_void_p(out.data_ptr()), *sizes)
-    rng.set_state(state)
-    return out
-
-
-@lru_cache(maxsize=2)
-def _draws_as_torch(dtype: torch.dtype) -> bool:
-    """Whether this torch's generator keeps its state and turns it into numbers as ``fused.cpp`` does."""
-    ours, theirs = (Generator().manual_seed(1) for _ in range(2))
-    got, wanted = (torch.empty(2000, dtype=dtype) for _ in range(2))
-    draw(wanted, theirs)
-    same = len(ours.get_state()) == STATE_BYTES and torch.allclose(_normals(got, ours), wanted, 1e-4, 1e-5)
-    return same and torch.equal(ours.get_state(), theirs.get_state())
-
-
 def _ahead(x: Tensor) -> int:
     """Number of steps whose noise is drawn at a time."""
     return max(1, NOISE_BYTES // max(x.numel() * x.element_size(), 1))
@@ -318,73 +280,3 @@ class _Chain(ctypes.Structure):
         *((name, ctypes.c_void_p) for name in ("noise_scales", "noise", "x", "logs", "values")),
         ("value_slot", ctypes.c_int64),
     ]  # fmt: skip
-
-
-def _folder() -> Path:
-    cache = os.environ.get("XDG_CACHE_HOME")
-    return (Path(cache) if cache else Path.home() / ".cache") / "absynth" / "engine"
-
-
-@lru_cache(maxsize=1)
-def build() -> ctypes.CDLL:
-    """The C++ functions, compiled if this machine has not done so before.
-
-    Raises:
-        Refused: there is no compiler, or it fails. (Not cached: a later call tries again.)
-    """
-    compiler = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")
-    if compiler is None:
-        raise Refused("there is no C++ compiler")
-    source = resources.files("absynth.engine").joinpath("fused.cpp").read_bytes()
-    try:
-        version = subprocess.run([compiler, "--version"], capture_output=True, text=True, timeout=60).stdout
-        name = hashlib.sha256(repr((source, FLAGS, version, _processor())).encode()).hexdigest()[:16]
-        try:
-            target = _folder() / f"fused-{name}.so"
-            if not _intact(target):
-                target.parent.mkdir(parents=True, exist_ok=True)
-                with tempfile.TemporaryDirectory(dir=target.parent) as folder:
-                    _keep(_compile(compiler, source, Path(folder)), target)
-            return ctypes.CDLL(str(target))
-        except (OSError, RuntimeError):  # a home that cannot be read or written, or none: for this process alone
-            with tempfile.TemporaryDirectory(prefix="absynth-") as folder:
-                return ctypes.CDLL(str(_compile(compiler, source, Path(folder))))
-    except (OSError, subprocess.TimeoutExpired) as error:
-        raise Refused(f"the C++ chain could not be built: {error}") from error
-
-
-def _compile(compiler: str, source: bytes, folder: Path) -> Path:
-    made = folder / "fused.so"
-    (folder / "fused.cpp").write_bytes(source)
-    command = [compiler, *FLAGS.split(), "-o", str(made), str(folder / "fused.cpp")]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
-    if done.returncode:
-        raise Refused(f"{compiler} failed: {' '.join(done.stderr.split())[:120]}")
-    return made
-
-
-def _keep(made: Path, target: Path) -> None:
-    """Move a library into the cache with its digest beside it, both synced before they are renamed."""
-    aside = made.with_suffix(".sha256")
-    aside.write_text(file_digest(made))
-    for file in (made, aside):
-        sync(file)
-    made.replace(target)
-    aside.replace(target.with_suffix(".sha256"))
-
-
-def _intact(target: Path) -> bool:
-    """Whether the cached library is what its digest says: to load one that was cut short kills the process."""
-    try:
-        return target.with_suffix(".sha256").read_text() == file_digest(target)
-    except (FileNotFoundError, UnicodeDecodeError):
-        return False
-
-
-def _processor() -> str:
-    """What ``-march=native`` depends on."""
-    try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
-    except OSError:
-        return platform.processor() or platform.machine()
-    return " ".join(sorted({line for line in lines if line.startswith(("model name", "flags", "Features"))}))

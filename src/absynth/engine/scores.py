@@ -12,8 +12,9 @@ from torch import Generator, Tensor
 
 import absynth.density as density
 from absynth.engine.compiled import Compiled
-from absynth.engine.fused import Fused, build
+from absynth.engine.fused import Fused
 from absynth.engine.graph import StaticChain
+from absynth.engine.library import build
 from absynth.engine.plan import Make, Plan, make_of
 from absynth.engine.trace import Refused, trace
 from absynth.seeding import noise_like
