@@ -52,13 +52,19 @@ def linear(how: How, weight: Tensor, bias: Tensor | None, rows: int, after: Acti
 
 
 def _matmul(how: How, weight: Tensor, bias: Tensor | None, rows: int, after: Activation | None = None) -> Run:
-    name, numbers = after or ("none", [])
     if not how.packed or min(weight.shape) == 1 or rows == 1:
-        if after is None:
-            return lambda x: F.linear(x, weight, bias)
-        return lambda x: ACTIVATIONS[name](F.linear(x, weight, bias), *numbers)
+        return _then(lambda x: F.linear(x, weight, bias), after)
+    name, numbers = after or ("none", [])
     blocked = onednn._reorder_linear_weight(weight.contiguous(), rows)
     return lambda x: onednn._linear_pointwise.default(x, blocked, bias, name, numbers, "")
+
+
+def _then(run: Run, after: Activation | None) -> Run:
+    """``run``, and the activation in place on what it makes."""
+    if after is None:
+        return run
+    act, numbers = ACTIVATIONS[after[0]], after[1]
+    return lambda x: act(run(x), *numbers, inplace=True)
 
 
 @dataclass(frozen=True)
@@ -190,10 +196,7 @@ class Convolution:
 
     def _in_fewer_products(self, how: How, sums: Minimal, bias: Tensor | None) -> Run:
         run = sums.widen if self.transposed else sums.narrow
-        if self.activation is None:
-            return how.input(lambda x: run(x, bias))
-        act, numbers = ACTIVATIONS[self.activation[0]], self.activation[1]
-        return how.input(lambda x: act(run(x, bias), *numbers, inplace=True))
+        return how.input(_then(lambda x: run(x, bias), self.activation))
 
     # --- as a matrix product whose parts are added up ---
 
