@@ -1,14 +1,19 @@
-"""Arguments without sense or at their edge: no samples, fewer than none."""
+"""Arguments without sense or at their edge: no samples, fewer than none, those of another type."""
 
 from __future__ import annotations
+
+import inspect
 
 import pytest
 import torch
 from cases import CASES
 
+import absynth as ab
+from absynth import recipes
+from absynth.devices import choose_device
 from absynth.errors import InputError
 from absynth.samplers import HMC, MALA, NUTS
-from absynth.seeding import stream
+from absynth.seeding import empty_rows, stream
 
 
 @pytest.mark.parametrize("name", sorted(set(CASES) - {"TrimmedEnsemble"}))  # which draws none
@@ -36,3 +41,20 @@ def test_chains_that_start_outside_of_the_support_are_refused(sampler, value):
     with pytest.raises(InputError, match=f"got {value:g} at 2 of 3: start inside"):
         sampler(half, x, rng=stream(0))
     assert sampler(half, x.abs(), rng=stream(0)).shape == (3, 2)
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments", "said"),
+    [
+        (ab.fit, ("maximum_likelihood", "run"), "expected a recipe, got 'maximum_likelihood'"),
+        (recipes.classes, (None,), "expected the name of a method, got None"),
+        (ab.load, (None,), "expected a run directory, got None"),
+        (ab.stream, ("a",), "expected whole numbers for a seed"),
+        (empty_rows, (1.5, 2), "a whole number of samples, got 1.5"),
+        (choose_device, ("foo",), "a device such as cpu"),
+    ],
+)
+def test_an_argument_of_another_type_is_refused_in_one_line(function, arguments, said):
+    plain = inspect.unwrap(function)  # as users have it: the tests check types besides
+    with pytest.raises(InputError, match=said):
+        plain(*arguments, **({"like": torch.zeros(1)} if function is empty_rows else {}))

@@ -350,6 +350,8 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Algorithm:
     from absynth.guard import Remedies
     from absynth.recipes.recipe import Recipe
 
+    if not isinstance(run, str | Path):
+        raise InputError(f"expected a run directory, got {run!r}: absynth train METHOD --data DATA makes one")
     run = Path(run).expanduser()
     if run.is_file():
         raise InputError(f"expected a run directory, got the file {run}: name the run, and give the file by --data")

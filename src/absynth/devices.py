@@ -15,14 +15,14 @@ def available() -> list[str]:
     return found
 
 
-def choose_device(name: str = "auto") -> torch.device:
+def choose_device(name: str | torch.device = "auto") -> torch.device:
     """The device of that name; ``auto`` takes the first GPU where there is one."""
     there = available()
     if name == "auto":
         return torch.device("cuda:0" if "cuda:0" in there else "cpu")
     try:
         device = torch.device(name)
-    except RuntimeError:
+    except (RuntimeError, TypeError):
         raise InputError(f"expected a device such as {', '.join(there)}, got {name!r}") from None
     full = f"cuda:{device.index or 0}" if device.type == "cuda" else device.type
     if full not in there:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -32,12 +33,14 @@ def stream(seed: int, rank: int = 0, step: int = 0, *purpose: int, device: torch
         device: where the noise will be drawn.
 
     Raises:
-        InputError: a number is negative.
+        InputError: a number is negative or no whole number.
 
     >>> a, b = stream(1, 0, 7), stream(1, 0, 7)
     >>> torch.equal(torch.randn(3, generator=a), torch.randn(3, generator=b))
     True
     """
+    if not all(isinstance(number, Integral) for number in (seed, rank, step, *purpose)):
+        raise InputError(f"expected whole numbers for a seed, a rank and a step, got {seed!r}, {rank!r} and {step!r}")
     if min(seed, rank, step, *purpose) < 0:
         raise InputError(f"expected a seed, a rank and a step of at least 0, got {seed}, {rank} and {step}")
     words = np.random.SeedSequence([seed, rank, step, *purpose]).generate_state(1, np.uint64)
@@ -84,8 +87,10 @@ def empty_rows(n: int, *shape: int, like: Tensor) -> Tensor:
     """An uninitialized tensor ``[n, *shape]`` of the type and device of ``like``, for n draws.
 
     Raises:
-        InputError: n is negative.
+        InputError: n is negative or no whole number.
     """
+    if not isinstance(n, Integral):
+        raise InputError(f"expected a whole number of samples, got {n!r}")
     if n < 0:
         raise InputError(f"expected a number of samples of at least 0, got {n}")
     return torch.empty(n, *shape, dtype=like.dtype, device=like.device)

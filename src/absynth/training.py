@@ -18,6 +18,7 @@ import torch
 from absynth import checkpoint, distributed, lock
 from absynth.algorithms import Algorithm
 from absynth.data import sets
+from absynth.devices import choose_device
 from absynth.errors import Diverged, InputError, with_fields
 from absynth.files import refused
 from absynth.guard import Trouble
@@ -67,7 +68,9 @@ def fit(
     """
     if minutes is not None:
         check_minutes(minutes)
-    run, device = Path(run).expanduser(), torch.device(device)
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"expected a recipe, got {recipe!r}: ab.recipe(METHOD, DATA) makes one")
+    run, device = Path(run).expanduser(), choose_device(device)
     if recipe.threads:
         torch.set_num_threads(recipe.threads)
     with ExitStack() as stack:

@@ -52,6 +52,8 @@ def _own(module: ModuleType) -> list[type[Recipe]]:
 
 def classes(method: str) -> dict[str, type[Recipe]]:
     """The recipe class for each kind of data that a method takes; ``module:Class`` is a recipe of your own."""
+    if not isinstance(method, str):
+        raise InputError(f"expected the name of a method, got {method!r}: methods are {', '.join(methods())}")
     if ":" in method:
         cls = find(method)
         return dict.fromkeys(cls.kinds, cls)
