@@ -20,7 +20,7 @@ from absynth.metrics.ngram import NGram
 from absynth.metrics.ranking import pca_reconstruction_error
 from absynth.metrics.stein import stein_discrepancy
 from absynth.metrics.two_sample import classifier_two_sample_test
-from absynth.seeding import stream
+from absynth.seeding import noise_like, stream
 
 F64 = torch.float64
 
@@ -93,6 +93,8 @@ def test_a_random_turn_keeps_speed_and_a_random_speed_keeps_direction():
     turned = steps(angle=10.0, log_speed=0.0) / straight
     torch.testing.assert_close(turned.abs(), torch.ones(20_000, 2, dtype=F64))
     assert turned.angle().std(0).rad2deg().tolist() == pytest.approx([10, 10], rel=0.03)
+    noise = noise_like(torch.empty(2, 20_000, 2, dtype=F64), stream(1))[..., 0].T  # by agent, then by path
+    torch.testing.assert_close(turned.angle(), (10 * noise).deg2rad())
     faster = steps(angle=0.0, log_speed=0.5) / straight
     torch.testing.assert_close(faster.imag, torch.zeros(20_000, 2, dtype=F64))
     assert faster.real.log().std(0).tolist() == pytest.approx([0.5, 0.5], rel=0.03)
