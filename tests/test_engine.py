@@ -485,6 +485,16 @@ def test_mala_with_more_than_one_step_size_takes_its_steps_one_by_one(move: MALA
     assert (got - move(log_density, x, rng=stream(4))).abs().max() < 1e-12
 
 
+def test_a_chain_of_mala_that_takes_its_steps_is_recorded_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+    monkeypatch.setattr(scores, "trace", lambda *a: calls.append(1) or trace.trace(*a))
+    log_density, x = targets(F64)["image"]
+    with use("fused"):
+        got = MALA(3, 0.1)(log_density, x, rng=stream(4))
+    assert len(calls) == 1
+    assert (got - MALA(3, 0.1)(log_density, x, rng=stream(4))).abs().max() < 1e-12
+
+
 def test_mala_in_cpp_starts_inside_the_support() -> None:
     """One row of three lies where the log density is −∞; with a value that is no number, the chain stays."""
     data = torch.tensor([[0.0], [0.0], [torch.inf]])

@@ -111,9 +111,8 @@ class Scores:
     def mala(self, x: Tensor, step_size: float, steps: int, rng: Rng) -> tuple[Tensor, Tensor] | None:
         """A whole MALA chain in C++ and the log density at its start, or None."""
         plan, x = self._form(x) if self._name(x) == "traced" else None, x.detach()
-        if plan is None or (fused := self._fused(plan, x, rng, value=True)) is None:
-            return None
-        return fused.mala(plan.leaves, x, step_size, steps, rng)
+        fused = None if plan is None else self._fused(plan, x, rng, value=True)
+        return None if plan is None or fused is None else fused.mala(plan.leaves, x, step_size, steps, rng)
 
     def _compared(
         self, run: Callable[[], Tensor], x: Tensor, drift: float, noise_scales: Sequence[float], rng: Generator

@@ -107,14 +107,19 @@ def checked(log_density: LogDensity) -> LogDensity:
     return of
 
 
+def scores(log_density: LogDensity) -> Scores:
+    """The gradients of a log density under the engine in use, for the length of one chain."""
+    return Scores(_current.get(), checked(log_density))
+
+
 def score(log_density: LogDensity) -> Callable[[Tensor], Tensor]:
     """x ↦ ∇_x log density, for the length of one chain."""
-    return Scores(_current.get(), checked(log_density)).score
+    return scores(log_density).score
 
 
 def value_and_score(log_density: LogDensity) -> Callable[[Tensor], tuple[Tensor, Tensor]]:
     """x ↦ (log density, ∇_x log density), for samplers with a Metropolis test."""
-    return Scores(_current.get(), checked(log_density)).value_and_score
+    return scores(log_density).value_and_score
 
 
 def langevin(
@@ -126,12 +131,4 @@ def langevin(
     """
     if not noise_scales:
         return None
-    return Scores(_current.get(), checked(log_density)).langevin(x, drift, noise_scales, rng)
-
-
-def mala(log_density: LogDensity, x: Tensor, *, step_size: float, steps: int, rng: Rng) -> tuple[Tensor, Tensor] | None:
-    """x after steps of MALA with unit mass, and the log density at the start, from an engine that runs whole chains.
-
-    None where there is no such engine for this log density: then the sampler takes the steps itself.
-    """
-    return Scores(_current.get(), checked(log_density)).mala(x, step_size, steps, rng) if steps else None
+    return scores(log_density).langevin(x, drift, noise_scales, rng)

@@ -41,13 +41,14 @@ class MALA(Metropolis):
     mass: Kind | Mass = "auto"
 
     def __call__(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Tensor:
-        step_size, mass, _ = self.kernel()
-        if not self.warmup and mass.scale is None and mass.factor is None and not isinstance(step_size, Tensor):
-            found = engine.mala(log_density, x, step_size=step_size, steps=self.steps, rng=rng)
+        (step_size, mass, _), scores = self.kernel(), engine.scores(log_density)
+        unit = mass.scale is None and mass.factor is None
+        if unit and self.steps and not self.warmup and not isinstance(step_size, Tensor):
+            found = scores.mala(x, step_size, self.steps, rng)
             if found is not None:
                 require_support(found[1])
                 return found[0]
-        return super().__call__(log_density, x, rng=rng)
+        return self._end(scores.value_and_score, x, rng)
 
     def transition(self, value_and_score: ValueAndScore, point: Point, kernel: Kernel, *, rng: Rng) -> Move:
         x, value, score = point

@@ -76,8 +76,7 @@ class Metropolis(ABC):
         """One transition of every chain."""
 
     def __call__(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Tensor:
-        walk = self._walk(engine.value_and_score(log_density), x, rng)
-        return deque(walk, maxlen=1).pop()[0].point.x
+        return self._end(engine.value_and_score(log_density), x, rng)
 
     def path(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Iterator[State]:
         """The start, the warm-up and the steps: ``warmup + steps + 1`` states, each with the step size in use."""
@@ -124,6 +123,9 @@ class Metropolis(ABC):
         return WarmUp(
             kernel, self.target_accept, self.warmup, self.mass, value_and_score=value_and_score, point=point, rng=rng
         )
+
+    def _end(self, value_and_score: ValueAndScore, x: Tensor, rng: Rng) -> Tensor:
+        return deque(self._walk(value_and_score, x, rng), maxlen=1).pop()[0].point.x
 
     def _walk(self, value_and_score: ValueAndScore, x: Tensor, rng: Rng) -> Iterator[tuple[Move, Kernel]]:
         kernel, x = self.kernel(), x.detach()
