@@ -476,13 +476,33 @@ def test_mala_runs_as_a_whole_and_splits_rows_and_steps(rows: str, monkeypatch: 
         assert torch.equal(rngs[0].get_state(), rngs[1].get_state())
 
 
-@pytest.mark.parametrize("move", [MALA(3, 0.2, mass=Mass(scale=torch.ones(6))), MALA(3, 0.2, warmup=2)])
-def test_mala_with_more_than_one_step_size_takes_its_steps_one_by_one(move: MALA, monkeypatch) -> None:
-    monkeypatch.setattr(fused.Fused, "mala", None)
-    log_density, x = targets(F64)["prior"]
+SIZES = torch.tensor([0.2, 0.9, 0.1, 1.4, 0.5], dtype=F64)
+
+
+@pytest.mark.parametrize(
+    ("move", "whole"),
+    [
+        (MALA(9, SIZES), True),
+        (MALA(9, 0.2, warmup=5), True),
+        (MALA(0, 0.2, warmup=5), False),
+        (MALA(9, 0.2, warmup=45), False),
+        (MALA(9, 0.2, mass=Mass(scale=torch.full((6,), 0.5))), False),
+    ],
+)
+def test_mala_has_a_step_size_of_its_own_for_each_chain_and_a_mass_matrix_in_python(
+    move: MALA, whole: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = []
+    plain = fused.Fused.mala
+    monkeypatch.setattr(fused.Fused, "mala", lambda self, *a: calls.append(a[3]) or plain(self, *a))
+    log_density, x = targets(F64)["prior, smooth"]
     with use("fused"):
         got = move(log_density, x, rng=stream(4))
-    assert (got - move(log_density, x, rng=stream(4))).abs().max() < 1e-12
+    wanted = move(log_density, x, rng=stream(4))
+    assert (got - wanted).abs().max() < 1e-12
+    assert (got - x).norm(dim=1).max() > 0.1
+    assert (9 in calls) == whole
+    assert torch.equal(wanted, list(move.path(log_density, x, rng=stream(4)))[-1].x)
 
 
 def test_a_chain_of_mala_that_takes_its_steps_is_recorded_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -38,7 +38,7 @@ struct Chain {
   const Step *score;
   int64_t n_slots, n_weights, n_score, score_slot, batch, dim, steps, threads;
   double drift;
-  const double *noise_scales;  // [steps]
+  const double *noise_scales;  // [steps]; of MALA: [batch], the step sizes
   const void *const *noise;    // [steps] pointers to [batch, dim], null where the scale is 0
   void *x;                     // [batch, dim], changed in place
   const void *const *logs;     // of MALA: [steps] pointers to [batch], logarithms of uniform numbers; else null
@@ -231,12 +231,12 @@ static void metropolis(const Chain &chain, int64_t row, int64_t rows, T *state, 
                        const Operand<T> &value, F evaluate) {
   int64_t dim = chain.dim;
   T *x = static_cast<T *>(chain.x) + row * dim, *first = static_cast<T *>(chain.values) + row;
-  const T drift = T(chain.drift), scale = T(chain.noise_scales[0]);
   std::vector<T> scores(rows * dim), levels(rows);  // where the chains stand: x, and these
   for (int64_t k = 0; k <= chain.steps; ++k) {
     evaluate();
     for (int64_t r = 0; r < rows; ++r, state += ld) {
       const T *g = score.data + r * score.ld, level = value.data[r * value.ld];
+      const T scale = T(chain.noise_scales[row + r]), drift = T(0.5) * scale * scale;
       T *kept = x + r * dim, *s = scores.data() + r * dim;
       bool accept = k == 0;
       if (accept) {

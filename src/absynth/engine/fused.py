@@ -191,10 +191,13 @@ class Fused:
             run(scales, list(noises(x, scales, rng, NOISE_BYTES, normals)))
         return x
 
-    def mala(self, leaves: list[Tensor], x: Tensor, step_size: float, steps: int, rng: Rng) -> tuple[Tensor, Tensor]:
-        """x moved by so many MALA steps, and the log density ``[b]`` at the start."""
+    def mala(
+        self, leaves: list[Tensor], x: Tensor, step_size: Tensor | float, steps: int, rng: Rng
+    ) -> tuple[Tensor, Tensor]:
+        """x moved by so many MALA steps, of one size or one a chain, and the log density ``[b]`` at the start."""
         x = x.detach().clone(memory_format=torch.contiguous_format)
-        run = self._ready(leaves, x, 0.5 * step_size**2)
+        run = self._ready(leaves, x, 0.0)
+        sizes = step_size.tolist() if isinstance(step_size, Tensor) else [step_size] * len(x)
         ahead, values = _ahead(x), []
         one = isinstance(rng, Generator)
         for first in range(0, max(steps, 1), ahead):
@@ -203,7 +206,7 @@ class Fused:
             for _ in range(min(ahead, steps - first)):  # in the order in which the sampler draws
                 noise.append(normals(torch.empty_like(x), rng) if one else noise_like(x, rng))
                 logs.append(uniform_like(values[0], rng).log_())
-            run([step_size] * max(len(noise), 1), noise, logs, values[-1])
+            run(sizes, noise, logs, values[-1])
         return x, values[0]
 
     def _ready(self, leaves: list[Tensor], x: Tensor, drift: float) -> Callable[..., None]:

@@ -108,7 +108,7 @@ class Scores:
             return plan.langevin(x, drift, noise_scales, rng)
         return fused.langevin(plan.leaves, x, drift, noise_scales, rng)
 
-    def mala(self, x: Tensor, step_size: float, steps: int, rng: Rng) -> tuple[Tensor, Tensor] | None:
+    def mala(self, x: Tensor, step_size: Tensor | float, steps: int, rng: Rng) -> tuple[Tensor, Tensor] | None:
         """A whole MALA chain in C++ and the log density at its start, or None."""
         plan, x = self._form(x) if self._name(x) == "traced" else None, x.detach()
         fused = None if plan is None else self._fused(plan, x, rng, value=True)

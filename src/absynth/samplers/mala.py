@@ -41,9 +41,11 @@ class MALA(Metropolis):
     mass: Kind | Mass = "auto"
 
     def __call__(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Tensor:
+        if self.warmup and self.steps:
+            tuned, x = self.tuned(log_density, x, rng=rng)
+            return tuned(log_density, x, rng=rng)
         (step_size, mass, _), scores = self.kernel(), engine.scores(log_density)
-        unit = mass.scale is None and mass.factor is None
-        if unit and self.steps and not self.warmup and not isinstance(step_size, Tensor):
+        if mass.scale is None and mass.factor is None and self.steps:
             found = scores.mala(x, step_size, self.steps, rng)
             if found is not None:
                 require_support(found[1])
