@@ -110,7 +110,7 @@ def test_divergences():
     n = int(drawn.divergences.sum())
     assert n > 0
     assert f"{n} divergent transitions in 800 draws" in drawn.warning
-    assert "raise target_accept or reparametrize" in drawn.warning
+    assert "raise target_accept or reparametrize, a bounded variable by its log or logit" in drawn.warning
 
 
 def test_figures_of_a_chain_are_its_own():

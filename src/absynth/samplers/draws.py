@@ -125,7 +125,7 @@ class Draws:
         if n:
             total = self.x.shape[0] * self.x.shape[1]
             troubles.append(f"{n} divergent transitions in {total} draws")
-            advice.append("raise target_accept or reparametrize")
+            advice.append("raise target_accept or reparametrize, a bounded variable by its log or logit")
         if self.log_density is not None:
             found, cure = _trouble_of_values(self.log_density)
             troubles += found
