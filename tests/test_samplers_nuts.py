@@ -142,6 +142,24 @@ def test_thinning_keeps_every_nth_state():
     assert torch.equal(whole.gradients.view(4, 3, 20).sum(1), thin.gradients)
 
 
+def test_the_acceptance_of_a_chain_does_not_grow_while_it_waits_for_others():
+    """Chains whose trajectories end early and late: what each reports is that of the same chain alone."""
+    width = torch.tensor([[0.6], [1.0], [12.0]], dtype=F64)
+    x = width * noise_like(torch.empty(3, 1, dtype=F64), stream(5))
+
+    def run(rows: list[int]) -> tuple[Tensor, Tensor]:
+        rng = Streams(4, rows)
+        path = NUTS(5, 0.5).path(lambda y: -0.5 * ((y / width[rows]) ** 2).sum(1), x[rows], rng=rng)
+        states = list(path)[1:]
+        return torch.stack([s.acceptance for s in states]), torch.stack([s.gradients for s in states])
+
+    together, gradients = run([0, 1, 2])
+    assert gradients[:, 2].min() > gradients[:, 0].max()
+    assert ((together > 0) & (together <= 1)).all()
+    for row in range(3):
+        torch.testing.assert_close(run([row])[0][:, 0], together[:, row])
+
+
 def test_rows_do_not_depend_on_other_rows_trajectories():
     """A row among others that grow far longer trees is what it is alone."""
 
