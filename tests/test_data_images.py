@@ -330,3 +330,20 @@ def test_broken_files_from_the_command_line(tmp_path, capsys, flag):
     assert "3.png" in capsys.readouterr().err
     cli.main([*words, *flag])
     assert "1 files that cannot be read left out (3.png)" in capsys.readouterr().out.replace("\n", " ")
+
+
+@pytest.mark.parametrize("grey", [True, False])
+def test_one_image_is_read_as_a_folder_of_it_is(tmp_path, grey):
+    """A model reads a photo by its own path: --input photo.jpg."""
+    x = np.random.default_rng(0).integers(0, 256, (30, 9, 9, 3), dtype=np.uint8)
+    data = open(x[..., 0] if grey else x)
+    (tmp_path / "one").mkdir()
+    photo = np.random.default_rng(1).integers(0, 256, (20, 16, 3), dtype=np.uint8)
+    Image.fromarray(photo).save(tmp_path / "one" / "a.png")
+    found = data.parse(tmp_path / "one" / "a.png")
+    assert found.shape == (1, *data.shape)
+    assert torch.equal(found, data.parse(tmp_path / "one"))
+    assert data.parse_names(tmp_path / "one" / "a.png", 1) == data.parse_names(tmp_path / "one", 1) == ["a.png"]
+    (tmp_path / "bad.png").write_bytes(b"no image")
+    with pytest.raises(InputError, match=r"bad\.png: expected an image"):
+        data.parse(tmp_path / "bad.png")

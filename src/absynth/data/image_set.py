@@ -12,8 +12,9 @@ from torch import Tensor
 
 from absynth import pictures
 from absynth.data import folder
+from absynth.data.arrays import with_channels
 from absynth.data.dataset import HASHED_BYTES, Dataset, Split, check_part, encoded, mirror_description
-from absynth.data.decode import DecodedImages
+from absynth.data.decode import SUFFIXES, DecodedImages, read_pictures
 from absynth.data.images import Images
 from absynth.data.members import bytes_of
 from absynth.errors import InputError
@@ -23,6 +24,10 @@ from absynth.types import Batch
 Read = Callable[[Split], Images]
 _COUNTED = 1 << 28  # of larger sets, other splits are not opened to count them
 _HASHED = 500  # images that are decoded when they are used are fingerprinted by about so many
+
+
+def _is_image(path: Path) -> bool:
+    return path.suffix.lower() in SUFFIXES and path.is_file()
 
 
 class ImageSet(Dataset):
@@ -116,8 +121,12 @@ class ImageSet(Dataset):
         return found
 
     def parse(self, path: Path) -> Tensor:
-        """Images of a folder or an array file, resized to the size of this set and scaled as its own are."""
-        theirs = folder.images(path, "all", size=self.shape[-1], channels=self.shape[0])
+        """An image, or those of a folder or an array file, resized to the size of this set and scaled as it is."""
+        if _is_image(path):
+            pixels = read_pictures([path], size=self.shape[-1])
+            theirs = Images(with_channels(pixels, self.shape[0]), None, path.stem)
+        else:
+            theirs = folder.images(path, "all", size=self.shape[-1], channels=self.shape[0])
         if tuple(theirs.x.shape[1:]) != self.shape:
             raise InputError(
                 f"images must be {self.shape} (channels, height, width) as in training, got {tuple(theirs.x.shape[1:])}"
@@ -125,7 +134,7 @@ class ImageSet(Dataset):
         return replace(theirs, low=self.low, high=self.high).all()
 
     def parse_names(self, path: Path, n: int) -> list[str]:
-        return folder.names(path) or super().parse_names(path, n)
+        return [path.name] if _is_image(path) else folder.names(path) or super().parse_names(path, n)
 
     def show(self, x: Tensor, file: Path, *, columns: int = 10) -> list[Picture | ResultTable]:
         pictures.grid(x[:400], file, columns=columns)
