@@ -894,6 +894,28 @@ def test_graph_on_a_gpu_gives_eagers_chain(target: str) -> None:
     assert (got - wanted).abs().max() < 1e-10
 
 
+@pytest.mark.parametrize("wrong", [False, True])
+def test_a_compiler_gets_no_factor_that_it_forgets_and_one_that_is_wrong_is_caught(
+    wrong: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """torch 2.13 makes a product and a + α b one product and drops α; here a stand-in for it."""
+
+    def compiled(module, dynamic):
+        given = [n.kwargs for n in module.graph.nodes if n.op == "call_function"]
+        assert not any("alpha" in kwargs for kwargs in given)
+        return (lambda *a: tuple(1.5 * t for t in module(*a))) if wrong else module
+
+    monkeypatch.setattr(torch, "compile", compiled)
+    log_density, x = targets(F64)["prior"]
+    with use("compiled", said := []):
+        for sampler in (Langevin(3, 0.2), MALA(3, 0.2)):
+            got = sampler(log_density, x, rng=stream(1))
+            with engine.use("eager"):
+                wanted = sampler(log_density, x, rng=stream(1))
+            assert (got - wanted).abs().max() < 1e-12
+    assert any("its compiled score differs from autograd's" in line for line in said) == wrong
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("target", ["prior", "posterior, mlp", "posterior, deconv", "image", "mixture"])
 def test_compiled_gives_eagers_chain_and_compiles_once(target: str) -> None:

@@ -178,12 +178,13 @@ class Scores:
         try:
             make, record = make_of(trace(self.log_density, x), x)
             if engine.name == "compiled":
-                return Compiled(engine.made, make, record.leaves(), x, engine.tell)
+                plan, form = Compiled(engine.made, make, record.leaves(), x, engine.tell), "compiled"
+            else:
+                plan, form = Plan(make, record.leaves(), bf16=engine.bf16), "traced"
         except Refused as why:
             engine.tell(f"a log density runs on plain autograd: {why}")
             return None
-        plan = Plan(make, record.leaves(), bf16=engine.bf16)
-        return plan if self._agrees("traced", make, x, plan.score) else None
+        return plan if self._agrees(form, make, x, plan.score) else None
 
     def _agrees(
         self,
