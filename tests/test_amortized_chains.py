@@ -7,7 +7,7 @@ import math
 import pytest
 import small_models as m
 import torch
-from cases import F64, vectors
+from cases import CASES, F64, vectors
 from scipy import stats
 from torch import Tensor
 from torch.nn.functional import softplus
@@ -18,6 +18,7 @@ from absynth.algorithms.perturbations import GaussianNoise
 from absynth.algorithms.trimmed_ensemble import HeavyTails, TrimmedEnsemble
 from absynth.errors import InputError, Unsupported
 from absynth.networks.ensemble import Ensemble
+from absynth.samplers import Langevin
 from absynth.seeding import noise_like, stream
 
 
@@ -184,3 +185,15 @@ def test_every_member_learns_as_if_it_were_alone():
     model = TrimmedEnsemble(both, reference, perturb=GaussianNoise(0.2))
     torch.testing.assert_close(model.log_density()(x.x), both.each(x.x) + reference.log_prob(x.x))
     assert math.isclose(model.trim, 0.25)
+
+
+@pytest.mark.parametrize("n", [1, 4, 5])
+def test_half_of_the_priors_chains_start_at_the_amortizer_and_half_at_the_reference(n):
+    model, batch = CASES["DiffusionAmortized"].build(), CASES["DiffusionAmortized"].batch(n)
+    model.prior_sampler = model.posterior_sampler = Langevin(1, 1e-9)
+    for start, same in (("posterior", n), ("both", (n + 1) // 2)):
+        model.negative_start = start
+        z_neg, z_pos = model.synthesize(batch, rng=stream(1))
+        assert z_neg.shape == z_pos.shape
+        equal = torch.isclose(z_neg, z_pos, atol=1e-6).all(1)
+        assert equal.tolist() == [k < same for k in range(n)]

@@ -183,6 +183,17 @@ def test_the_divergence_is_to_the_reference_of_any_width():
     torch.testing.assert_close(divergence, truth[:, 0])
 
 
+def test_an_anomaly_score_is_the_joint_density_at_a_draw_and_has_its_two_parts():
+    _, generator, inference = players()
+    model = VAE(generator, inference, StandardNormal(1, std=2.0).double())
+    found = model.anomaly_scores(X[:20], rng=stream(1)).scores
+    z = inference(X[:20]).sample(stream(1))
+    p_x, p_z = torch.distributions.Normal(generator(z).mean, STD), torch.distributions.Normal(0.0, 2.0)
+    nll, prior = -p_x.log_prob(X[:20])[:, 0], -p_z.log_prob(z)[:, 0]
+    for part, expected in (("−log p(x, z)", nll + prior), ("−log p(x|z) alone", nll), ("−log p(z) alone", prior)):
+        torch.testing.assert_close(found[part], expected.detach())
+
+
 def test_a_model_without_inference_infers_from_the_prior():
     class Alone(GeneratorModel):
         def losses(self, batch, *, rng):
