@@ -107,7 +107,7 @@ class FrameObjects(FinalShare, ImageOptions, Recipe):
         found = super().resolve()
         assert isinstance(found, FrameObjects)
         if found.shape[0] != 1:
-            raise InputError(f"FRAME's filters see grey images, got {found.shape[0]} channels: convert them to grey")
+            raise InputError(f"FRAME's filters see grey images, got {found.shape[0]} channels: give --channels 1")
         if found.label and not found.classes:
             raise InputError(
                 f"expected images with classes for --label {found.label}, got none: leave it out, or give a folder "
