@@ -440,3 +440,10 @@ def test_what_cannot_be_trained_leaves_no_run(tmp_path, monkeypatch):
     with pytest.raises(Unsupported, match=r"expected toy or table data .* got image data \(in memory\)"):
         absynth.fit(replace(TOY, data=""), tmp_path / "run", data=rows)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_folder_that_is_a_file_is_refused_in_one_line(tmp_path):
+    (tmp_path / "taken").write_text("mine")
+    with pytest.raises(InputError, match="could not write"):
+        write_atomic(tmp_path / "taken" / "new.json", "{}")
+    assert (tmp_path / "taken").read_text() == "mine"

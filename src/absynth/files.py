@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from absynth.errors import InputError
@@ -36,7 +37,8 @@ def write_atomic(path: Path, contents: str | bytes | Callable[[Path], object]) -
     except OSError as error:
         raise refused(path, error) from error
     finally:
-        aside.unlink(missing_ok=True)
+        with suppress(NotADirectoryError):  # what should be a folder is a file
+            aside.unlink(missing_ok=True)
 
 
 def write_json(path: Path, value: object) -> None:
