@@ -8,6 +8,7 @@ from laws import normal_law
 from torch import nn
 from torch.nn.functional import cross_entropy, softplus
 
+from absynth.algorithms import introspective
 from absynth.algorithms.introspective import Introspective
 from absynth.density import EBM
 from absynth.distributions import StandardNormal
@@ -84,7 +85,7 @@ def classes(**options) -> Introspective:
     ).double()
 
 
-def test_the_loss_is_softmax_of_the_sum_and_logistic_within_each_class():
+def test_the_loss_is_softmax_of_the_sum_and_logistic_within_each_class(monkeypatch):
     model = classes(negative_weight=2.0)
     x, y = noise_like(torch.empty(5, 2, dtype=F64), stream(6)), torch.tensor([0, 2, 1, -1, 2])
     model.set_progress(0.6)
@@ -95,6 +96,10 @@ def test_the_loss_is_softmax_of_the_sum_and_logistic_within_each_class():
     negatives = softplus(second(model.negatives).gather(1, model.negative_labels[:, None]))
     rest = (loss - supervised - 2 * pos) / 2
     assert negatives.min() <= rest <= negatives.max()
+    for u, row in ((0.0, 0), (1.0, len(negatives) - 1)):  # a uniform number may be rounded to 1
+        monkeypatch.setattr(introspective, "uniform_like", lambda like, rng, u=u: torch.full_like(like, u))
+        loss = model.losses(Batch(x, y=y), rng=stream(7))["ebm"]
+        torch.testing.assert_close((loss - supervised - 2 * pos) / 2, negatives[row, 0])
     plain = classes(negative_weight=0.0)
     torch.testing.assert_close(
         plain.losses(Batch(x, y=y), rng=stream(7))["ebm"],
