@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from absynth.errors import InputError
-from absynth.samplers import AnnealedLangevin, Langevin, Mass, Underdamped, draw
+from absynth.samplers import AnnealedLangevin, Langevin, Mass, Underdamped, draw, mass
 from absynth.samplers.diagnostics import acceptance, effective_sample_size, rank_normalize, split_rhat, tail_ess
 from absynth.samplers.dual_averaging import DualAveraging
 from absynth.samplers.noise_levels import ddpm_noise, log_snr_noise, log_spaced_noise
@@ -26,6 +26,15 @@ F64 = torch.float64
 
 def tensor(*numbers: float) -> torch.Tensor:
     return torch.tensor(numbers, dtype=F64)
+
+
+def test_states_that_are_not_finite_teach_a_mass_matrix_nothing():
+    """Chains about their own means; a coordinate in which a chain is not finite counts as its mean in every draw."""
+    x = torch.arange(24.0, dtype=F64).view(3, 2, 4)
+    x[1, 0, 0], x[1, 0, 1], x[1, 0, 2] = math.nan, math.inf, -math.inf
+    found = mass._centred(x).view(3, 2, 4)
+    assert found[:, 0, :3].tolist() == [[0.0] * 3] * 3
+    assert found[:, 0, 3].tolist() == found[:, 1, 0].tolist() == [-8, 0, 8]
 
 
 # --- records -------------------------------------------------------------------------------------------------------
