@@ -192,3 +192,8 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_removed(trained, 
     assert (out / "1.png").exists()
     with pytest.raises(InputError, match="expected a positive temperature, got"):
         export.command(trained, n=2, temperature=0.0, out=out)
+
+
+def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
+    with pytest.raises(InputError, match="expected --out to be a folder"):
+        export.command(tmp_path / "run", out=tmp_path / "samples.csv")

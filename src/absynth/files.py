@@ -89,6 +89,8 @@ def sync(path: Path) -> None:
 
 def refused(path: Path, error: Exception) -> InputError:
     """What to tell when the disk did not take ``path``."""
+    if isinstance(error, FileExistsError | NotADirectoryError):
+        return InputError(f"could not write {path}: a file stands where a folder should be: write elsewhere")
     reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
     return InputError(
         f"could not write {path}: {reason}; what was there before is untouched: free some space or write elsewhere"

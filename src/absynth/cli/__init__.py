@@ -94,7 +94,8 @@ def _main(argv: Sequence[str] | None) -> None:
     except Diverged as error:
         _stop(f"absynth: diverged: {error}", 3)
     except KeyboardInterrupt:
-        _stop("absynth: stopped; what was saved is complete, and the same command resumes", 130)
+        resumes = ", and the same command resumes" if argv[:1] in (["train"], ["reproduce"]) else ""
+        _stop(f"absynth: stopped; what was saved is complete{resumes}", 130)
     except BrokenPipeError:
         sys.exit(141)
     except (MemoryError, RuntimeError) as error:

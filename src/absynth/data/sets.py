@@ -212,6 +212,8 @@ def _is_name(source: Any) -> bool:
 
 def _existing(source: str | Path) -> Path:
     """The path of a file or folder; nothing else is opened, for a pipe would wait for ever."""
+    if not str(source).strip():
+        raise InputError("expected a file, a folder or a data set, got an empty text: absynth data lists the data sets")
     try:
         path = Path(source).expanduser()
         mode = path.stat().st_mode if path.exists() else 0

@@ -172,7 +172,7 @@ def measure(opened: Opened, batch: int) -> TaskResult:
     _write(opened.folder / "labels.csv", names, classes, chosen, log_p.exp().amax(1))
     text = (
         f"{len(test.y)} test examples that were not trained on; {len(opened.full.labelled_rows())} labels were. The "
-        "class is the most probable one at the mean of the inference network. Baselines use the same labels."
+        "class is the one that the model finds most probable. Baselines use the same labels."
     )
     found = opened.result("Classification", text)
     found.figures["test accuracy"] = float((chosen == test.y).double().mean())

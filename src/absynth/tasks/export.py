@@ -35,6 +35,8 @@ FRAMES = 40
 """Most frames of the animation of a chain."""
 CHAINS = ("image", "pairs", "picture")
 """Kinds of data whose chain is written as an animation."""
+SUFFIXES = (".png", ".gif", ".mp4", ".csv", ".txt", ".smi", ".ply", ".binvox")
+"""How the names of the files end."""
 _OWN = re.compile(r"\d+\.(png|gif|mp4|ply|binvox)|samples\.(csv|txt|smi)|chain\.gif")
 
 
@@ -161,6 +163,8 @@ def command(
     check_positive(n=n)
     if not temperature > 0:
         raise InputError(f"expected a positive --temperature, got {temperature:g}")
+    if out is not None and out.suffix.lower() in SUFFIXES and not out.is_dir():
+        raise InputError(f"expected --out to be a folder, got {out}: its files get names of their own")
     opened = open_run(run, device, task="export", data=data, out=out)
     c = sampling_conditions(opened, n, label)
     if film:

@@ -132,7 +132,7 @@ def command(
     text = (
         f"Logistic regression on {rank} principal components of {found_features.shape[1]} features, learned from "
         f"{f'{labels} labelled examples of each class' if labels else 'all labelled training examples'}; accuracy on "
-        "the test split. The energy network saw no label."
+        "the test split."
     )
     found = opened.result(TITLE, text, seed)
     found.figures["test accuracy"] = accuracy

@@ -9,6 +9,7 @@ trained. (Pang, Han, Wu 2020, arXiv:2010.09351, learn such a head jointly, for o
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -155,6 +156,8 @@ def command(
         device: auto, cpu, cuda.
     """
     check_positive(n=n)
+    if not 0 <= std < math.inf:
+        raise InputError(f"expected --std of 0 or more, got {std:g}")
     opened = open_run(run, device, task="guide", data=data, out=out)
     opened.require_kind("smiles")
     chain, model = opened.chain(), opened.model

@@ -78,6 +78,8 @@ def sampling_conditions(opened: Opened, n: int, label: int) -> Tensor | None:
         InputError: The model was not trained with this label.
     """
     check_positive(n=n)
+    if label < -1:
+        raise InputError(f"expected --label -1, which takes all in turn, or a class, got {label}")
     if label < 0:
         return opened.conditions(n)
     known = opened.conditions(1000)
