@@ -195,5 +195,5 @@ def test_what_cannot_be_exported_is_refused_before_anything_is_removed(trained, 
 
 
 def test_a_file_in_the_place_of_the_folder_is_refused(tmp_path):
-    with pytest.raises(InputError, match="expected --out to be a folder"):
+    with pytest.raises(InputError, match="expected out to be a folder"):
         export.command(tmp_path / "run", out=tmp_path / "samples.csv")
