@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import io
 import json
 import subprocess
@@ -239,3 +240,13 @@ def test_a_recorded_recipe_on_data_in_memory_resolves_for_one_of_its_kinds():
     assert recipes.resolves_to(entry | {"fields": made.fields()})
     assert not recipes.resolves_to(entry | {"fields": made.fields() | {"chain_steps": made.chain_steps + 1}})
     assert not recipes.resolves_to(entry | {"fields": made.fields(), "given": {"steps": 8, "batch": 8}})
+
+
+def test_a_readers_option_that_came_later_and_chooses_nothing_leaves_a_record_as_it_is():
+    entry = {"method": "latent_prior", "data": "mnist", "preset": "mnist", "given": {}}
+    cls = recipes.classes("latent_prior")["image"]
+    fields = {f.name: f.default for f in dataclasses.fields(cls)} | recipes.presets(cls)["mnist"].fields
+    fields = {k: v for k, v in fields.items() if k not in ("data", "dataset")} | {"preset": "mnist", "kind": "image"}
+    assert fields.pop("anomaly") == -1
+    assert recipes.resolves_to(entry | {"fields": fields})
+    assert not recipes.resolves_to(entry | {"fields": fields, "given": {"anomaly": 4}})

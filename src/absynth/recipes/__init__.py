@@ -271,7 +271,7 @@ def _gives(cls: type[Recipe], entry: Mapping[str, Any]) -> bool:
     if not sets_kind(entry["data"]):  # data in memory came with options of its own
         skipped |= OPTIONS - set(entry["given"])
     return all(
-        _plain(fields.get(k)) == _plain(v) or (k not in entry["given"] and not v)
+        _plain(fields.get(k)) == _plain(v) or (k not in entry["given"] and (not v or (k in OPTIONS and v in EMPTY)))
         for k, v in numbers.items()
         if k not in skipped
     ) and set(fields) <= set(numbers)
