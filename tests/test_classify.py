@@ -10,10 +10,11 @@ from pathlib import Path
 
 import pytest
 import torch
+from command import run
 from laws import mean_is
 from torch import Tensor
 
-from absynth import cli, recipes
+from absynth import recipes
 from absynth.data.labels import choose_labelled
 from absynth.data.vocabulary import PAD
 from absynth.errors import InputError
@@ -25,14 +26,6 @@ from absynth.tasks.opened import Opened
 from absynth.types import Distribution
 
 F64 = torch.float64
-
-
-def run(*argv: object) -> int:
-    try:
-        cli.main([str(a) for a in argv])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 # --- which labels are known -----------------------------------------------------------------------------------------

@@ -11,6 +11,7 @@ import shutil
 import numpy as np
 import pytest
 import torch
+from command import run
 from PIL import Image
 from safetensors.torch import load_file
 from test_presets import write_data
@@ -22,15 +23,6 @@ from absynth.errors import InputError
 from absynth.metrics import molecules
 
 DIGITS = ("train", "latent_prior", "--data", "digits")
-
-
-def run(*argv: object) -> int:
-    """Exit status of one command."""
-    try:
-        cli.main([str(a) for a in argv])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture

@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from command import run
 from PIL import Image
 
 import absynth as ab
-from absynth import cli, recipes
+from absynth import recipes
 from absynth.data.points import read_ply, write_ply
 from absynth.data.voxels import read_binvox, write_binvox
 from absynth.errors import InputError
@@ -28,14 +29,6 @@ def opened(method: str, data: Any, folder: Path, **options: Any) -> Opened:
     """A tiny model that was not trained, opened for the task."""
     recipe = recipes.build(method, data, tiny=True, **options)
     return Opened(folder, recipe.algorithm(), recipe, torch.device("cpu"), "export", "", folder)
-
-
-def run(*argv: object) -> int:
-    try:
-        cli.main([str(a) for a in argv])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 def test_images(tmp_path):

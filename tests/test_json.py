@@ -9,9 +9,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from command import run
 from PIL import Image
 
-from absynth import cli, tasks
+from absynth import tasks
 from absynth.report import TaskResult
 from absynth.tasks import sample
 
@@ -56,14 +57,6 @@ def strictly(text: str) -> Any:
         raise ValueError(f"{constant} is no JSON")
 
     return json.loads(text, parse_constant=refuse)
-
-
-def run(*argv: object) -> int:
-    try:
-        cli.main([str(a) for a in argv])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")

@@ -14,10 +14,11 @@ import laws
 import numpy as np
 import pytest
 import torch
+from command import run
 from PIL import Image
 from torch import Tensor, nn
 
-from absynth import cli, recipes, tasks
+from absynth import recipes, tasks
 from absynth.algorithms import Chain
 from absynth.algorithms.latent_prior import LatentPrior
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
@@ -276,14 +277,6 @@ def test_translation_moves_less_in_fewer_steps():
 
 
 # End to end -----------------------------------------------------------------------------------------------------------
-
-
-def run(*argv: object) -> int:
-    try:
-        cli.main([str(a) for a in argv])
-    except SystemExit as stop:
-        return int(stop.code or 0)
-    return 0
 
 
 @pytest.fixture(scope="module")
