@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 
 import pytest
 import small_models as m
@@ -18,6 +19,7 @@ from absynth.algorithms.perturbations import GaussianNoise
 from absynth.algorithms.trimmed_ensemble import HeavyTails, TrimmedEnsemble
 from absynth.errors import InputError, Unsupported
 from absynth.networks.ensemble import Ensemble
+from absynth.networks.latent_diffusion import LatentDiffusion
 from absynth.samplers import Langevin
 from absynth.seeding import noise_like, stream
 
@@ -83,6 +85,42 @@ def test_the_slow_model_follows_by_a_share():
             DiffusionAmortized(
                 model.prior, model.generator, model.amortizer, prior_sampler=m.SHORT, posterior_sampler=m.SHORT, **wrong
             )
+
+
+def constant_velocity(q: LatentDiffusion, factor: Callable[[Tensor, Tensor], Tensor]) -> None:
+    """Replace the network by v = factor(a, s) u."""
+
+    def velocity(u: Tensor, level: Tensor, h: Tensor | None) -> Tensor:
+        a, s = q.scales(level)
+        return factor(a, s) * u
+
+    q.velocity = velocity  # type: ignore[method-assign]
+
+
+@pytest.mark.parametrize("steps", [3, 20, 100])
+def test_a_diffusion_that_predicts_nothing_draws_no_wider_than_its_moments(steps):
+    """At first: chains that start at wider draws would widen the moments in turn, without end."""
+    q = LatentDiffusion(2, steps=steps).double()
+    q.moments.follow(torch.tensor([[1.0, -4.0], [3.0, 4.0], [5.0, 0.0]], dtype=F64))
+    constant_velocity(q, lambda a, s: 0 * a)
+    z = q.sample(4000, rng=stream(0))
+    scale = q.moments.whiten(z).std(0)
+    assert (scale < 1.03).all()
+    assert (scale > {3: 0.1, 20: 0.85, 100: 0.95}[steps]).all()
+
+
+def test_a_diffusion_draws_a_known_gaussian_and_its_loss_is_the_closed_form():
+    """Whitened z ~ N(0, τ² I): E[v | u] = a s (1 − τ²) u / (a² τ² + s²), with error τ² / (a² τ² + s²)."""
+    q, tau2 = LatentDiffusion(2, steps=400).double(), 0.25
+    for _ in range(3):
+        q.moments.follow(torch.tensor([[1.0, 1.0], [-1.0, -1.0]], dtype=F64))
+    constant_velocity(q, lambda a, s: a * s * (1 - tau2) / (a.square() * tau2 + s.square()))
+    u = q.moments.whiten(q.sample(4000, rng=stream(0)))
+    torch.testing.assert_close(u.std(0), torch.full((2,), tau2**0.5, dtype=F64), rtol=0.04, atol=0)
+    z = q.moments.unwhiten(tau2**0.5 * noise_like(torch.empty(40_000, 2, dtype=F64), stream(1)))
+    a, s = q.scales(torch.linspace(0, 1, 2001, dtype=F64))
+    expected = (tau2 / (a.square() * tau2 + s.square())).mean()
+    torch.testing.assert_close(q.loss(z, rng=stream(2)), expected, rtol=0.02, atol=0)
 
 
 # --- a mixture of Gaussians for reference ---------------------------------------------------------------------------

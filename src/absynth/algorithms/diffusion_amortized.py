@@ -131,5 +131,5 @@ class DiffusionAmortized(LatentPrior):
         }
 
     def explain_metrics(self) -> dict[str, str]:
-        error = "is the squared error of the predicted noise per coordinate: it should fall below 1, then level off"
+        error = "is the squared error of the predicted v per coordinate: it should fall below 1, then level off"
         return {**super().explain_metrics(), "amortizer": error}

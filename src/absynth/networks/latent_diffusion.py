@@ -1,7 +1,9 @@
 """A small diffusion model of a latent vector, with or without a condition.
 
 Ho, Jain, Abbeel, NeurIPS 2020, in continuous log signal-to-noise λ = log(a² / s²), sampled by the deterministic map of
-Song, Meng, Ermon (ICLR 2021); as an amortized sampler, Yu, Zhu, Xie, Li, Wu, "Learning Energy-Based Prior Model with
+Song, Meng, Ermon (ICLR 2021). The network predicts v = a ε − s z of Salimans and Ho (ICLR 2022, arXiv:2202.00512): where
+it predicts 0, as at first, draws are close to a Gaussian of z's moments. With noise predicted as 0 each step would divide
+by a, and the first draws would be some ten times as wide as z. As an amortized sampler, Yu, Zhu, Xie, Li, Wu, "Learning Energy-Based Prior Model with
 Diffusion-Amortized MCMC", NeurIPS 2023, arXiv:2310.03218.
 """
 
@@ -21,7 +23,7 @@ from absynth.types import Rng
 
 
 class LatentDiffusion(nn.Module):
-    """Q(z|x) and Q(z): one network that predicts the noise in z, with features of x or without.
+    """Q(z|x) and Q(z): one network that predicts v = a ε − s z, with features of x or without.
 
     z is whitened by moments that follow what the model learns from, so its scale needs no setting.
 
@@ -67,8 +69,8 @@ class LatentDiffusion(nn.Module):
     def extra_repr(self) -> str:
         return f"latent={self.latent}, features={self.features}, steps={self.steps}, log_snr={self.log_snr}"
 
-    def noise(self, u: Tensor, level: Float[Tensor, "b 1"], h: Tensor | None) -> Tensor:
-        """The noise in u at a level in [0, 1], 0 the noisiest."""
+    def velocity(self, u: Tensor, level: Float[Tensor, "b 1"], h: Tensor | None) -> Tensor:
+        """v = a ε − s z at u = a z + s ε and a level in [0, 1], 0 the noisiest."""
         angles = level * self.frequencies
         parts = [u, angles.sin(), angles.cos()]
         if self.features:
@@ -91,7 +93,9 @@ class LatentDiffusion(nn.Module):
     def loss(
         self, z: Float[Tensor, "b d"], x: Tensor | None = None, *, drop: float = 0.2, draws: int = 1, rng: Rng
     ) -> Float[Tensor, ""]:
-        """Mean squared error of the predicted noise, per coordinate: what learns Q from z.
+        """Mean squared error of the predicted v, per coordinate: what learns Q from z.
+
+        1 is the error of 0, which is best where z is Gaussian with independent coordinates and x says nothing of it.
 
         Args:
             z: Examples.
@@ -107,7 +111,7 @@ class LatentDiffusion(nn.Module):
             h = (h * seen).repeat(draws, 1)
         level, noise = uniform_like(u.new_empty(len(u), 1), rng), noise_like(u, rng)
         a, s = self.scales(level)
-        return (self.noise(a * u + s * noise, level, h) - noise).square().mean()
+        return (self.velocity(a * u + s * noise, level, h) - (a * noise - s * u)).square().mean()
 
     def sample(self, n: int, x: Tensor | None = None, *, rng: Rng) -> Float[Tensor, "n d"]:
         """Draw z of Q(z|x), or n of Q(z), without a graph."""
@@ -117,6 +121,7 @@ class LatentDiffusion(nn.Module):
             levels = torch.linspace(0, 1, self.steps + 1, dtype=u.dtype, device=u.device)
             for now, then in itertools.pairwise(levels):
                 (a, s), (a_next, s_next) = self.scales(now), self.scales(then)
-                noise = self.noise(u, now.expand(n, 1), h)
-                u = a_next / a * (u - s * noise) + s_next * noise
+                v = self.velocity(u, now.expand(n, 1), h)
+                z, noise = a * u - s * v, s * u + a * v
+                u = a_next * z + s_next * noise
             return self.moments.unwhiten(u)
