@@ -28,7 +28,7 @@ docs: $(VENV)/installed-docs
 
 # Every printed command and snippet of README, site and notebooks; WALK=full trains as long as the pages say: hours.
 walk: $(VENV)/installed-docs
-	$(BIN)/python -m pytest -n auto tests/test_walk.py tests/test_notebooks.py README.md CONTRIBUTING.md docs
+	$(BIN)/python -m pytest -n auto $(if $(PAGES),-k "$(PAGES)") tests/test_walk.py tests/test_notebooks.py README.md CONTRIBUTING.md docs
 
 # The same tests, half as slow again, with the branches of src that they reach. Not part of make test, because
 # sys.monitoring, which costs little, knows branches from Python 3.14 on only.

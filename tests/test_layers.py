@@ -13,6 +13,7 @@ LAYERS = (
     ("errors", "distributed", "devices", "files", "lock", "seeding", "types"),
     (
         "checkpoint",
+        "rebuilding",
         "logs",
         "results",
         "quoting",

@@ -11,10 +11,12 @@ from types import SimpleNamespace
 
 import fake_hub
 import pytest
+import safetensors
 import torch
 from test_cli import one_line, run
 
 import absynth as ab
+from absynth import checkpoint
 from absynth.report import TaskResult
 from absynth.sharing import hub
 
@@ -143,6 +145,7 @@ def copied(tmp_path: Path, **changes: object) -> Path:
     folder = Path(shutil.copytree(FORMAT_1, tmp_path / "copy"))
     config = json.loads((folder / "config.json").read_text())
     (folder / "config.json").write_text(json.dumps(config | changes))
+    (folder / "README.md").touch()  # a model card says that the folder came from elsewhere
     return folder
 
 
@@ -151,7 +154,7 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
     body = bytearray((folder / "model.safetensors").read_bytes())
     body[-3] ^= 1
     (folder / "model.safetensors").write_bytes(body)
-    with pytest.raises(ab.InputError, match="its digest does not match"):
+    with pytest.raises(ab.InputError, match=r"its digest does not match\): download or copy the folder"):
         ab.from_pretrained(folder)
     for changes, said in (
         ({"format": 2}, "in format 2, this version reads format 1"),
@@ -168,6 +171,24 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
         ab.from_pretrained(folder)
     with pytest.raises(ab.InputError, match="expected a folder or OWNER/NAME"):
         ab.from_pretrained(tmp_path / "none")
+
+
+def test_networks_larger_than_the_file_are_not_made(tmp_path, monkeypatch):
+    """A stranger may write any width and a digest that fits it."""
+    monkeypatch.setattr(checkpoint, "_recipe_digest", lambda config: stored[1])
+    with safetensors.safe_open(FORMAT_1 / "model.safetensors", "pt") as file:
+        stored = file.metadata()["digests"].split()
+    fields = json.loads((FORMAT_1 / "config.json").read_text())["fields"]
+    for field, value in (("energy_width", 10**9), ("generator_width", 10**7), ("latent", 10**9), ("latent", 10**15)):
+        folder = copied(tmp_path, fields=fields | {field: value})
+        with pytest.raises(ab.InputError, match=r"larger than the \d+ numbers of model.safetensors: download or copy"):
+            ab.from_pretrained(folder)
+        shutil.rmtree(folder)
+    for damaged in ([], {**fields, "energy_width": None}):
+        folder = copied(tmp_path, fields=damaged)
+        with pytest.raises(ab.InputError):
+            ab.from_pretrained(folder)
+        shutil.rmtree(folder)
 
 
 def test_code_that_comes_with_a_model_does_not_run(tmp_path, capsys):

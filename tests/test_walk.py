@@ -1,6 +1,7 @@
 """A newcomer's walk: every command of README and the site, as printed and in order, in a folder of the page's own.
 
 Trainings run with ``--tiny`` behind what is printed, so that the walk takes minutes; ``WALK=full`` leaves it out.
+``make walk PAGES="texture or voxels"`` runs chosen pages, ``pytest -s`` prints each command with its seconds.
 The Python of pages runs as their doctests, that of notebooks in ``test_notebooks.py``: ``make walk`` is all three.
 """
 
@@ -12,6 +13,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import time
 from itertools import pairwise
 from pathlib import Path
 
@@ -73,9 +75,11 @@ def shortened(command: str) -> str:
 def run(command: str, folder: Path) -> str:
     """What a command says in a shell if it fails; empty if it does not."""
     environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "120"}
+    begun = time.perf_counter()
     done = subprocess.run(
         ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
     )
+    print(f"{time.perf_counter() - begun:6.1f} s  status {done.returncode}  $ {command}", flush=True)
     return (
         f"$ {command}\nstatus {done.returncode}: {done.stderr[-800:] or done.stdout[-800:]}" if done.returncode else ""
     )

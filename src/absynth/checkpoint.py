@@ -25,6 +25,7 @@ import torch
 from absynth import lock
 from absynth.errors import Diverged, InputError
 from absynth.files import check_file, file_digest, read_json, refused, sync, write_atomic, write_json
+from absynth.rebuilding import anew, is_shared, read_recipe, rebuild
 
 if TYPE_CHECKING:
     from absynth.algorithms import Algorithm
@@ -324,11 +325,10 @@ def _weights(run: Path, config: dict) -> dict[str, torch.Tensor]:
             digest, _, recipe = (file.metadata() or {}).get("digests", "").partition(" ")
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
     except (OSError, RuntimeError, ValueError, safetensors.SafetensorError) as error:
-        raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]}): train again") from None
+        raise InputError(f"{path} cannot be read ({str(error).splitlines()[0]}): {anew(run)}") from None
     if digest != tensor_digest(tensors):
-        raise InputError(
-            f"{path} is damaged (its digest does not match): resume the run to write it anew, or train again"
-        )
+        resume = "" if is_shared(run) else "resume the run to write it anew, or "
+        raise InputError(f"{path} is damaged (its digest does not match): {resume}{anew(run)}")
     if recipe != _recipe_digest(config):
         raise InputError(f"{path} holds the weights of another run than {run / 'config.json'}: restore the run's own")
     return tensors
@@ -347,9 +347,6 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Algorithm:
     Raises:
         InputError: there is no run, or its files are damaged.
     """
-    from absynth.guard import Remedies
-    from absynth.recipes.recipe import Recipe
-
     if not isinstance(run, str | Path):
         raise InputError(f"expected a run directory, got {run!r}: absynth train METHOD --data DATA makes one")
     run = Path(run).expanduser()
@@ -360,27 +357,22 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Algorithm:
             f"expected a run directory, found none at {run}: absynth train METHOD --data DATA --out {run} makes one"
         )
     require_trained(run)
-    config = read_json(run / "config.json")
+    config = read_json(run / "config.json", anew(run) if is_shared(run) else "absynth train makes run directories")
     if config.get("format", FORMAT) != FORMAT:
         raise InputError(
             f"{run} is in format {config['format']}, this version reads format {FORMAT}: pip install -U absynth"
         )
     if not _trusted(config.get("module_folder"), run):
         config.pop("module_folder")
+    recipe = read_recipe(config, run)
+    weights = _weights(run, config)  # before networks are made: their sizes may be anything in a stranger's file
+    algorithm = rebuild(recipe, config, weights, run)
     try:
-        recipe = Recipe.from_entry(config)
-        with torch.random.fork_rng(devices=[]):
-            algorithm = recipe.algorithm()
-        Remedies(**config["remedies"]).apply(algorithm)
-    except (KeyError, TypeError, AttributeError, IndexError) as error:
-        reason = str(error).splitlines()[0]
-        raise InputError(f"{run}/config.json is damaged ({reason}): train again") from error
-    try:
-        algorithm.load_state_dict(_weights(run, config))
+        algorithm.load_state_dict(weights)
     except RuntimeError as error:
         reason = str(error).splitlines()[0]
-        raise InputError(f"{run}/model.safetensors does not fit its config.json ({reason}): train again") from None
-    algorithm.recipe, algorithm.config, algorithm.run = recipe, config, run
+        raise InputError(f"{run}/model.safetensors does not fit its config.json ({reason}): {anew(run)}") from None
+    algorithm.config, algorithm.run = config, run
     return algorithm.to(device).eval()
 
 
