@@ -10,6 +10,7 @@ from torch import nn
 from absynth.algorithms.diffusive_classification import DiffusiveClassification
 from absynth.distributions import StandardNormal
 from absynth.errors import InputError
+from absynth.gaussian import Gaussian
 from absynth.networks.level_heads import LevelHeads
 from absynth.samplers import Langevin
 from absynth.seeding import noise_like, stream, uniform_like
@@ -218,3 +219,50 @@ def test_samples_serve_autograd_under_inference_mode():
         m.sample(3, rng=stream(1))
     assert len(starts) == m.levels
     assert not any(x.is_inference() for x in starts)
+
+
+class Whitening(nn.Module):
+    """log N(m₂, Σ₂) − log N(m₁, Σ₁) at the whitened coordinates of N(m₁, Σ₁), for every level."""
+
+    def __init__(self, reference: Gaussian, truth: Gaussian):
+        super().__init__()
+        self.reference, self.truth = reference, truth
+
+    def forward(self, y):
+        x = self.reference.color(y)
+        return (self.truth.log_prob(x) - self.reference.log_prob(x))[:, None].expand(-1, len(NOISE))
+
+
+def two_gaussians():
+    reference = Gaussian(torch.tensor([1.0, -2.0], dtype=F64), torch.tensor([[0.5, 0.0], [1.0, 2.0]], dtype=F64))
+    truth = Gaussian(torch.tensor([0.0, -1.0], dtype=F64), torch.tensor([[0.4, 0.0], [-0.3, 0.6]], dtype=F64))
+    return reference, truth
+
+
+def test_levels_that_lead_to_a_gaussian_of_the_data():
+    """x_T is the reference, the density is that of the data in their own units, and the chain leaves it as it is."""
+    reference, truth = two_gaussians()
+    f = LevelHeads(Whitening(reference, truth))
+    m = DiffusiveClassification(f, reference, noise=NOISE, sampler=Langevin(30, 0.2)).double()
+    x = truth.sample(4000, stream(0))
+    torch.testing.assert_close(m.log_prob(x), truth.log_prob(x))
+    last, _ = m.diffuse(x, torch.full((len(x),), m.levels), rng=stream(1))
+    drawn = m.outward(last)
+    assert (drawn.mean(0) - reference.mean).abs().max() < 0.15
+    assert torch.allclose(drawn.T.cov(), reference.factor @ reference.factor.T, atol=0.3)
+    first, _ = m.diffuse(x, torch.zeros(len(x), dtype=torch.long), rng=stream(1))
+    torch.testing.assert_close(m.outward(first), x)
+    chain = m.chain()
+    moved = chain.sampler(chain.density.log_density, x, rng=stream(2))
+    assert not torch.isclose(moved, x).all(1).any()
+    assert (moved.mean(0) - truth.mean).abs().max() < 0.06
+    assert torch.allclose(moved.T.cov(), truth.factor @ truth.factor.T, atol=0.06)
+
+
+def test_where_the_data_are_the_reference_samples_are_too():
+    reference, _ = two_gaussians()
+    f = LevelHeads(Whitening(reference, reference))
+    m = DiffusiveClassification(f, reference, noise=NOISE, sampler=Langevin(60, 0.9)).double()
+    x = m.sample(4000, rng=stream(0))
+    assert (x.mean(0) - reference.mean).abs().max() < 0.15
+    assert torch.allclose(x.T.cov(), reference.factor @ reference.factor.T, rtol=0.1, atol=0.1)

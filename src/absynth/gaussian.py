@@ -133,7 +133,11 @@ class Gaussian(nn.Module):
     def log_prob(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b"]:
         """Normalized log density."""
         y = self.whiten(x).flatten(1)
-        return -0.5 * (y * y).sum(1) - self.factor.diagonal().log().sum() - 0.5 * y.shape[1] * math.log(2 * math.pi)
+        return -0.5 * (y * y).sum(1) - self.log_det() - 0.5 * y.shape[1] * math.log(2 * math.pi)
+
+    def log_det(self) -> Float[Tensor, ""]:
+        """log det L, half of log det Σ."""
+        return self.factor.diagonal().log().sum()
 
     def sample(self, n: int, rng: Rng) -> Float[Tensor, "n *event"]:
         """n exact draws."""

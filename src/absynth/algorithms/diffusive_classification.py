@@ -7,9 +7,10 @@ arXiv:2402.10095, and multi-level noise contrastive estimation (Rhodes, Xu, Gutm
     L₁ = − E log softmax(f(x_t, ·))_t,  f(x, T) = 0                                        (1)
     L₂ =   E ‖s_t (∇f(x_t, t) − x_t) + ε‖²  over t with s_t > 0                            (2)
 
-At the optimum of (1), f(x, t) = log p_t(x) − log p_T(x), and p_T is N(0, I): ℓ_0 = f(·, 0) + log N(·; 0, I) is the log
-density of the data, **normalized**, from one pass of the network. |log Z| on a grid or by annealed importance sampling
-is a check that is free. (2) is denoising score matching; a small weight of it sharpens the scores.
+At the optimum of (1), f(x, t) = log p_t(x) − log p_T(x), and p_T is N(0, I), or in whitened coordinates a Gaussian of
+the data: ℓ_0 = f(·, 0) + log p_T is the log density of the data, **normalized**, from one pass of f. |log Z| on
+a grid or by annealed importance sampling is a check that is free. (2) is denoising score matching; a small weight of it
+sharpens the scores.
 
 * Neighbouring levels must overlap, or the classifier is right without knowing the density in between.
 * Use smooth activations where the score is used (samples, or a weight of (2)).
@@ -28,6 +29,7 @@ from absynth.algorithms.noise_levels import rows
 from absynth.algorithms.score_matching import score_residual
 from absynth.distributions import StandardNormal
 from absynth.errors import InputError
+from absynth.gaussian import Gaussian
 from absynth.networks.level_heads import LevelHeads
 from absynth.samplers import Langevin
 from absynth.seeding import uniform_like
@@ -39,7 +41,7 @@ class DiffusiveClassification(DiffusedDensity):
 
     Args:
         f: f(x, t) of all levels t < T in one pass.
-        reference: N(0, I) over the event.
+        reference: p_T, N(0, I) over the event or a Gaussian of the data.
         noise: s_0 … s_{T−1}; start at 0 for the density of the data themselves.
         sampler: K Langevin steps at each level, for samples.
         copies: Number of levels at which each example is used in an update.
@@ -52,7 +54,7 @@ class DiffusiveClassification(DiffusedDensity):
     def __init__(
         self,
         f: LevelHeads,
-        reference: StandardNormal,
+        reference: StandardNormal | Gaussian,
         *,
         noise: Sequence[float],
         sampler: Langevin,
@@ -69,7 +71,7 @@ class DiffusiveClassification(DiffusedDensity):
         self.score_weight = score_weight
 
     def logits(self, x: Float[Tensor, "b *event"]) -> Float[Tensor, "b classes"]:
-        """f(x, t) for t = 0 … T: log odds of each level against the last."""
+        """f(x, t) for t = 0 … T: log odds of each level against the last, at ``x`` as :meth:`diffuse` returns it."""
         f = self.f[0].at_all_levels(x)
         return torch.cat([f, torch.zeros_like(f[:, :1])], 1)
 

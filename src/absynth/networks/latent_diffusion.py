@@ -1,10 +1,10 @@
 """A small diffusion model of a latent vector, with or without a condition.
 
 Ho, Jain, Abbeel, NeurIPS 2020, in continuous log signal-to-noise λ = log(a² / s²), sampled by the deterministic map of
-Song, Meng, Ermon (ICLR 2021). The network predicts v = a ε − s z of Salimans and Ho (ICLR 2022, arXiv:2202.00512): where
-it predicts 0, as at first, draws are close to a Gaussian of z's moments. With noise predicted as 0 each step would divide
-by a, and the first draws would be some ten times as wide as z. As an amortized sampler, Yu, Zhu, Xie, Li, Wu, "Learning Energy-Based Prior Model with
-Diffusion-Amortized MCMC", NeurIPS 2023, arXiv:2310.03218.
+Song, Meng, Ermon (ICLR 2021). The network predicts v = a ε − s z (Salimans and Ho, ICLR 2022, arXiv:2202.00512). Where
+it predicts 0, as at first, draws are close to a Gaussian of z's moments; a network that predicts ε would divide by a in
+each step, and its first draws would be some ten times as wide as z. As an amortized sampler: Yu, Zhu, Xie, Li, Wu,
+"Learning Energy-Based Prior Model with Diffusion-Amortized MCMC", NeurIPS 2023, arXiv:2310.03218.
 """
 
 from __future__ import annotations

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import sqrt
+from math import prod, sqrt
 
 from torch import nn
 
 from absynth.networks.conditional import strided_f
 from absynth.networks.level_heads import LevelHeads, mlp_levels
-from absynth.networks.mlp import Activation
+from absynth.networks.mlp import Activation, mlp
 from absynth.recipes._fields import DataChain, ImageOptions, TableOptions, half_cosine
 from absynth.recipes.bounds import Count, Decay, NonNegative, Positive
 from absynth.recipes.recipe import Recipe
@@ -34,8 +34,11 @@ class ChainFree(ImageOptions, TableOptions, DataChain, Recipe):
     def schedule(self, step: int) -> float:
         return half_cosine(step, self.steps)
 
-    def level_network(self, levels: int) -> LevelHeads:
-        """f(x, t) of every noise level, one output each."""
+    def level_network(self, levels: int, *, whitened: bool = False) -> LevelHeads:
+        """f(x, t) of every noise level, one output each; whitened pixels have no neighbours, so layers are full."""
+        if whitened:
+            widths = [prod(self.shape), *[self.energy_width] * 2, levels]
+            return LevelHeads(nn.Sequential(nn.Flatten(), mlp(widths, self.energy_activation)))
         if self.examples.kind != "image":
             return mlp_levels(*self.shape, self.energy_width, levels, self.energy_activation, scale=self.input_scale)
         channels, size, _ = self.shape

@@ -6,14 +6,18 @@ A recipe inherits the groups it needs, before :class:`absynth.recipes.recipe.Rec
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from absynth.networks.mlp import Activation
 from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive, Share
 from absynth.samplers import Langevin
+from absynth.seeding import noise_like, stream
+from absynth.types import Batch
 
+BLUR = int.from_bytes(b"blur", "big")
+"""Separates the noise on the data from all other noise."""
 CHAINS = int.from_bytes(b"bank", "big")
 """Separates the noise of the first stored chains from a step's own."""
 
@@ -203,3 +207,18 @@ def restarted(step: int, stages: Sequence[int]) -> float:
             return min(1.0, 2 * (1 - step / n))
         step -= n
     return 0.0
+
+
+def noisy(batches: Iterator[Batch], std: float, *, seed: int, start: int, key: int = BLUR) -> Iterator[Batch]:
+    """Batches with noise on the data, which depends on the seed and the step alone.
+
+    Args:
+        batches: Batches from update ``start`` on.
+        std: Standard deviation of the noise; 0 leaves the batches as they are.
+        seed: The recipe's.
+        start: First update.
+        key: What separates this noise from other noise of the same step.
+    """
+    for step, batch in enumerate(batches, start):
+        noise = std * noise_like(batch.x, stream(seed, 0, step, key)) if std else 0.0
+        yield batch._replace(x=batch.x + noise)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
-from itertools import count
 from typing import Any
 
 from torch import nn
@@ -24,10 +23,10 @@ from absynth.recipes._fields import (
     TableOptions,
     TemperedChain,
     VideoOptions,
+    noisy,
 )
 from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive
 from absynth.recipes.recipe import Recipe
-from absynth.seeding import noise_like, stream
 from absynth.types import Batch
 
 DATA_NOISE = int.from_bytes(b"noisy", "big")
@@ -137,11 +136,7 @@ class TeachingRecipe(
 
     def batches(self, start: int = 0) -> Iterator[Batch]:
         found = super().batches(start)
-        return map(self._noisy, found, count(start)) if self.data_noise else found
-
-    def _noisy(self, batch: Batch, step: int) -> Batch:
-        noise = noise_like(batch.x, stream(self.seed, 0, step, DATA_NOISE))
-        return batch._replace(x=batch.x + self.data_noise * noise)
+        return noisy(found, self.data_noise, seed=self.seed, start=start, key=DATA_NOISE)
 
     def latent_law(self) -> StandardNormal:
         """p_0(z)."""

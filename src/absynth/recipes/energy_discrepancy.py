@@ -13,16 +13,13 @@ from absynth.algorithms.energy_discrepancy import EnergyDiscrepancy
 from absynth.algorithms.perturbations import GaussianNoise
 from absynth.density import EBM
 from absynth.networks.mlp import Activation, Scaled, mlp_f
-from absynth.recipes._fields import DataChain, TableOptions, half_cosine
+from absynth.recipes._fields import DataChain, TableOptions, half_cosine, noisy
 from absynth.recipes._reference import ReferenceName, fitted, reference_of
 from absynth.recipes.bounds import Count, Decay, NonNegative, Positive
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin
-from absynth.seeding import noise_like, stream
 from absynth.types import Batch
-
-_BLUR = int.from_bytes(b"blur", "big")  # separates the noise on the data from all other noise
 
 PRESETS = {
     "ring": Preset(minutes=0.3, threads=1, recorded="chain_free_toy.KL on ring, energy discrepancy"),
@@ -70,13 +67,7 @@ class EnergyDiscrepancyRecipe(TableOptions, DataChain, Recipe):
 
     def batches(self, start: int = 0) -> Iterator[Batch]:
         found = super().batches(start)
-        return map(self.blurred, enumerate(found, start)) if self.data_noise else found
-
-    def blurred(self, numbered: tuple[int, Batch]) -> Batch:
-        """A batch with noise added to the data."""
-        step, batch = numbered
-        noise = noise_like(batch.x, stream(self.seed, 0, step, _BLUR))
-        return batch._replace(x=batch.x + self.data_noise * noise)
+        return noisy(found, self.data_noise, seed=self.seed, start=start)
 
     def algorithm(self) -> EnergyDiscrepancy:
         f = mlp_f(*self.shape, self.energy_width, self.energy_activation, hidden=self.hidden)

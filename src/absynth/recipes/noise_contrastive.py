@@ -24,16 +24,13 @@ from absynth.networks.heads import Normalized
 from absynth.networks.mlp import Scaled
 from absynth.networks.ready import Network
 from absynth.recipes._few_labels import FewLabels
-from absynth.recipes._fields import DataChain, ImageOptions, half_cosine
+from absynth.recipes._fields import DataChain, ImageOptions, half_cosine, noisy
 from absynth.recipes._reference import fitted, reference_of
 from absynth.recipes.bounds import Count, Natural, NonNegative, Positive, Share
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
 from absynth.samplers import Langevin
-from absynth.seeding import noise_like, stream
 from absynth.types import Batch, Reference
-
-_BLUR = int.from_bytes(b"blur", "big")  # separates the noise on the data from all other noise
 
 PRESETS = {
     "ring": Preset(minutes=1, recorded="noise_contrastive_ring.KL, flow contrastive", input_scale=3.0, noise="flow"),
@@ -100,13 +97,7 @@ class NoiseContrastiveRecipe(ImageOptions, DataChain, FewLabels):
 
     def batches(self, start: int = 0) -> Iterator[Batch]:
         found = super().batches(start) if self.classes else Recipe.batches(self, start)
-        return map(self.blurred, enumerate(found, start)) if self.data_noise else found
-
-    def blurred(self, numbered: tuple[int, Batch]) -> Batch:
-        """A batch with noise added to the data."""
-        step, batch = numbered
-        rng = stream(self.seed, 0, step, _BLUR)
-        return batch._replace(x=batch.x + self.data_noise * noise_like(batch.x, rng))
+        return noisy(found, self.data_noise, seed=self.seed, start=start)
 
     def algorithm(self) -> NoiseContrastive:
         kind, shape = self.examples.kind, self.shape
