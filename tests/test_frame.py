@@ -19,6 +19,7 @@ from absynth.density import EBM
 from absynth.distributions import StandardNormal
 from absynth.errors import InputError
 from absynth.metrics.grid import Grid
+from absynth.networks import statistics
 from absynth.networks.filters import FilterBank, differences, frame_bank, gabor
 from absynth.networks.mlp import mlp_f
 from absynth.networks.statistics import (
@@ -201,13 +202,44 @@ def test_matching_pursuit_finds_planted_wavelets():
     torch.testing.assert_close(model.f.statistics(x)[:, 0], (x * found[0]).sum((1, 2, 3)).abs())
 
 
-def test_local_responses_are_zero_where_a_filter_reaches_over_the_border():
+@pytest.mark.parametrize("potential", ["absolute", "rectified"])
+def test_local_responses_are_those_of_filters_within_the_image(potential, monkeypatch):
     kernels = frame_bank(scales=(0.4,), orientations=2)
-    h = LocalResponses(kernels, (20, 20), torch.ones(len(kernels)))
-    r = h.responses(noise_like(torch.empty(1, 1, 20, 20), stream(14)))[0]
+    scale = torch.linspace(1, 2, len(kernels))
+    x = noise_like(torch.empty(3, 1, 20, 20), stream(14))
+    h = LocalResponses(kernels, (20, 20), scale, potential)
+    r = h.responses(x)[0]
     assert (r[0] != 0).all()  # the intensity has no extent
     assert (r[-1, :5] == 0).all()
     assert (r[-1, 5:15, 5:15] != 0).all()
+    found = h(x)
+    assert found.shape == (3, h.size)
+    assert (found != 0).float().mean() == (1 if potential == "absolute" else 0.5)
+    first = x.flatten(1) / scale[0]
+    torch.testing.assert_close(found[:, :400], first.abs() if potential == "absolute" else first.relu())
+    monkeypatch.setattr(statistics, "LARGEST_MATRIX", 100)
+    by_convolution = LocalResponses(kernels, (20, 20), scale, potential)
+    assert by_convolution.matrix is None
+    torch.testing.assert_close(by_convolution(x), found)
+
+
+@pytest.mark.parametrize("potential", ["absolute", "rectified"])
+def test_weights_with_entries_of_places_over_the_border_are_read(potential):
+    h = LocalResponses(frame_bank(scales=(0.4,), orientations=2), (18, 18), torch.ones(8), potential)
+    reference = StandardNormal(1, 18, 18)
+    start = Persistent(4, reference, rng=stream(13))
+    model = Frame(EBM(ExponentialF(h, h.size), reference), start=start, sampler=HMC(1, 0.1))
+    all_places = h.inside.numel() * (1 if potential == "absolute" else 2)
+    full = torch.arange(all_places, dtype=torch.float32)
+    state = {name: value.clone() for name, value in model.state_dict().items()}
+    kept = {"previous": full, "ebm.f.weight": full, "ebm.f.active": torch.ones(all_places, dtype=torch.bool)}
+    model.load_state_dict(state | kept)
+    # The map of a filter is a block of 324 places; the halves of rectified responses follow each other.
+    maps = model.f.weight.detach()[: int(h.inside.sum())]
+    assert torch.equal(maps, full[: h.inside.numel()].view_as(h.inside)[h.inside])
+    assert torch.equal(model.previous, model.f.weight)
+    model.load_state_dict(state)
+    assert not model.f.weight.any()
 
 
 def test_the_filters_of_a_network_stay_as_they_are():

@@ -29,10 +29,19 @@ from absynth.algorithms.algorithm import ENERGY_DIFFERENCE
 from absynth.algorithms.maximum_likelihood import MaximumLikelihood
 from absynth.density import EBM
 from absynth.errors import InputError
-from absynth.networks.statistics import ExponentialF
+from absynth.networks.statistics import ExponentialF, LocalResponses
 from absynth.samplers import Persistent
 from absynth.samplers.jarzynski import systematic
 from absynth.types import Batch, Rng, Sampler
+
+
+def _without_outside(model: Frame, state: dict[str, Tensor], prefix: str, *_: object) -> None:
+    """Weights as version 0.2.0 saved them have an entry, always 0, where a filter reaches over the border."""
+    h = model.f.statistics
+    if isinstance(h, LocalResponses):
+        for name in ("previous", "ebm.f.weight", "ebm.f.active"):
+            if prefix + name in state:
+                state[prefix + name] = h.within(state[prefix + name])
 
 
 class Frame(MaximumLikelihood):
@@ -63,6 +72,7 @@ class Frame(MaximumLikelihood):
             raise InputError(f"FRAME needs f of class ExponentialF, got {type(ebm.f).__name__}: wrap its statistics")
         self.register_buffer("previous", ebm.f.weights.detach().clone())
         self.register_buffer("tracked", torch.zeros((), dtype=ebm.f.weight.dtype))
+        self.register_load_state_dict_pre_hook(_without_outside)
 
     @property
     def f(self) -> ExponentialF:

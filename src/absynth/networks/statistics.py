@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Shaped
 from torch import Tensor, nn
 from torch.nn import functional as F
 
@@ -20,6 +20,8 @@ from absynth.networks.filters import FilterBank
 
 Potential = Literal["absolute", "rectified"]
 """|r| of a response, as in the papers; or r₊ and (−r)₊, which keep its sign."""
+LARGEST_MATRIX = 2**24
+"""Entries of the largest matrix of all local responses."""
 
 
 def potentials(r: Float[Tensor, "b m"], kind: Potential) -> Float[Tensor, "b m2"]:
@@ -98,7 +100,9 @@ class Histograms(nn.Module):
 
 
 class LocalResponses(nn.Module):
-    """Potentials of every filter's response at every position; 0 where the filter reaches over the border.
+    """Potentials of every filter's response at every position at which the filter lies within the image.
+
+    On small images all responses are one matrix product, ten times as fast as a convolution of one channel.
 
     Args:
         kernels: Filters, centred in kernels of one odd side.
@@ -112,6 +116,7 @@ class LocalResponses(nn.Module):
 
     kernels: Tensor
     inside: Tensor
+    matrix: Tensor | None
 
     def __init__(
         self,
@@ -129,19 +134,30 @@ class LocalResponses(nn.Module):
             )
         self.register_buffer("kernels", kernels / scale[:, None, None], persistent=False)
         self.register_buffer("inside", inside(kernels, size), persistent=False)
+        pixels, matrix = size[0] * size[1], None
+        if pixels * int(self.inside.sum()) <= LARGEST_MATRIX:
+            each = torch.eye(pixels, dtype=kernels.dtype, device=kernels.device).view(pixels, 1, *size)
+            matrix = self.responses(each)[:, self.inside]
+        self.register_buffer("matrix", matrix, persistent=False)
 
     @property
     def size(self) -> int:
-        """Number of statistics: filters times positions, times 2 for rectified ones."""
-        return self.inside.numel() * (1 if self.potential == "absolute" else 2)
+        """Number of statistics: filters times positions inside, times 2 for rectified ones."""
+        return int(self.inside.sum()) * (1 if self.potential == "absolute" else 2)
 
     def responses(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b n h w"]:
-        """r_kx of every filter at every position."""
+        """r_kx of every filter at every position; 0 where the filter reaches over the border."""
         half = self.kernels.shape[-1] // 2
-        return F.conv2d(F.pad(x, [half] * 4, mode="replicate"), self.kernels[:, None]) * self.inside
+        return F.conv2d(F.pad(x, [half] * 4), self.kernels[:, None]) * self.inside
 
     def forward(self, x: Float[Tensor, "b 1 h w"]) -> Float[Tensor, "b m"]:
-        return potentials(self.responses(x).flatten(1), self.potential)
+        r = self.responses(x)[:, self.inside] if self.matrix is None else x.flatten(1) @ self.matrix
+        return potentials(r, self.potential)
+
+    def within(self, of_all: Shaped[Tensor, "m"]) -> Shaped[Tensor, "k"]:
+        """From numbers of every filter at every position of the image, those of the statistics."""
+        kept = self.inside.flatten().repeat(1 if self.potential == "absolute" else 2)
+        return of_all[kept] if len(of_all) == len(kept) else of_all
 
 
 class WaveletResponses(nn.Module):
