@@ -8,7 +8,7 @@ import subprocess
 import pytest
 from test_cli import one_line, run
 
-from absynth import recipes, tasks
+from absynth import recipes, released, tasks
 from absynth.cli import COMMANDS
 
 OFFER = """
@@ -36,6 +36,12 @@ def test_bash_completes_commands_methods_flags_and_choices(tmp_path, capsys):
     assert offered("train", "vae", "--lat") == {"--latent"}
     assert offered("sample", "RUN", "--dec") == {"--decoding"}
     assert offered("sample", "RUN", "--decoding", "") >= {"mode", "draw"}
+    (tmp_path / "late").mkdir()
+    assert offered("sample", "latent_prior/mn") == {"latent_prior/mnist"}
+    assert offered("compose", "RUN", "--others", "noise_contrastive/") == {"noise_contrastive/moons"}
+    assert offered("train", "vae", "--data", "breast") == {"breast_cancer"}
+    assert offered("studio", "") >= set(released.names())
+    assert offered("sample", str(tmp_path / "la")) == {str(tmp_path / "late")}
     assert offered("cite", "dual") == {"dual_teaching"}
 
 
@@ -47,6 +53,7 @@ def test_other_shells(capsys, monkeypatch):
         assert script.startswith(begins)
         assert "super_resolve" in script
         assert "latent" in script
+        assert "latent_prior/mnist" in script
     assert run("completion", "tcsh") == 2
     assert "expected one of bash, zsh, fish, got tcsh" in one_line(capsys)
     assert run("completion", "--help") == 0

@@ -33,7 +33,7 @@ CASES: dict[str, tuple[Any, ...]] = {
     "predict": ("latent_prior/eth_ucy", "--input", "{folder}/tracks.txt", "--k", 2),
     "chain": ("maximum_likelihood/ring", "--n", 10, "--long", 20),
     "classify": ("joint_energy/digits",),
-    "compose": ("noise_contrastive/moons", "--others", "[maximum_likelihood/ring]", "--n", 5, "--steps", 5),
+    "compose": ("noise_contrastive/moons", "--others", "maximum_likelihood/ring", "--n", 5, "--steps", 5),
     "detect": ("detector/breast_cancer",),
     "edit": ("conv", "--n", 2),
     "export": ("noise_contrastive/moons", "--n", 4),
@@ -97,6 +97,25 @@ def test_a_task_prints_one_json_object_and_nothing_else(name, place, capsys):
     assert found["figures"] or name in ("export", "interpolate", "redraw", "guide")
     saved = json.loads((Path(found.pop("folder")) / "result.json").read_text())
     assert found == saved
+
+
+def test_other_commands_too(place, monkeypatch, capsys):
+    def printed(*words: object) -> Any:
+        capsys.readouterr()
+        assert run(*words, "--json") == 0
+        return strictly(capsys.readouterr().out)
+
+    assert printed("doctor")["torch"].startswith("2.")
+    mnist = next(each for each in printed("data") if each["name"] == "mnist")
+    assert (mnist["kind"], mnist["shape"]) == ("image", [1, 28, 28])
+    lines = printed("data", place / "lines.txt")
+    assert (lines["kind"], lines["unit"], lines["class_names"]) == ("text", "sentences", [])
+    assert lines["examples"] + sum(lines["splits"].values()) == 300
+    assert printed("share", "noise_contrastive/moons", "--out", place / "moons") == {"folder": str(place / "moons")}
+    monkeypatch.setattr(tasks, "tasks", lambda: ["export"])  # report runs every task
+    found = printed("report", "noise_contrastive/moons")
+    assert Path(found["page"]).is_file()
+    assert {result["task"] for result in found["results"]} >= {"evaluate"}
 
 
 def test_what_is_no_number_is_null(tmp_path, monkeypatch, capsys):

@@ -69,6 +69,7 @@ def shortened(command: str) -> str:
     if FULL or "train" not in words or "--help" in words:
         return command
     command = re.sub(r"--minutes [\d.]+", "--minutes 0.02", command)
+    command = re.sub(r"--batch \d\d\d+", "--batch 32", command)  # a tiny training has 64 examples
     return re.sub(r"(\s+#[^'\"]*)?$", " --tiny", command, count=1)
 
 
@@ -80,9 +81,9 @@ def run(command: str, folder: Path) -> str:
         ["bash", "-c", command], cwd=folder, env=environment, capture_output=True, text=True, stdin=subprocess.DEVNULL
     )
     print(f"{time.perf_counter() - begun:6.1f} s  status {done.returncode}  $ {command}", flush=True)
-    return (
-        f"$ {command}\nstatus {done.returncode}: {done.stderr[-800:] or done.stdout[-800:]}" if done.returncode else ""
-    )
+    said = [line for line in done.stderr.splitlines() if line.startswith("absynth:")]  # torchrun says more after it
+    reason = "\n".join(said) or done.stderr[-800:] or done.stdout[-800:]
+    return f"$ {command}\nstatus {done.returncode}: {reason}" if done.returncode else ""
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +118,7 @@ def test_the_walk_reads_what_is_printed(tmp_path):
     assert shortened("absynth train vae --data mnist   # a minute") == "absynth train vae --data mnist --tiny"
     assert shortened("absynth train vae --data 'a # b'") == "absynth train vae --data 'a # b' --tiny"
     assert shortened("absynth train vae --minutes 10 --out a") == "absynth train vae --minutes 0.02 --out a --tiny"
+    assert shortened("absynth train vae --batch 200 --out a") == "absynth train vae --batch 32 --out a --tiny"
     assert shortened("absynth sample a  # x") == "absynth sample a  # x"
     assert left_out("absynth share runs/a --push me/a")
     assert left_out("absynth studio runs/a")

@@ -122,7 +122,7 @@ def _refused_by_machine(error: Exception) -> str:
 
 
 def _stop(text: str, status: int) -> None:
-    print(" ".join(text.split()), file=sys.stderr)
+    print(" ".join(text.split()) + "\n", end="", file=sys.stderr)  # one write: several processes share a terminal
     sys.exit(status)
 
 
@@ -140,6 +140,10 @@ def _run(argv: list[str]) -> None:
     elif name in COMMANDS:
         module, function = COMMANDS[name]
         getattr(importlib.import_module(module), function)(rest)
+    elif name in tasks() and not {"-h", "--help"}.isdisjoint(rest):
+        from absynth.cli.task_help import task_help
+
+        print(task_help(name))
     elif name in tasks():
         from absynth.cli.runs import task
 

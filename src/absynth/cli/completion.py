@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import inspect
+from collections.abc import Sequence
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from absynth.errors import InputError
@@ -34,6 +35,7 @@ def parser() -> argparse.ArgumentParser:
     from absynth import experiments, recipes, released, tasks
     from absynth.cli import COMMANDS
     from absynth.cli.help import RUN_FLAGS
+    from absynth.data.sets import SETS
 
     root = argparse.ArgumentParser("absynth", add_help=False)
     commands = root.add_subparsers()
@@ -41,7 +43,7 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=title, add_help=False)
         function = tasks.find(name).command
         hints = get_type_hints(function)
-        _path(command, "run")
+        _run(command, "run")
         for parameter in inspect.signature(function).parameters:
             if parameter != "run":
                 _flag(command, parameter, hints[parameter])
@@ -56,6 +58,10 @@ def parser() -> argparse.ArgumentParser:
         command = commands.add_parser(name, help=name, add_help=False)  # shtab leaves out what has no help
         if name in choices:
             command.add_argument("name", nargs="*", choices=choices[name])
+        elif name in ("report", "share", "compare", "studio"):
+            _run(command, "run", nargs="*")
+        elif name == "data":
+            _named(command, "source", "_absynth_data", list(SETS))
         elif name != "train":
             _path(command, "path", nargs="*")
     methods = commands.choices["train"].add_subparsers()
@@ -80,16 +86,46 @@ def _fields(command: argparse.ArgumentParser, method: str) -> None:
 
 
 def _flag(command: argparse.ArgumentParser, name: str, kind: Any) -> None:
-    """A flag with its choices; names of data sets and paths are completed as paths."""
+    """A flag with its choices; data sets and runs are completed as names and paths."""
+    from absynth.data.sets import SETS
+
     flag = f"--{name.replace('_', '-')}"
     if kind is bool:
         command.add_argument(flag, action="store_true")
     elif get_origin(kind) is Literal:
         command.add_argument(flag, choices=[str(choice) for choice in get_args(kind)])
-    elif name in ("data", "data_y", "targets", "out", "cache", "images", "mask") or "Path" in str(kind):
+    elif name == "others":
+        _run(command, flag)
+    elif name in ("data", "data_y"):
+        _named(command, flag, "_absynth_data", list(SETS))
+    elif name in ("targets", "out", "cache", "images", "mask") or "Path" in str(kind):
         _path(command, flag)
     else:
         command.add_argument(flag)
+
+
+def _run(command: argparse.ArgumentParser, name: str, nargs: str | None = None) -> None:
+    """A run: a path, or the name of a pretrained model."""
+    from absynth import released
+
+    _named(command, name, "_absynth_runs", released.names(), nargs)
+
+
+def _named(
+    command: argparse.ArgumentParser, flag: str, function: str, names: Sequence[str], nargs: str | None = None
+) -> None:
+    """A path, or one of some names."""
+    words = " ".join(names)
+    command.add_argument(flag, nargs=nargs).complete = {  # type: ignore[attr-defined]
+        "bash": function,
+        "zsh": function,
+        "fish": f"({function})",
+        "preamble": {
+            "bash": f'{function}() {{\n  compgen -W "{words}" -- "$1"\n  compgen -f -- "$1"\n}}',
+            "zsh": f"{function}() {{\n  compadd -- {words}\n  _files\n}}",
+            "fish": f"function {function}\n  printf '%s\\n' {words}\n  __fish_complete_path (commandline -ct)\nend",
+        },
+    }
 
 
 def _path(command: argparse.ArgumentParser, name: str, nargs: str | None = None) -> None:

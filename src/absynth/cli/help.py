@@ -15,6 +15,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from absynth import recipes
+from absynth.cli.task_help import flag_lines
 from absynth.recipes import OPTIONS, Recipe
 
 RUN_FLAGS = {
@@ -163,10 +164,8 @@ def _flags(console: Console, title: str, rows: list[tuple[str, str]]) -> None:
     if not rows:
         return
     console.print(f"\n{title}")
-    for flag, text in rows:
-        wrapped = textwrap.wrap(text, max(40, console.width - 32)) or [""]
-        head = f"  {flag:<28}  " if len(flag) <= 28 else f"  {flag}\n{'':32}"
-        console.print(head + f"\n{'':32}".join(wrapped), markup=False, soft_wrap=True)
+    for line in flag_lines(rows, console.width):
+        console.print(line, markup=False, soft_wrap=True)
 
 
 def _metavar(field: dataclasses.Field, hint: Any) -> str:

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import argparse
 import difflib
 import itertools
+import json
+import math
 import re
 import warnings
 from collections.abc import Callable, Sequence
-from typing import NoReturn
+from types import UnionType
+from typing import Any, NoReturn, Union, get_args, get_origin
 
 from jsonargparse import ArgumentParser, set_parsing_settings
 
@@ -20,7 +24,7 @@ _WRONG_TYPE = re.compile(r'key "(\w+)"(?: element \d+)?: Expected an? (.+?)\. Go
 _NONE_FITS = re.compile(r'key "(\w+)": .*?Subtypes: \[(.+?)\] Errors:.*Given value: ?(.*)$')
 _MISSING = re.compile(r"the following arguments are required: (.+)")
 _PLAIN = (
-    (re.compile(r"argument (--\w+): expected one argument"), r"expected a value after \1, got none"),
+    (re.compile(r"argument (--\w+)(?:/--\w+\+)?: expected one argument"), r"expected a value after \1, got none"),
     (re.compile(r"unrecognized arguments: (.+)"), r"expected flags and their values, got \1 besides"),
     (re.compile(r'Parser key "(\w+)": (.+)'), r"expected another value of --\1 (\2)"),
 )
@@ -46,6 +50,7 @@ class Parser(ArgumentParser):
         if several:
             flag, kinds, value = several.groups()
             words = " or ".join(_in_words(kind) for kind in kinds.split(", ") if "NoneType" not in kind)
+            value = re.sub(r"[\[\]'\"]", "", value)  # brackets that were added, quotes of Python
             raise InputError(f"expected --{flag.replace('_', '-')} to be {words}, got {value or 'nothing'}")
         missing = _MISSING.search(text)
         if missing:
@@ -78,7 +83,7 @@ class Parser(ArgumentParser):
             empty = not value if equals else not after
             if name in flags and empty and self._takes_value(name):
                 raise InputError(f"expected a value after {_dashed(name)}, got an empty one: give one, or no flag")
-        argv = self._with_true(argv)
+        argv = self._with_brackets(self._with_true(argv))
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")
@@ -108,6 +113,39 @@ class Parser(ArgumentParser):
             for word, after in itertools.zip_longest(argv, argv[1:], fillvalue="")
         ]
 
+    def _with_brackets(self, argv: Sequence[str]) -> list[str]:
+        """The words, with brackets around the value of a flag that takes several: 4,4,8,8 is [4,4,8,8]."""
+        lists = {o for a in self._actions if _takes_several(a) for o in a.option_strings}
+        found: list[str] = []
+        for before, word in itertools.pairwise(["", *argv]):
+            flag, equals, value = word.partition("=")
+            if before in lists and not word.startswith(("[", "--")):
+                word = f"[{word}]"
+            elif equals and flag in lists and value and not value.startswith("["):
+                word = f"{flag}=[{value}]"
+            found.append(word)
+        return found
+
+
+def print_json(value: Any) -> None:
+    """Print a value as JSON, with null in place of NaN and infinity, which JSON does not have."""
+    print(json.dumps(_finite(value), indent=2))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def _takes_several(action: argparse.Action) -> bool:
+    """Whether a flag takes a list or a tuple."""
+    kind = getattr(action, "_typehint", None)
+    kinds = get_args(kind) if get_origin(kind) in (Union, UnionType) else (kind,)
+    return any(get_origin(each) in (list, tuple) for each in kinds)
+
 
 def _in_words(kind: str) -> str:
     """A type as jsonargparse prints it, in words."""
@@ -117,7 +155,7 @@ def _in_words(kind: str) -> str:
         return "one of " + ", ".join(filter(None, choices[1].replace("'", "").split(", ")))
     words = {"int": "a whole number", "float": "a number", "bool": "true or false", "str": "text"}
     several = "tuple" in plain or "list" in plain
-    return words.get(plain, "values such as [1,2]" if several else plain)
+    return words.get(plain, "values such as 1,2" if several else plain)
 
 
 def _underscored(word: str) -> str:

@@ -8,13 +8,16 @@ import platform
 from importlib.metadata import PackageNotFoundError, version
 from itertools import pairwise
 from pathlib import Path
-from typing import get_type_hints
+from typing import TYPE_CHECKING, Any, get_type_hints
 
 from rich.console import Console
 from rich.table import Table
 
-from absynth.cli.parser import Parser
+from absynth.cli.parser import Parser, print_json
 from absynth.errors import InputError
+
+if TYPE_CHECKING:
+    from absynth.data import Dataset
 
 
 def demo(argv: list[str]) -> None:
@@ -75,7 +78,11 @@ def data(argv: list[str]) -> None:
     from absynth.data.decode import SizesDiffer
     from absynth.recipes.bounds import check_bounds
 
-    if not argv:
+    if argv in ([], ["--json"]):
+        if argv:
+            rows = [(name, found.kind, found.shape, found.about) for name, found in sets.SETS.items()]
+            print_json([dict(zip(("name", "kind", "shape", "about"), row, strict=True)) for row in rows])
+            return
         table = Table(
             "name", "kind", "shape", "what it is", title="absynth train METHOD --data NAME", title_justify="left"
         )
@@ -89,16 +96,24 @@ def data(argv: list[str]) -> None:
     for name, value in given.items():
         if name in declared:
             check_bounds(declared[name], name, value)
-    source, kind = given.pop("source"), given.pop("kind", "")
+    source, kind, as_json = given.pop("source"), given.pop("kind", ""), given.pop("json", False)
     try:
-        print(sets.open(source, kind=kind, **given).summary())
+        found = sets.open(source, kind=kind, **given)
+        print_json(_described(found)) if as_json else print(found.summary())
     except SizesDiffer as error:
-        if not error.found:
+        if not error.found or as_json:
             raise
         print(
             f"{source}: image data of {error.found} pixels; absynth train resizes the central square of each "
             "to the size of the preset, or to --size N"
         )
+
+
+def _described(data: Dataset) -> dict[str, Any]:
+    """What is read of a source, without what rebuilds it."""
+    found = data.description()
+    del found["details"]
+    return found | {"unit": data.unit, "splits": data.split_sizes(), "notes": list(data.notes)}
 
 
 def _reader_options(argv: list[str]) -> dict[str, type]:
@@ -126,6 +141,7 @@ def _reader_parser(declared: dict[str, type]) -> Parser:
     parser.add_argument("--kind", default="", help="Kind of data. Defaults to the kind found from the source.")
     for name, cls in declared.items():
         parser.add_argument(f"--{name}", type=get_type_hints(cls)[name], help=docs_of(cls)[name])
+    parser.add_argument("--json", action="store_true", help="Print what was read as JSON and nothing else.")
     parser.explain = recipes.other_kinds
     return parser
 
@@ -136,21 +152,29 @@ def doctor(argv: list[str]) -> None:
 
     from absynth.devices import available, choose_device
 
-    Parser("absynth doctor", "What is installed, which device would be used, where data is searched.").read(argv)
-    table = Table(show_header=False, title="absynth doctor", title_justify="left")
-    table.add_row("Python", f"{platform.python_version()} on {platform.machine()}")
+    parser = Parser("absynth doctor", "What is installed, which device would be used, where data is searched.")
+    parser.add_argument("--json", action="store_true", help="Print it as JSON and nothing else.")
+    as_json = parser.read(argv)["json"]
+    found = {"Python": f"{platform.python_version()} on {platform.machine()}"}
     for package in ("absynth", "torch", "numpy", "safetensors", "jsonargparse", "rich", "pillow", "matplotlib",
-                    "scikit-learn", "tensorboard", "rdkit", "pandas", "pyarrow", "torch-fidelity"):  # fmt: skip
+                    "scikit-learn", "tensorboard", "rdkit", "pandas", "pyarrow", "torch-fidelity", "gradio",
+                    "huggingface_hub"):  # fmt: skip
         try:
-            table.add_row(package, version(package))
+            found[package] = version(package)
         except PackageNotFoundError:
-            table.add_row(package, "not installed (optional)")
+            found[package] = "" if as_json else "not installed (optional)"
     device = choose_device()
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else f"{torch.get_num_threads()} threads"
-    table.add_row("devices", ", ".join(available()))
-    table.add_row("would use", f"{device} ({name}), float32")
+    found["devices"] = ", ".join(available())
+    found["would use"] = f"{device} ({name}), float32"
     root = os.environ.get("ABSYNTH_DATA")
     there = "" if root is None else " (found)" if Path(root).is_dir() else " (no such folder)"
-    table.add_row("ABSYNTH_DATA", f"{root}{there}" if root else "not set")
-    table.add_row("else data in", str(Path("~/.cache/absynth/data").expanduser()))
+    found["ABSYNTH_DATA"] = f"{root}{there}" if root else "not set"
+    found["else data in"] = str(Path("~/.cache/absynth/data").expanduser())
+    if as_json:
+        print_json(found)
+        return
+    table = Table(show_header=False, title="absynth doctor", title_justify="left")
+    for row in found.items():
+        table.add_row(*row)
     Console().print(table)

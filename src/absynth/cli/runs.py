@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-import json
-import math
 import sys
 import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from absynth.cli.parser import Parser
+from absynth.cli.parser import Parser, print_json
 from absynth.errors import InputError
 
 
@@ -64,22 +61,13 @@ def task(name: str, argv: list[str]) -> None:
             return
         found = command(**given)
     if as_json:
-        print(json.dumps(_finite(found.as_dict() | {"folder": str(found.folder)}), indent=2))
+        print_json(found.as_dict() | {"folder": str(found.folder)})
     else:
         _print(found, Console(highlight=False), given.get("out"))
     # The page of a pretrained model is written by absynth report: a first look at a model should not wait for it.
     seen = (run / "report.html").exists() or not run.is_relative_to(released.COPIES)
     if seen and found.folder.resolve().is_relative_to(run.resolve()):
         page.write(run)
-
-
-def _finite(value: Any) -> Any:
-    """JSON values with null in place of NaN and infinity, which JSON does not have."""
-    if isinstance(value, dict):
-        return {key: _finite(each) for key, each in value.items()}
-    if isinstance(value, list):
-        return [_finite(each) for each in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _require_own(out: Path | None) -> None:
@@ -121,15 +109,21 @@ def _print(found, console: Console, out: Path | None) -> None:
 def report(argv: list[str]) -> None:
     """``absynth report RUN``: one page of everything about a run; runs the tasks that were not run yet."""
     from absynth import released
-    from absynth.report import gather
+    from absynth.report import gather, logs
 
     parser = Parser("absynth report", "Write one page about a run; run the tasks that the model supports.")
     parser.add_function_arguments(gather.gather, as_positional=True, skip={"say"})
-    console = Console(highlight=False, soft_wrap=True)
+    parser.add_argument("--json", action="store_true", help="Print the page's path and all results as JSON alone.")
     given = parser.read(argv)
-    given["run"] = released.locate(given["run"])
+    as_json = given.pop("json")
+    console = Console(highlight=False, soft_wrap=True, stderr=as_json)
+    run = given["run"] = released.locate(given["run"])
     with _warnings_on_one_line():
-        print(gather.gather(**given, say=lambda text: console.print(text, markup=False)))
+        page = gather.gather(**given, say=lambda text: console.print(text, markup=False))
+    if as_json:
+        print_json({"page": str(page), "results": [result.as_dict() for _, result in logs.read(run).results]})
+    else:
+        print(page)
 
 
 def compare(argv: list[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from pathlib import Path
 
@@ -10,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from absynth.cli.parser import Parser
+from absynth.cli.parser import Parser, print_json
 from absynth.errors import InputError
 
 
@@ -28,7 +27,7 @@ def pretrained(argv: list[str]) -> None:
         return
     rows = [{"name": name, **card.summary(released.find(name))} for name in released.names()]
     if given["json"]:
-        print(json.dumps(rows, indent=2))
+        print_json(rows)
         return
     table = Table(title="absynth sample NAME", title_justify="left")
     table.add_column("name", no_wrap=True)
@@ -53,14 +52,20 @@ def share(argv: list[str]) -> None:
     parser.add_argument("--push", default="", help="OWNER/NAME of a model on the hub to save to (needs absynth[hub]).")
     parser.add_argument("--license", default="", help="License of the weights, such as CC-BY-4.0.")
     parser.add_argument("--private", action="store_true", help="Make a new model on the hub private.")
+    parser.add_argument("--json", action="store_true", help="Print the folder and the address as JSON alone.")
     given = parser.read(argv)
     if given["out"] is None and not given["push"]:
         raise InputError("expected --out FOLDER or --push OWNER/NAME, got neither: add one")
     model = checkpoint.load(released.locate(given["run"]))
+    found = {}
     if given["out"] is not None:
-        print(model.save_pretrained(given["out"], license=given["license"]))
+        found["folder"] = str(model.save_pretrained(given["out"], license=given["license"]))
     if given["push"]:
-        print(model.push_to_hub(given["push"], license=given["license"], private=given["private"]))
+        found["address"] = model.push_to_hub(given["push"], license=given["license"], private=given["private"])
+    if given["json"]:
+        print_json(found)
+    else:
+        print("\n".join(found.values()))
 
 
 def fetch(argv: list[str]) -> None:

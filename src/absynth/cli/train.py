@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import sys
 import time
 from itertools import pairwise
@@ -67,7 +68,8 @@ def _of_data(by_kind: dict, argv: list[str]) -> dict:
 
 
 def _say(console: Console, text: str) -> None:
-    console.print(text, markup=False, soft_wrap=True)
+    if os.environ.get("RANK", "0") == "0":  # of several processes that torchrun starts one speaks
+        console.print(text, markup=False, soft_wrap=True)
 
 
 def _read(method: str, by_kind: dict, argv: list[str]) -> dict[str, Any]:

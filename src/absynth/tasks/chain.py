@@ -111,7 +111,7 @@ def command(
         run: Run directory.
         n: Number of chains for the energy profile (10 are shown).
         long: Number of steps of the long run.
-        at: Steps to show, such as [0,20,40,60,80,100]. Defaults to some up to the trained length and some beyond.
+        at: Steps to show, such as 0,20,40,60,80,100. Defaults to some up to the trained length and some beyond.
         seed: Seed of the noise.
         data: Data of the run, if they moved since training.
         out: Folder for the result. Defaults to RUN/chain.

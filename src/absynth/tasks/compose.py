@@ -24,7 +24,7 @@ from absynth.density import product
 from absynth.errors import InputError
 from absynth.metrics.grid import Grid
 from absynth.report import TaskResult
-from absynth.tasks.opened import Opened, in_chunks, open_run, row_streams
+from absynth.tasks.opened import Opened, check_positive, in_chunks, open_run, row_streams
 from absynth.types import LogDensity
 
 TITLE = "Composition of densities"
@@ -72,8 +72,8 @@ def command(
 
     Args:
         run: Run directory; its sampler draws.
-        others: Directories of the other runs, as [RUN,RUN].
-        weights: One for each run, this one first, such as [1,1,-0.5]. Defaults to 1 each; negative ones push away.
+        others: Directories of the other runs, RUN or RUN,RUN.
+        weights: One for each run, this one first, such as 1,1,-0.5. Defaults to 1 each; negative ones push away.
         n: Number of samples.
         steps: Length of the chains; 0 is as in the first run.
         seed: Seed of the noise.
@@ -83,10 +83,13 @@ def command(
         device: auto, cpu, cuda.
     """
     if not others:
-        raise InputError("expected other runs to multiply with, got none: add --others [RUN,RUN]")
+        raise InputError("expected other runs to multiply with, got none: add --others RUN")
     weights = weights or [1.0] * (1 + len(others))
-    if len(weights) != 1 + len(others) or max(weights) <= 0 or n < 1 or batch < 1:
-        raise InputError(f"--weights takes {1 + len(others)} numbers, one of them positive, got {weights}, for n={n}")
+    if len(weights) != 1 + len(others) or not np.isfinite(weights).all() or max(weights) <= 0:
+        raise InputError(
+            f"expected --weights of {1 + len(others)} numbers, one of them positive, got {weights}: one for each run"
+        )
+    check_positive(n=n, batch=batch)
     first = open_run(run, device, task="compose", data=data, out=out)
     runs = [first, *(open_run(path, device, task="compose") for path in others)]
     chains = [r.data_chain(steps if r is runs[0] else 0) for r in runs]

@@ -173,7 +173,7 @@ def command(
     Args:
         run: Run directory.
         n: Number of samples to compare with the test split; 4 at most of a model of one image.
-        sweep: Lengths of the chain that draws to compare, such as [0,20,60,1000]. Defaults to the trained one.
+        sweep: Lengths of the chain that draws to compare, such as 0,20,60,1000. Defaults to the trained one.
         seed: Seed of the noise.
         cache: Folder where trained feature networks are kept.
         data: Data of the run, if they moved since training.
