@@ -228,6 +228,38 @@ def test_tars_that_are_damaged(tmp_path):
         refused(tar, "tar" if name != "two in a row" else "several tars in a row")
     tar.write_bytes(gzip.compress(whole))
     refused(tar, "expected an uncompressed tar", "got gzip: unpack it")
+    for name in ("x.tgz", "x.tar.gz", "folder/b.tar.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(gzip.compress(whole))
+        refused(tmp_path / name, f"{name}: expected an uncompressed tar")
+    write_tar(tmp_path / "folder" / "a.tar", GOOD)
+    refused(tmp_path / "folder", "b.tar.gz: expected an uncompressed tar")  # not left out beside one that is read
+
+
+def test_names_in_several_tars(tmp_path):
+    """Numbers may begin anew in each tar, and a tar may be there twice: the summary says so."""
+    write_tar(tmp_path / "a.tar", GOOD)
+    assert "several tars" not in open(tmp_path).summary()
+    write_tar(tmp_path / "b.tar", GOOD)
+    assert "names in several tars (000000.png in a.tar, b.tar)" in open(tmp_path).summary()
+    images = {name: value for name, value in GOOD.items() if name.endswith(".png")}
+    write_tar(tmp_path / "a.tar", images)
+    refused(tmp_path, "a.tar/000000.png: expected a label", "b.tar holds one of this name")
+
+
+def test_labels_that_are_all_alike_are_no_classes(tmp_path):
+    same = {name: b"7" if name.endswith(".cls") else value for name, value in GOOD.items()}
+    data = open(write_tar(tmp_path / "x.tar", same))
+    assert data.class_names == ()
+    assert "no classes, for all members .cls say 7" in data.summary()
+
+
+def test_arrays_that_are_cut_off_say_by_how_much(tmp_path):
+    np.save(tmp_path / "x.npy", np.zeros((20, 8, 8), np.uint8))
+    whole = (tmp_path / "x.npy").read_bytes()
+    for n, said in ((1000, "it has 1000 bytes, its header claims 1408"), (50, "cut off"), (0, "an empty file")):
+        (tmp_path / "x.npy").write_bytes(whole[:n])
+        refused(tmp_path / "x.npy", said, "copy or save it again")
 
 
 def test_links_and_other_contents(tmp_path):

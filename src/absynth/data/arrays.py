@@ -115,6 +115,7 @@ def load_arrays(path: Path, keys: list[str] | None = None) -> dict[str, np.ndarr
         if magic[:1] == b"\x80":
             raise ValueError("a pickle")
         if magic == b"\x93NUMPY":  # copy on write: torch takes only arrays that can be written
+            _require_whole(path)
             return {"arr_0": np.load(path, mmap_mode="c", allow_pickle=False)}
         with zipfile.ZipFile(path) as archive:
             members = {name.removesuffix(".npy"): name for name in archive.namelist() if name.endswith(".npy")}
@@ -127,8 +128,17 @@ def load_arrays(path: Path, keys: list[str] | None = None) -> dict[str, np.ndarr
             ) from error
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(
-            f"{path}: expected a whole .npy or .npz file, got one that cannot be read ({reason})"
+            f"{path}: expected a whole .npy or .npz file, got one that cannot be read ({reason}): copy or save it again"
         ) from error
+
+
+def _require_whole(path: Path) -> None:
+    """Raise a ValueError where a file is shorter than its header says."""
+    with path.open("rb") as file:
+        shape, dtype = _header(file)
+        claimed = file.tell() + int(np.prod(shape, dtype=object)) * dtype.itemsize
+    if not dtype.hasobject and (size := path.stat().st_size) < claimed:
+        raise ValueError(f"it has {size} bytes, its header claims {claimed}")
 
 
 def headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
@@ -155,8 +165,12 @@ def headers(path: Path) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     except InputError:
         raise
     except _FAILURES as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{path}: expected arrays as numpy writes them, got {reason}: save it again") from error
+        said = " ".join(str(error).split()) or type(error).__name__
+        empty = path.is_file() and not path.stat().st_size
+        reason = "an empty file" if empty else f"another file, or one that is cut off ({said})"
+        raise InputError(
+            f"{path}: expected arrays as numpy writes them, got {reason}: copy or save it again"
+        ) from error
 
 
 def _header(file: Any) -> tuple[tuple[int, ...], np.dtype]:

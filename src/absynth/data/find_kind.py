@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from absynth.data import arrays, listing, shards, smiles, tracks
+from absynth.data import arrays, listing, shards, smiles, tars, tracks
 from absynth.data.clips import ANIMATIONS, FILMS, frames_of
 from absynth.data.decode import SUFFIXES
 from absynth.data.frames import is_missing
@@ -31,7 +31,7 @@ _FORMS = (
 )
 """Files whose kind is found by their suffix, in words."""
 _WAYS = {
-    **dict.fromkeys((".zip", ".tgz", ".rar", ".7z", ".bz2", ".xz", ".zst"), "unpack it"),
+    **dict.fromkeys((".zip", ".rar", ".7z", ".bz2", ".xz", ".zst"), "unpack it"),
     **dict.fromkeys((".json", ".jsonl"), "save its texts as .txt, a line each, or its numbers as .csv"),
     **dict.fromkeys((".pkl", ".pickle", ".pt", ".pth", ".h5", ".hdf5", ".dcm"), "save its arrays as .npz"),
     **dict.fromkeys((".feather", ".arrow", ".xls", ".arff", ".parq", ".db"), "save it as .csv or .parquet"),
@@ -42,7 +42,8 @@ _NAMES = "image, table, text, smiles, tracks, video, voxels or points"
 _BY_SUFFIX = {
     ".smi": "smiles", ".smiles": "smiles", ".parquet": "table", ".pq": "table", ".xlsx": "table",
     ".npy": "array", ".npz": "array", ".ndjson": "tracks", ".ply": "points", ".xyz": "points", ".binvox": "voxels",
-    ".mat": "voxels", ".tar": "image", **dict.fromkeys(MESHES, "voxels"), **dict.fromkeys(FILMS, "video"),
+    ".mat": "voxels", ".tar": "image", ".tgz": "image", **dict.fromkeys(MESHES, "voxels"),
+    **dict.fromkeys(FILMS, "video"),
 }  # fmt: skip
 
 
@@ -145,7 +146,7 @@ def _of_folder(folder: Path) -> str:
         return "tracks"
     if found.others[".ply"] + found.others[".xyz"]:
         return "points"
-    if found.others[".tar"]:
+    if any(found.others[suffix] for suffix in tars.TARS):
         return "image"
     if found.others[".npy"]:
         return _of_folder_of_arrays(folder)

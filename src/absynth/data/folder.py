@@ -172,7 +172,7 @@ def _listed(path: Path, skip: list[str] | None = None) -> listing.Splits:
     if not path.is_dir():
         raise InputError(f"{path}: expected a folder of images, found none")
     found = listing.walk(path, SUFFIXES, skip=None if skip is None else skip.append)
-    if not found.files and found.others[".tar"]:
+    if not found.files and any(found.others[suffix] for suffix in tars.TARS):
         return tars.listed(path, skip=None if skip is None else skip.append)
     if not found.files:
         others = ", ".join(f"{suffix} {n}" for suffix, n in found.others.most_common(4))

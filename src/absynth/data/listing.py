@@ -119,7 +119,9 @@ def _walk(
         elif low.endswith(suffixes):
             found.files.append(Path(entry.path))
         else:
-            found.others[Path(low).suffix or "no suffix"] += 1
+            suffix = Path(low).suffix
+            suffix = f".tar{suffix}" if low.endswith(f".tar{suffix}") and suffix != ".tar" else suffix
+            found.others[suffix or "no suffix"] += 1
     return None
 
 

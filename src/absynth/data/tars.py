@@ -26,7 +26,9 @@ LABELS = ("cls", "json", "txt")
 FIELDS = ("label", "class", "cls")
 """Fields of a .json that may hold a label."""
 
-_ARCHIVES = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".zip")
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
+"""Names of tars; those of compressed ones are found, so that they are refused by name."""
+_ARCHIVES = (*TARS, ".zip")
 _COMPRESSED = {b"\x1f\x8b": "gzip", b"BZ": "bzip2", b"\xfd7": "xz", b"(\xb5": "zstd"}
 _LARGEST_LABEL = 1 << 20  # bytes
 _BLOCK = 512
@@ -67,7 +69,7 @@ class _Named(listing.Listing):
 
 def is_tar(path: Path) -> bool:
     """Whether a path is named as a tar file."""
-    return path.suffix.lower() == ".tar" and path.is_file()
+    return path.name.lower().endswith(TARS) and path.is_file()
 
 
 def listed(path: Path, skip: Callable[[str], None] | None = None) -> Splits:
@@ -85,7 +87,7 @@ def listed(path: Path, skip: Callable[[str], None] | None = None) -> Splits:
         InputError: A tar is damaged, compressed or holds another one; a name occurs twice; an image has no label
             where others have one, or a label has no image.
     """
-    found = listing.walk(path, (".tar",), skip=skip) if path.is_dir() else listing.Listing(path.parent, [path])
+    found = listing.walk(path, TARS, skip=skip) if path.is_dir() else listing.Listing(path.parent, [path])
     read = _Read()
     for tar in found.files:
         read.add(tar)
@@ -93,6 +95,7 @@ def listed(path: Path, skip: Callable[[str], None] | None = None) -> Splits:
         got = ", ".join(f"{n} {suffix}" for suffix, n in read.others.most_common(5)) or "no members"
         raise InputError(f"{path}: expected images ({', '.join(SUFFIXES[:3])} ...) in it, got {got}: unpack other data")
     classes, notes = read.labels()
+    notes += read.repeated()
     said = {tar: _split_in_name(tar) for tar in found.files}
     names = []
     for member in read.images:
@@ -172,10 +175,20 @@ class _Read:
             if suffix == "txt" and not _name_classes(list(given.values())):
                 notes += [f"{len(given)} captions left out (.txt)"] if given else []
             elif given:
-                return self._matched(given, files, suffix), [*notes, f"classes from members .{suffix}"]
+                said = f"classes from members .{suffix}"
+                if len(names := set(given.values())) == 1:
+                    said = f"no classes, for all members .{suffix} say {names.pop()}"
+                return self._matched(given, files, suffix), [*notes, said]
             elif files:
                 notes.append(f"{len(files)} members .{suffix} without a label left out")
         return None, notes
+
+    def repeated(self) -> list[str]:
+        """That names occur in several tars, one phrase: numbered anew in each, or the same images twice."""
+        counts = Counter(member.name for member in self.images)
+        often = [name for name, n in counts.items() if n > 1]
+        first = [member.tar.name for member in self.images if often and member.name == often[0]]
+        return [f"{len(often)} names in several tars ({often[0]} in {', '.join(first[:3])})"] if often else []
 
     def _matched(self, given: dict, files: dict[tuple[Path, str], Member], suffix: str) -> list[str]:
         """The label of each image, each used once.
@@ -189,9 +202,10 @@ class _Read:
             if key not in given:
                 stem = member.name.rpartition("/")[2].partition(".")[0]
                 where = f"{stem}.{suffix}" if key not in files else f"a field {', '.join(FIELDS)} in {stem}.{suffix}"
-                raise InputError(
-                    f"{member}: expected a label, {where}, as other images have: add it, or remove the image"
-                )
+                do = "add it, or remove the image"
+                if elsewhere := [tar for tar, name in given if name == key[1]]:
+                    do = f"{elsewhere[0]} holds one of this name, put both into one tar"
+                raise InputError(f"{member}: expected a label, {where}, as other images have: {do}")
             if key in first:
                 other = first[key].name
                 raise InputError(
