@@ -18,6 +18,7 @@ from test_cli import one_line, run
 import absynth as ab
 from absynth import checkpoint
 from absynth.report import TaskResult
+from absynth.sharing import folder as saving
 from absynth.sharing import hub
 
 FORMAT_1 = Path(__file__).parent / "format_1"
@@ -99,6 +100,15 @@ def test_nothing_tells_where_it_was_made(trained, saved):
 def test_every_task_takes_a_saved_model(saved, trained):
     assert run("sample", saved, "--n", 2) == 0
     assert run("compare", saved, trained, "--out", saved / "both.html") == 0
+
+
+@pytest.mark.parametrize("task", ["evaluate", "reconstruct"])
+def test_without_its_data_a_task_asks_for_them(task, saved, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)  # the folder of images is elsewhere
+    assert run(task, saved) == 2
+    said = one_line(capsys)
+    assert f"the data of {saved} cannot be read" in said
+    assert "give --data if they moved" in said
 
 
 def test_changed_weights_lose_the_figures_of_the_old_ones(trained, saved, tmp_path):
@@ -218,6 +228,19 @@ def test_what_is_no_place_for_a_model(trained, tmp_path, capsys):
     model.run = model.config = None
     with pytest.raises(ab.InputError, match="expected a model with a recipe"):
         model.save_pretrained(tmp_path / "none")
+
+
+def test_texts_that_are_none():
+    texts = {"license": "MIT", "name": "", "limits": ["Grey squares only."]}
+    saving._check_texts(**texts)
+    for wrong, said in (
+        ({"license": 3}, "expected license as text, got 3"),
+        ({"name": Path("a")}, "expected name as text"),
+        ({"limits": "Grey squares only."}, "expected limits as a list of sentences"),
+        ({"limits": [3]}, "expected limits as a list of sentences"),
+    ):
+        with pytest.raises(ab.InputError, match=said):
+            saving._check_texts(**texts | wrong)
 
 
 # The hub --------------------------------------------------------------------------------------------------------------

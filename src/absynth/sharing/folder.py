@@ -65,6 +65,7 @@ def save_pretrained(
     Raises:
         InputError: The model has no recipe, or the folder holds other files or cannot be written.
     """
+    _check_texts(license, name, limits)
     folder, run = Path(folder).expanduser(), model.run
     if model.config is None or run is None:
         raise InputError("expected a model with a recipe, got one without: save what ab.fit or ab.load returned")
@@ -128,6 +129,15 @@ def from_pretrained(source: str | Path, *, revision: str = "", device: str | tor
             f"{source} was made by the recipe {recipe}, which is no part of absynth: import {module} before loading it"
         )
     return checkpoint.load(folder, device=device)
+
+
+def _check_texts(license: Any, name: Any, limits: Any) -> None:
+    """Raise an InputError where something else is given for a text."""
+    for field, text in (("license", license), ("name", name)):
+        if not isinstance(text, str):
+            raise InputError(f"expected {field} as text, got {text!r}: leave it out, or give {field}={str(text)!r}")
+    if isinstance(limits, str) or not all(isinstance(each, str) for each in limits):
+        raise InputError(f"expected limits as a list of sentences, got {limits!r}: put them in brackets")
 
 
 def _check_place(folder: Path) -> None:

@@ -82,12 +82,7 @@ class Opened:
         source = self.source or self.recipe.data
         if not source:
             raise InputError(f"{self.path} was trained on data in memory: give --data with a file of the same examples")
-        try:
-            found = sets.open(source, kind=known.kind, **self._options(source))
-        except InputError as error:
-            hint = "" if self.source else ": give --data if they moved"
-            hint += ", or --input with examples of yours" if hint and self._takes_input() else ""
-            raise InputError(f"the data of {self.path} cannot be read ({error}){hint}") from error
+        found = self._open(source, self._options(source))
         if self.recorded is not None and found.fingerprint != self.recorded["fingerprint"]:
             counts = f"{self.recorded['examples']} examples then, {found.examples} now"
             if self.recorded["examples"] == found.examples:
@@ -97,6 +92,15 @@ class Opened:
                 raise InputError(f"{where}: give other examples by --input, --data is for the run's own elsewhere")
             raise InputError(f"{where}: give --data to point to the original, or train a new run")
         return found
+
+    def _open(self, source: str, options: Mapping[str, Any]) -> Dataset:
+        """The data at a source; an InputError says what to give where they cannot be read."""
+        try:
+            return sets.open(source, kind=self.data.kind, **options)
+        except InputError as error:
+            hint = "" if self.source else ": give --data if they moved"
+            hint += ", or --input with examples of yours" if hint and self._takes_input() else ""
+            raise InputError(f"the data of {self.path} cannot be read ({error}){hint}") from error
 
     def _takes_input(self) -> bool:
         """Whether the task can be run on examples of yours."""
@@ -114,7 +118,7 @@ class Opened:
         known = self._options(source)
         options = {k: v for k, v in known.items() if k not in ("limit", "anomaly")}
         same = options == known
-        return self.dataset if same or not source else sets.open(source, kind=self.data.kind, **options)
+        return self.dataset if same or not source else self._open(source, options)
 
     def examples(self, split: Split) -> Dataset:
         """A split of the data.
