@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import re
+import signal
+import socket
+import subprocess
+import sys
 import time
 
 import pytest
@@ -94,3 +99,62 @@ def test_a_slider_is_moved_by_the_keyboard_and_the_samples_follow(page):
     page.keyboard.press("ArrowRight")
     slider.dispatch_event("pointerup")
     page.wait_for_function("src => document.querySelector('#samples img').src !== src", arg=before)
+
+
+def test_dark_where_asked_for_and_by_keyboard_alone(browser, address):
+    page = browser.new_page(viewport=WIDE, color_scheme="dark")
+    page.goto(address)
+    page.wait_for_selector("#samples img")
+    ground, ink = (
+        sum(map(int, re.findall(r"\d+", page.evaluate(f"getComputedStyle(document.{where}).{what}"))[:3])) / 3
+        for where, what in (("body", "backgroundColor"), ("querySelector('#about')", "color"))
+    )
+    assert ground < 60 < 180 < ink
+    reached = []
+    for _ in range(20):
+        page.keyboard.press("Tab")
+        seen = page.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
+        assert seen or page.evaluate("document.activeElement === document.body")  # where a list of choices closes
+        reached.append(page.evaluate("document.activeElement.innerText || document.activeElement.ariaLabel || ''"))
+    assert {"Samples", "Training", "Step size", "Draw again"} <= {
+        name.strip().removeprefix("range slider for ") for name in reached
+    }
+    page.close()
+
+
+def test_killed_and_restarted(browser, tmp_path):
+    """The page says that the server is gone, and answers again once it is back, loaded anew or not."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+
+    def start() -> subprocess.Popen:
+        command = [sys.executable, "-m", "absynth", "studio", "--port", str(port)]
+        found = subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True)
+        assert "Ctrl-C stops it" in found.stdout.readline()
+        return found
+
+    def draw_again() -> None:
+        before = page.locator("#samples img").first.get_attribute("src")
+        page.click("button:visible:text-is('Draw again')")
+        page.wait_for_function("src => document.querySelector('#samples img')?.src !== src", arg=before)
+
+    server = start()
+    page = browser.new_page(viewport=WIDE)
+    page.set_default_timeout(60_000)
+    page.goto(f"http://127.0.0.1:{port}/")
+    page.wait_for_selector("#samples img")
+    server.kill()
+    server.wait()
+    page.click("button:visible:text-is('Draw again')")
+    page.wait_for_selector("text=Connection to the server was lost")
+    assert page.locator("#samples img").count() == 1  # what was drawn is still there
+    server = start()
+    page.wait_for_selector("text=Connection to the server was lost", state="hidden")
+    draw_again()
+    page.reload()
+    page.wait_for_selector("#samples img")
+    draw_again()
+    page.close()
+    server.send_signal(signal.SIGINT)
+    assert server.wait(60) == 0

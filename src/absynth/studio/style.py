@@ -18,5 +18,6 @@ vertical-align:middle;background:var(--hue)}
 .wide caption{text-align:left;font-size:.85rem;opacity:.8;padding-bottom:.3rem}
 .wide td,.wide th{text-align:left;padding:.25rem .8rem .25rem 0;border-bottom:1px solid var(--border-color-primary)}
 .wide td.n,.wide th.n{text-align:right}
+:focus-visible{outline:2px solid #3b82f6!important;outline-offset:2px}
 @media (max-width:640px){.gradio-container{padding:8px!important}}
 """
