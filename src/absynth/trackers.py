@@ -160,7 +160,7 @@ def open_trackers(names: str, run: Path) -> list[TensorBoard | Wandb | Trackio]:
         InputError: There is no such tracker, or its package is not installed.
     """
     chosen = [name.strip() for name in names.split(",") if name.strip()]
-    for name in chosen:
+    for name in chosen or filter(None, [names]):
         if name not in TRACKERS:
             raise InputError(f"expected --track {', '.join(TRACKERS)}, got {name!r}: separate several by commas")
     return [TRACKERS[name](run) for name in dict.fromkeys(chosen)]

@@ -51,6 +51,8 @@ def task(name: str, argv: list[str]) -> None:
         raise InputError(f"expected a run, got none: absynth {name} RUN, with RUN from absynth train --out RUN")
     given = parser.read(argv)
     as_json = given.pop("json")
+    if given.get("seed", 0) < 0:
+        raise InputError(f"expected --seed of at least 0, got {given['seed']}")
     run = given["run"] = released.locate(given["run"])
     _require_own(given.get("out"))
     group = distributed.process_group(choose_device(given.get("device") or "auto"))

@@ -20,8 +20,15 @@ def pretrained(argv: list[str]) -> None:
 
     parser = Parser("absynth pretrained", "List the pretrained models, or print the model card of one.")
     parser.add_argument("name", nargs="?", default="", help="Name of a model, METHOD/DATA.")
-    parser.add_argument("--json", action="store_true", help="Print the list as JSON and nothing else.")
+    parser.add_argument(
+        "--json", action="store_true", help="Print the list, or its entry of the model, as JSON alone."
+    )
     given = parser.read(argv)
+    if given["name"]:
+        given["name"] = given["name"].rstrip("/")
+    if given["name"] and given["json"]:
+        print_json({"name": given["name"], **card.summary(released.find(given["name"]))})
+        return
     if given["name"]:
         print((released.find(given["name"]) / "README.md").read_text(encoding="utf-8"), end="")
         return

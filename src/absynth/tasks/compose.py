@@ -21,7 +21,7 @@ from torch import Tensor
 from absynth import pictures
 from absynth.algorithms import Chain
 from absynth.density import product
-from absynth.errors import InputError
+from absynth.errors import InputError, Unsupported
 from absynth.metrics.grid import Grid
 from absynth.report import TaskResult
 from absynth.tasks.opened import Opened, check_positive, in_chunks, open_run, row_streams
@@ -54,6 +54,14 @@ def compose(
         x = first.start.sample(len(part), rng)
         parts.append(first.run(lambda v: first.temperature * log_density(v), x, rng=rng).cpu())
     return torch.cat(parts)
+
+
+def _chain(opened: Opened, steps: int) -> Chain:
+    """The chain on the data of a run; an error names the run."""
+    try:
+        return opened.data_chain(steps)
+    except Unsupported as error:
+        raise Unsupported(f"{opened.path} cannot be multiplied: {error}: choose runs with densities of x") from error
 
 
 def command(
@@ -92,7 +100,7 @@ def command(
     check_positive(n=n, batch=batch)
     first = open_run(run, device, task="compose", data=data, out=out)
     runs = [first, *(open_run(path, device, task="compose") for path in others)]
-    chains = [r.data_chain(steps if r is runs[0] else 0) for r in runs]
+    chains = [_chain(r, steps if r is first else 0) for r in runs]
     shapes = [
         tuple(c.start.sample(1, row_streams(0, range(1), device=r.device)).shape[1:]) for c, r in zip(chains, runs)
     ]

@@ -183,6 +183,8 @@ def command(
     check_positive(n=n)
     opened = open_run(run, device, task="evaluate", data=data, out=out)
     opened.require_kind("image", "toy", "table", "smiles", "picture", hint="text has perplexity, tracks have predict")
+    if sweep:
+        opened.require_kind("image", hint="leave --sweep out, absynth chain shows longer chains")
     if opened.data.kind == "image":
         return _images(opened, n, sweep or [], seed, cache.expanduser())
     if opened.data.kind == "smiles":

@@ -55,6 +55,8 @@ def samples(
     check_positive(n=n, batch=batch)
     if not temperature > 0:
         raise InputError(f"expected a positive --temperature, got {temperature:g}")
+    if temperature != 1 and decoding != "draw":
+        raise InputError(f"--temperature {temperature:g} is for drawn sequences: add --decoding draw, or leave it out")
     size = min(batch, -(-n // distributed.world()))
     chunks = [range(start, min(start + size, n)) for start in range(0, n, size)]
     drawn = {}
@@ -62,7 +64,10 @@ def samples(
         given = None if c is None else c[rows.start : rows.stop].to(device)
         rng = Streams(seed, rows, device=device)
         if decoding == "draw":
-            z = model.sample_prior(len(rows), given, rng=rng)
+            try:
+                z = model.sample_prior(len(rows), given, rng=rng)
+            except Unsupported as error:
+                raise Unsupported(f"--decoding draw is for models with a generator ({error}): leave it out") from error
             drawn[rows] = model.draw(z, given, temperature=temperature, rng=rng).cpu()
         else:
             drawn[rows] = model.sample(len(rows), given, rng=rng).cpu()
