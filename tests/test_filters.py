@@ -48,6 +48,12 @@ def test_gabor_pairs_are_even_and_odd_and_turn():
     assert torch.allclose(laplacian_of_gaussian(1.4), laplacian_of_gaussian(1.4).T)
 
 
+@pytest.mark.parametrize("scale", [0.0, -0.4, 0.04])
+def test_a_wave_of_less_than_a_pixel_is_refused(scale):
+    with pytest.raises(InputError, match=r"Gabor scales of 0\.05 or more"):
+        gabor(scale, 0.0)
+
+
 def test_responses_are_correlations_on_the_torus_and_inside_a_piece(rng):
     kernels = frame_bank((0.3,), 2)
     bank = FilterBank(kernels, 32)

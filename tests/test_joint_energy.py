@@ -117,6 +117,18 @@ def test_bad_input_is_one_line():
     with pytest.raises(InputError, match="SymbolF"):
         JointEnergy(EBM(mlp_f(2, 8), flat), start=FromNoise(flat), sampler=Langevin(2, 0.1))
     with pytest.raises(InputError, match="one log Z"):
-        to_classifier([EBM(mlp_f(2, 8), flat)], torch.zeros(2))
+        to_classifier([EBM(mlp_f(2, 8), flat)] * 2, torch.zeros(3))
     with pytest.raises(InputError, match="one class or more"):
         from_classifier(mlp([2, 1]), torch.zeros(1), flat)
+    with pytest.raises(InputError, match="two densities or more"):
+        to_classifier([], torch.zeros(0))
+    shares = torch.tensor([0.25, 0.75])  # not their logarithms
+    for convert in (
+        lambda: to_classifier([EBM(mlp_f(2, 8), flat)] * 2, torch.zeros(2), shares),
+        lambda: from_classifier(mlp([2, 2]), shares, flat),
+    ):
+        with pytest.raises(InputError, match=r"sum to 1, got a sum of 3.401"):
+            convert()
+    (found,) = from_classifier(mlp([2, 3]), shares.log(), flat)
+    with pytest.raises(InputError, match="a classifier of 2 classes, one per share, got 3"):
+        found.f(torch.zeros(1, 2))

@@ -54,11 +54,21 @@ def to_classifier(
         log_prior: log ρ_c. Defaults to equal shares.
 
     Raises:
-        InputError: There are not as many constants as densities.
+        InputError: There are fewer than two densities, not as many constants, or shares that do not sum to 1.
     """
+    if len(ebms) < 2:
+        raise InputError(f"expected two densities or more, one per class, got {len(ebms)}")
     if len(log_z) != len(ebms) or (log_prior is not None and len(log_prior) != len(ebms)):
         raise InputError(f"expected one log Z and one share for each of {len(ebms)} densities, got {len(log_z)} log Z")
+    if log_prior is not None:
+        _require_shares(log_prior)
     return DensityClassifier(ebms, -log_z if log_prior is None else log_prior - log_z)
+
+
+def _require_shares(log_prior: Float[Tensor, "C"]) -> None:
+    total = float(log_prior.exp().sum())
+    if not abs(total - 1) < 1e-3:  # probabilities in place of their logarithms would make wrong densities in silence
+        raise InputError(f"expected logarithms of shares that sum to 1, got a sum of {total:.4g}: give shares.log()")
 
 
 class LogitRatio(nn.Module):
@@ -68,20 +78,23 @@ class LogitRatio(nn.Module):
         net: The classifier, ``x -> [b, C]``.
         label: c.
         shift: log ρ_0 − log ρ_c.
+        classes: C.
     """
 
     shift: Tensor
 
-    def __init__(self, net: nn.Module, label: int, shift: Tensor) -> None:
+    def __init__(self, net: nn.Module, label: int, shift: Tensor, classes: int) -> None:
         super().__init__()
-        self.net, self.label = net, label
+        self.net, self.label, self.classes = net, label, classes
         self.register_buffer("shift", shift)
 
     def extra_repr(self) -> str:
-        return f"label={self.label}"
+        return f"label={self.label}, classes={self.classes}"
 
     def forward(self, x: Tensor) -> Float[Tensor, "b"]:
         logits = self.net(x)
+        if logits.shape[1] != self.classes:
+            raise InputError(f"expected a classifier of {self.classes} classes, one per share, got {logits.shape[1]}")
         return logits[:, self.label] - logits[:, 0] + self.shift
 
 
@@ -97,9 +110,10 @@ def from_classifier(net: nn.Module, log_prior: Float[Tensor, "C"], reference: Re
         C − 1 models with the network in common; log Z is 0 as far as the classifier is right.
 
     Raises:
-        InputError: There are fewer than two classes.
+        InputError: There are fewer than two classes, or their shares do not sum to 1.
     """
     if len(log_prior) < 2:
         raise InputError(f"expected a reference class and one class or more, got {len(log_prior)} classes in all")
+    _require_shares(log_prior)
     shifts = log_prior[0] - log_prior
-    return [EBM(LogitRatio(net, c, shifts[c]), reference) for c in range(1, len(log_prior))]
+    return [EBM(LogitRatio(net, c, shifts[c], len(log_prior)), reference) for c in range(1, len(log_prior))]

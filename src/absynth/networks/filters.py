@@ -36,8 +36,13 @@ def gabor(scale: float, angle: float) -> tuple[Float[Tensor, "k k"], Float[Tenso
     """The cosine and the sine wavelet, of mean zero and norm 1, on a disk of radius 12 · scale.
 
     exp(−(4x² + y²)/100) times cos x or sin x, with (x, y) the pixel turned by ``angle`` and divided by ``scale``.
+
+    Raises:
+        InputError: The disk is less than a pixel.
     """
     half = math.floor(12 * scale + 0.5)
+    if half < 1:
+        raise InputError(f"expected Gabor scales of 0.05 or more (a wave is 2π times as many pixels), got {scale:g}")
     x0, y0 = _axes(half)
     x = (x0 * math.cos(angle) + y0 * math.sin(angle)) / scale
     y = (y0 * math.cos(angle) - x0 * math.sin(angle)) / scale
