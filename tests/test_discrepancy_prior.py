@@ -15,6 +15,7 @@ from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, GaussianInference, StandardNormal, Uniform
 from absynth.errors import InputError
 from absynth.networks.mlp import mlp
+from absynth.references import FollowedNormal
 from absynth.seeding import noise_like, stream
 from absynth.types import Batch
 from absynth.updates import update
@@ -73,6 +74,24 @@ def test_the_prior_becomes_the_law_of_the_posterior_draws():
     a, b = (p.item() for p in found.prior.f.parameters())
     assert abs(a - MEAN / STD**2) < 0.25  # of 4.17
     assert abs(b - (1 / STD**2 - 1)) < 0.15  # of 1.78
+
+
+def test_a_reference_that_follows_is_the_gaussian_of_the_posterior_draws_in_training_alone():
+    """N(MEAN, STD²) is then p_0 itself: what is left for f is 0."""
+    found, batch = model(), Batch(torch.zeros(20_000, 3))
+    found.prior.reference = FollowedNormal(1)
+    found.eval()
+    found.losses(batch, rng=stream(0))
+    assert not found.prior.reference.seen
+    found.train()
+    losses = found.losses(batch, rng=stream(0))
+    assert abs(float(found.prior.reference.mean) - MEAN) < 0.02
+    assert abs(float(found.prior.reference.factor) - STD) < 0.02
+    a, b = torch.autograd.grad(losses["prior"], list(found.prior.f.parameters()))
+    assert max(abs(a), abs(b)) < 0.01
+    plain = model()
+    a, b = torch.autograd.grad(plain.losses(batch, rng=stream(0))["prior"], list(plain.prior.f.parameters()))
+    assert min(abs(a), abs(b)) > 0.1
 
 
 @pytest.mark.parametrize("inference", [False, True])

@@ -8,7 +8,8 @@ The model is that of Pang et al. 2020 (arXiv:2006.08205); its prior learns by th
     generator:  −E log p(x|z⁺);  inference: −E log q(z⁺|x)
 
 (1) costs M + 1 evaluations of f and their gradient where the chain costs K_0 of both, one after the other. f is learned
-within √2t of the posterior's draws alone: a chain that starts at p_0 finds it where p_0 and those draws overlap.
+within √2t of the posterior's draws alone, and it makes up for p_0 there: nothing holds z⁺ where N(0, I) is, and they
+drift away from it. With a reference whose mean and covariance follow z⁺, chains start where f was learned.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ from absynth.algorithms.perturbations import Perturbation
 from absynth.density import EBM
 from absynth.distributions import observed_log_prob
 from absynth.errors import InputError
+from absynth.references import FollowedNormal
 from absynth.types import Batch, Conditional, Rng, Sampler
 
 
@@ -29,7 +31,7 @@ class DiscrepancyPrior(LatentPrior):
     """Players: ``prior``, ``generator`` and, with an inference model, ``inference``.
 
     Args:
-        prior: p_α(z).
+        prior: p_α(z). A :class:`absynth.references.FollowedNormal` for reference follows z⁺.
         generator: p_β(x|z).
         prior_sampler: Langevin steps on p_α from p_0, for samples alone.
         posterior_sampler: K_1 steps on p_θ(z|x).
@@ -62,6 +64,8 @@ class DiscrepancyPrior(LatentPrior):
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
         x, c, mask = batch.x, batch.c, batch.mask
         z_pos = self.sample_posterior(x, c, mask, index=batch.index, rng=rng)
+        if self.training and isinstance(self.prior.reference, FollowedNormal):
+            self.prior.reference.follow(z_pos)
         rows = None if c is None else c.repeat(1 + self.contrasts, *[1] * (c.ndim - 1))
         options = {"perturb": self.perturb, "contrasts": self.contrasts}
         each, _ = energy_discrepancy(self.prior(rows).log_density, z_pos, **options, rng=rng)

@@ -31,15 +31,15 @@ def measure(seed: int, run: Run) -> Figures:
     opened = run.fit("diffusive_classification", "digits")
     model: Any = opened.model
     density = model.chain().density
-    found = log_z(
-        density.log_density,
-        density.reference,
+    found = log_z(  # in the coordinates in which the reference is N(0, I): of equal volume, and easier for chains
+        lambda u: model.log_density(len(u), 0)(u),
+        model.ebm.reference,
         chains=run.few(128, 8),
         temperatures=run.few(1000, 10),
         rng=stream(seed, 0, 0, 4),
     )
     low, high = found.lower.value, found.upper.value
-    noise = float(model.noise[0] / model.signal[0])
+    noise = float(opened.recipe.data_noise)
     train, test = opened.examples("train").all(), opened.examples("test").all()
     noisy = test + noise * noise_like(test, stream(seed, 0, 0, 5))
     with torch.no_grad():

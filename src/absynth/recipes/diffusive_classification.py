@@ -28,8 +28,8 @@ PRESETS = {
     "moons": Preset(minutes=0.3, threads=1, recorded="chain_free_toy.KL on moons, diffusive classification"),
     "breast_cancer": Preset(minutes=0.3, threads=1, energy_width=128, input_scale=1.0, energy_lr=1e-3, data_noise=0.1),
     "digits": Preset(
-        minutes=2, recorded="one_pass_digits", threads=1, levels=12, copies=4, energy_width=32, energy_lr=1e-3,
-        data_noise=0.1,
+        minutes=1, recorded="one_pass_digits", threads=1, reference="gaussian", levels=12, lowest=0.2, copies=4,
+        batch=64, steps=4000, score_weight=1.0, energy_width=256, energy_lr=1e-3, data_noise=0.1,
     ),
     "mnist": Preset(
         minutes=10, levels=12, copies=4, batch=64, steps=4000, energy_width=24, energy_lr=1e-3, data_noise=0.1

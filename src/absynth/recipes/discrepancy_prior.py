@@ -7,7 +7,7 @@ steps do. On the set ``linear_modes`` the truth is known (see :mod:`absynth.reci
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from absynth.algorithms.discrepancy_prior import DiscrepancyPrior
 from absynth.algorithms.perturbations import GaussianNoise
@@ -21,11 +21,12 @@ from absynth.recipes.latent_prior.vectors import PRESETS as VECTORS
 from absynth.recipes.latent_prior.vectors import LatentPriorVectors
 from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
+from absynth.references import FollowedNormal
 
 PRESETS = {
-    "mnist": Preset(minutes=1, threads=1, limit=20_000),
-    "mnist5k": Preset(minutes=1, threads=1),
-    "fashion_mnist": Preset(minutes=1, threads=1, limit=20_000),
+    "mnist": Preset(minutes=1, threads=1, limit=20_000, reference="followed", recorded="discrepancy_prior_mnist"),
+    "mnist5k": Preset(minutes=1, threads=1, reference="followed"),
+    "fashion_mnist": Preset(minutes=1, threads=1, limit=20_000, reference="followed"),
     "linear_modes": Preset(
         minutes=0.5, recorded="discrepancy_prior_toy", **VECTORS["linear_modes"].fields | {"contrasts": 8}
     ),
@@ -40,12 +41,18 @@ class Discrepancy:
 
     variance: Positive = 0.25
     """Variance t of the noise on z: of the order of the narrowest mode's variance, up to a few times that."""
+    reference: Literal["standard", "followed"] = "standard"
+    """Reference p_0 of the prior: N(0, I), or a Gaussian whose mean and covariance follow the posterior's draws."""
     contrasts: Count = 16
     """Perturbed latents M that each posterior draw is compared with."""
     posterior_steps: Count = 5
     """Number of Langevin steps on the posterior (K_1)."""
     inference_width: Count = 200
     """Hidden units of the inference network."""
+
+    def latent_law(self, dim: int) -> StandardNormal | FollowedNormal:
+        """p_0(z)."""
+        return FollowedNormal(dim, memory=3000) if self.reference == "followed" else StandardNormal(dim)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,7 +77,7 @@ class DiscrepancyPriorImages(Discrepancy, ImageOptions, GaussianOutput, PriorCha
 
     def algorithm(self) -> DiscrepancyPrior:
         return DiscrepancyPrior(
-            EBM(mlp_f(self.latent, self.energy_width, self.energy_activation), StandardNormal(self.latent)),
+            EBM(mlp_f(self.latent, self.energy_width, self.energy_activation), self.latent_law(self.latent)),
             GaussianGenerator(mlp_generator(self.latent, self.generator_width, self.shape), self.std),
             inference=GaussianInference(mlp_encoder(self.shape, self.latent, self.inference_width, hidden=1)),
             prior_sampler=self.prior_sampler(),
@@ -92,7 +99,7 @@ class DiscrepancyPriorVectors(Discrepancy, LatentPriorVectors):
     def algorithm(self) -> DiscrepancyPrior:  # type: ignore[override]
         (dim,) = self.shape
         return DiscrepancyPrior(
-            EBM(mlp_f(self.latent, self.energy_width, self.energy_activation), StandardNormal(self.latent)),
+            EBM(mlp_f(self.latent, self.energy_width, self.energy_activation), self.latent_law(self.latent)),
             GaussianGenerator(self._net(), self.std),
             inference=GaussianInference(mlp([dim, self.inference_width, 2 * self.latent], "silu")),
             prior_sampler=self.prior_sampler(),
