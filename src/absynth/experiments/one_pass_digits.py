@@ -31,7 +31,7 @@ def measure(seed: int, run: Run) -> Figures:
     opened = run.fit("diffusive_classification", "digits")
     model: Any = opened.model
     density = model.chain().density
-    found = log_z(  # in the coordinates in which the reference is N(0, I): of equal volume, and easier for chains
+    found = log_z(  # in whitened coordinates: log Z is the same there, and chains are shorter
         lambda u: model.log_density(len(u), 0)(u),
         model.ebm.reference,
         chains=run.few(128, 8),
