@@ -166,8 +166,12 @@ def test_damaged_and_foreign_files_are_refused(tmp_path):
     (folder / "model.safetensors").write_bytes(body)
     with pytest.raises(ab.InputError, match=r"its digest does not match\): download or copy the folder"):
         ab.from_pretrained(folder)
+    (folder / "model.safetensors").unlink()
+    with pytest.raises(ab.InputError, match=r"expected .*model.safetensors, found none: download or copy"):
+        ab.from_pretrained(folder)
     for changes, said in (
         ({"format": 2}, "in format 2, this version reads format 1"),
+        ({"fields": {"wings": 2}}, "config.json: .*does not know: wings"),
         ({"recipe": "os:system"}, "import os before"),
         ({"recipe": "no_such_module:Class"}, "import no_such_module before loading it"),
         ({"recipe": "vae"}, "does not know|another run|does not fit"),
@@ -237,6 +241,7 @@ def test_texts_that_are_none():
         ({"license": 3}, "expected license as text, got 3"),
         ({"name": Path("a")}, "expected name as text"),
         ({"limits": "Grey squares only."}, "expected limits as a list of sentences"),
+        ({"license": "MIT\nevil: yes"}, "expected license on one line"),
         ({"limits": [3]}, "expected limits as a list of sentences"),
     ):
         with pytest.raises(ab.InputError, match=said):

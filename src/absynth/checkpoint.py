@@ -23,6 +23,7 @@ import safetensors.torch
 import torch
 
 from absynth import lock
+from absynth.devices import choose_device
 from absynth.errors import Diverged, InputError
 from absynth.files import check_file, file_digest, read_json, refused, sync, write_atomic, write_json
 from absynth.rebuilding import anew, is_shared, read_recipe, rebuild
@@ -356,11 +357,14 @@ def load(run: str | Path, *, device: str | torch.device = "cpu") -> Algorithm:
         raise InputError(
             f"expected a run directory, found none at {run}: absynth train METHOD --data DATA --out {run} makes one"
         )
+    device = choose_device(device)
+    if is_shared(run) and not (run / "model.safetensors").exists():
+        raise InputError(f"expected {run}/model.safetensors, found none: {anew(run)}")
     require_trained(run)
     config = read_json(run / "config.json", anew(run) if is_shared(run) else "absynth train makes run directories")
     if config.get("format", FORMAT) != FORMAT:
         raise InputError(
-            f"{run} is in format {config['format']}, this version reads format {FORMAT}: pip install -U absynth"
+            f"{run} is in format {config['format']!r}, this version reads format {FORMAT}: pip install -U absynth"
         )
     if not _trusted(config.get("module_folder"), run):
         config.pop("module_folder")

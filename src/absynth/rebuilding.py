@@ -46,7 +46,10 @@ def read_recipe(config: dict[str, Any], run: Path) -> Recipe:
     from absynth.recipes.recipe import Recipe
 
     with _named(run):
-        return Recipe.from_entry(config)
+        try:
+            return Recipe.from_entry(config)
+        except InputError as error:
+            raise type(error)(f"{run}/config.json: {error}") from error
 
 
 def rebuild(recipe: Recipe, config: dict[str, Any], weights: Mapping[str, Tensor], run: Path) -> Algorithm:

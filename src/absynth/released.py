@@ -40,6 +40,8 @@ def find(name: str) -> Path:
         InputError: There is no such model; the message names the nearest.
     """
     known = names()
+    if not isinstance(name, str):
+        raise InputError(f"expected the name of a pretrained model, got {name!r}: absynth pretrained lists them")
     if name not in known:
         near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
         hint = f" (nearest: {near[0]})" if near else ""

@@ -66,8 +66,10 @@ def save_pretrained(
         InputError: The model has no recipe, or the folder holds other files or cannot be written.
     """
     _check_texts(license, name, limits)
-    folder, run = Path(folder).expanduser(), model.run
-    if model.config is None or run is None:
+    if not isinstance(folder, str | Path):
+        raise InputError(f"expected a folder to save to, got {folder!r}: give its path")
+    folder, run = Path(folder).expanduser(), getattr(model, "run", None)
+    if getattr(model, "config", None) is None or run is None:
         raise InputError("expected a model with a recipe, got one without: save what ab.fit or ab.load returned")
     _check_place(folder)
     state = {key: value.detach().cpu() for key, value in model.state_dict().items()}
@@ -114,6 +116,10 @@ def from_pretrained(source: str | Path, *, revision: str = "", device: str | tor
         InputError: There is no such model, its files are damaged or of a later version, or its recipe is no part of
             absynth and was not imported before: code that comes with a model is never run.
     """
+    if not isinstance(source, str | Path):
+        raise InputError(
+            f"expected a folder or OWNER/NAME of a model on the hub, got {source!r}: give its path or name"
+        )
     folder = Path(source).expanduser()
     if not folder.exists() and hub.is_id(str(source)):
         folder = hub.fetch(str(source), revision=revision)
@@ -136,6 +142,8 @@ def _check_texts(license: Any, name: Any, limits: Any) -> None:
     for field, text in (("license", license), ("name", name)):
         if not isinstance(text, str):
             raise InputError(f"expected {field} as text, got {text!r}: leave it out, or give {field}={str(text)!r}")
+        if len(text.splitlines()) > 1:
+            raise InputError(f"expected {field} on one line, got {text!r}: a license is a name such as CC-BY-4.0")
     if isinstance(limits, str) or not all(isinstance(each, str) for each in limits):
         raise InputError(f"expected limits as a list of sentences, got {limits!r}: put them in brackets")
 
