@@ -301,6 +301,15 @@ def test_bad_input_is_one_line():
             sampler=HMC(1, 0.1),
             tracking=4,
         )
+    for filters, choose, expected in ((4, 5, "choose between 1 and 4"), (3, 2, "equally many statistics of 3 filters")):
+        with pytest.raises(InputError, match=expected):
+            FilterPursuit(
+                EBM(ExponentialF(nn.Identity(), 4), StandardNormal(4)),
+                start=Persistent(4, StandardNormal(4), rng=stream(0)),
+                sampler=HMC(1, 0.1),
+                filters=filters,
+                choose=choose,
+            )
     with pytest.raises(InputError, match="3 bins or more"):
         Histograms(bank(), torch.ones(3), [0.0, 1.0])
     with pytest.raises(InputError, match="at most 64 wavelets"):

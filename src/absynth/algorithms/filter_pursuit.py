@@ -36,7 +36,7 @@ class FilterPursuit(Frame):
         sample_rounds: Times the sampler runs on a fresh chain in ``sample``.
 
     Raises:
-        InputError: More filters are to be chosen than the dictionary has.
+        InputError: More filters are to be chosen than the dictionary has, or they have not equally many statistics.
     """
 
     order: Tensor
@@ -55,6 +55,8 @@ class FilterPursuit(Frame):
         super().__init__(ebm, start=start, sampler=sampler, sample_rounds=sample_rounds)
         if not 0 < choose <= filters:
             raise InputError(f"expected to choose between 1 and {filters} filters, got {choose}")
+        if len(self.f.weight) % filters:
+            raise InputError(f"expected equally many statistics of {filters} filters, got {len(self.f.weight)} in all")
         self.filters, self.choose, self.adding, self.share = filters, choose, adding, 0.0
         self.f.active.fill_(False)
         self.register_buffer("order", torch.full((choose,), -1))

@@ -96,7 +96,7 @@ class FrameObjects(FinalShare, ImageOptions, Recipe):
     energy_lr: Positive = 0.05
     """Learning rate of λ (Adam)."""
     beta1: Decay = 0.0
-    """Adam's β1."""
+    """Adam's β1; 0.9 makes the path of λ, along which log Z is tracked, shorter."""
     final_share: Share = 0.5
     guard_difference: Positive = 1e4
     """An energy difference below this never counts as divergence; f sums over all positions."""
