@@ -1,4 +1,6 @@
-"""One picture for each argument of the papers, by pretrained models: two minutes of one core, needs ABSYNTH_DATA.
+"""One picture for each argument of the papers, by pretrained models and one that is trained here.
+
+Four minutes of one core; needs ABSYNTH_DATA.
 
 python docs/make_arguments.py
 """
@@ -43,6 +45,13 @@ def composition(file: Path, folder: Path) -> None:
     shutil.copyfile(folder / found.pictures[0]["file"], file)
 
 
+def locality(file: Path, folder: Path) -> None:
+    """Where the image changes if one location of a latent feature map is taken from another image."""
+    ab.fit(ab.recipe("latent_prior_conv", "mnist", seed=SEED), folder / "run")
+    tasks.find("edit").command(folder / "run", out=folder / "edit")
+    shutil.copyfile(folder / "edit" / "locality.png", file)
+
+
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         for task, files in DRAWN.items():
@@ -50,6 +59,7 @@ def main() -> None:
             for drawn, file in files.items():
                 shutil.copyfile(Path(folder) / task / drawn, FOLDER / file)
         composition(FOLDER / "maximum_likelihood_product.png", Path(folder) / "compose")
+        locality(FOLDER / "latent_prior_conv_locality.png", Path(folder) / "locality")
     unlike_digits(FOLDER / "latent_prior_unlike.png")
 
 

@@ -8,6 +8,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import nn
 
 from absynth import recipes
@@ -148,7 +149,9 @@ def test_edit_asks_for_a_map_and_for_sites_of_it(tmp_path):
     assert 0 < found.figures["effect in the window"] <= 1
     last = json.loads((tmp_path / "run" / "metrics.jsonl").read_text().splitlines()[-1])
     assert set(last["energy"]) == {"positive", "negative"}
-    assert (tmp_path / "run" / "edit" / "edits.png").is_file()
+    assert [p["file"] for p in found.pictures] == ["edits.png", "locality.png"]
+    with Image.open(tmp_path / "run" / "edit" / "locality.png") as drawn:  # the strongest change is white
+        assert drawn.convert("L").getextrema() == (0, 255)
     with pytest.raises(InputError, match=r"rows must be \[from,up to\] within 0 to 2, got \[0,3\]"):
         command(tmp_path / "run", rows=(0, 3), device="cpu")
     fit(replace(recipe, latent_shape="vector"), tmp_path / "vector")

@@ -24,7 +24,8 @@ from absynth.samplers import Langevin
 
 PRESETS = {
     "mnist": Preset(
-        minutes=4, recorded="multigrid_labels_mnist.error from 1000 labels", steps=900, checkpoint_every=100, energy_width=16
+        minutes=4, recorded="multigrid_labels_mnist.error from 1000 labels", steps=900, checkpoint_every=100,
+        energy_width=16,
     ),
     "flag": Preset(
         minutes=5, steps=300, batch=4, threads=1, grids=2, energy_strided=True, energy_width=16, energy_lr=1e-3

@@ -8,9 +8,10 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from absynth import pictures
 from absynth.algorithms import Algorithm
 from absynth.errors import InputError, Unsupported
-from absynth.report import TaskResult
+from absynth.report import Picture, TaskResult
 from absynth.seeding import stream
 from absynth.tasks.opened import check_positive, open_run
 
@@ -135,6 +136,11 @@ def command(
     )
     found = opened.result(TITLE, text, seed)
     found.add(opened.data.compare({k: x.cpu() for k, x in shown.items()}, opened.folder / "edits.png"))
-    shares = locality(effects(model, a, b))
+    change = effects(model, a, b)
+    maps = change.mean(2).flatten(0, 1)[:, None].cpu()
+    pictures.grid(2 * maps / maps.max().clamp(min=1e-12) - 1, opened.folder / "locality.png", columns=shape[2])
+    caption = "mean squared change of the image, a map for each location of z, placed as the locations are"
+    found.add([Picture(file="locality.png", caption=caption)])
+    shares = locality(change)
     found.figures |= {f"effect {k}" if k.startswith("in") else k: v for k, v in shares.items()}
     return opened.save(found)
