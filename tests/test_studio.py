@@ -315,6 +315,8 @@ def test_runs_are_loaded_again_when_their_weights_change(tmp_path) -> None:
 
 
 def test_what_is_no_model_is_refused(tmp_path, catalogue) -> None:
+    with pytest.raises(InputError, match="nearest: latent_prior/mnist"):
+        Catalogue(["latent_prior/mnits"])
     with pytest.raises(InputError, match="expected a run, got none"):
         Catalogue([], [])
     with pytest.raises(InputError, match=r"recipe\.json"):

@@ -56,7 +56,7 @@ class Catalogue:
         self._slots: dict[str, _Slot] = {}
         for run in runs:
             known = Path(run).as_posix() in released.names() and not Path(run).expanduser().exists()
-            path = released.find(Path(run).as_posix()) if known else Path(run).expanduser()
+            path = released.find(Path(run).as_posix()) if known else released.locate(run)
             logs.read(path)  # refuses what is no run, before the page opens
             self._slots[Path(run).as_posix()] = _Slot(path)
         for name in released.names() if pretrained is None else pretrained:
