@@ -27,9 +27,9 @@ from absynth.recipes.recipe import Recipe
 
 PRESETS = {
     "mnist": Preset(
-        minutes=1, recorded="amortized_chains_mnist", threads=1, steps=900, limit=20_000, latent=16, energy_width=100, generator="mlp",
-        generator_width=400, energy_lr=5e-4, generator_lr=1e-3, amortizer_lr=1e-3, posterior_steps=10, prior_steps=20,
-        checkpoint_every=300,
+        minutes=1, recorded="amortized_chains_mnist", threads=1, steps=900, limit=20_000, latent=16, energy_width=100,
+        generator="mlp", generator_width=400, energy_lr=5e-4, generator_lr=1e-3, amortizer_lr=1e-3, posterior_steps=10,
+        prior_steps=20, checkpoint_every=300,
     ),
     "linear_modes": Preset(
         minutes=2, recorded="amortized_chains_toy",
