@@ -20,9 +20,7 @@ def pretrained(argv: list[str]) -> None:
 
     parser = Parser("absynth pretrained", "List the pretrained models, or print the model card of one.")
     parser.add_argument("name", nargs="?", default="", help="Name of a model, METHOD/DATA.")
-    parser.add_argument(
-        "--json", action="store_true", help="Print the list, or its entry of the model, as JSON alone."
-    )
+    parser.add_argument("--json", action="store_true", help="Print the list, or its entry of the model, as JSON alone.")
     given = parser.read(argv)
     if given["name"]:
         given["name"] = given["name"].rstrip("/")

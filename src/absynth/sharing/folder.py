@@ -15,6 +15,7 @@ import shlex
 import shutil
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
@@ -69,19 +70,20 @@ def save_pretrained(
     if not isinstance(folder, str | Path):
         raise InputError(f"expected a folder to save to, got {folder!r}: give its path")
     folder, run = Path(folder).expanduser(), getattr(model, "run", None)
-    if getattr(model, "config", None) is None or run is None:
+    known = getattr(model, "config", None)
+    if known is None or run is None:
         raise InputError("expected a model with a recipe, got one without: save what ab.fit or ab.load returned")
     _check_place(folder)
     state = {key: value.detach().cpu() for key, value in model.state_dict().items()}
     same = not half and checkpoint.stored_digest(run) == checkpoint.tensor_digest(state)
-    config = _portable(model.config)
+    config = _portable(known)
     config |= {"format": checkpoint.FORMAT, "absynth": __version__, "license": license, "limits": list(limits)}
     config["name"] = name = name or folder.resolve().name
     if half:
         state = _halved(model, state)
-    known = logs.read(run).results if same else []
-    saved = "format" in model.config  # its results came with it, whatever their dates are
-    results = [(path, result) for path, result in known if saved or is_current(run, path.name)]
+    measured = logs.read(run).results if same else []
+    saved = "format" in known  # its results came with it, whatever their dates are
+    results = [(path, result) for path, result in measured if saved or is_current(run, path.name)]
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if folder.resolve() != run.resolve():
@@ -209,8 +211,7 @@ def _copy_result(source: Path, result: TaskResult, folder: Path, name: str) -> N
     for picture in result.pictures:
         if (source / picture["file"]).is_file():
             shutil.copyfile(source / picture["file"], place / picture["file"])
-    copied = TaskResult(**(result.as_dict() | {"command": _command(result, name)}))
-    copied.save(place)
+    replace(result, command=_command(result, name)).save(place)
 
 
 def _command(result: TaskResult, name: str) -> str:
