@@ -16,7 +16,7 @@ from absynth.experiments.voxel_shapes import ABOVE_PCA, DRAWS, PROTOCOL, N, prob
     f"voxels that are wrong in the mean of {DRAWS} draws, read off at 0. {PROTOCOL}. Settings chosen on seed 7 and 120 "
     "of the training shapes",
     seeds=(0, 1),
-    minutes=3,
+    minutes=7,
     bars={
         "wrong of 70 % of the voxels, over mean fill's": at_most(0.3, "under .3 of mean fill"),
         "wrong of 70 % of the voxels, over nearest's": at_most(1.0, "below the nearest by visible voxels"),

@@ -31,7 +31,7 @@ from absynth.samplers import FromNoise
 PRESETS = {
     "modelnet10": Preset(minutes=4, size=16, steps=600),
     "modelnet10/recovery": Preset(
-        minutes=2, recorded="voxel_recovery", size=16, steps=200, batch=24, chain_steps=10, energy_lr=1e-3,
+        minutes=6, recorded="voxel_recovery", size=16, steps=600, batch=24, chain_steps=10, energy_lr=1e-3,
         start="gaussian", recover="both",
     ),
 }  # fmt: skip
