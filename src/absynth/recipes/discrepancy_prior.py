@@ -52,7 +52,7 @@ class Discrepancy:
 
     def latent_law(self, dim: int) -> StandardNormal | FollowedNormal:
         """p_0(z)."""
-        return FollowedNormal(dim, memory=3000) if self.reference == "followed" else StandardNormal(dim)
+        return FollowedNormal(dim, memory=3000.0) if self.reference == "followed" else StandardNormal(dim)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,8 +22,8 @@ PRESETS = {
     "ring": Preset(minutes=1, threads=1, recorded="chain_free_toy.KL on ring, energy matching", steps=1000),
     "moons": Preset(minutes=1, threads=1, recorded="chain_free_toy.KL on moons, energy matching", steps=1000),
     "mnist": Preset(
-        minutes=20, batch=64, steps=3000, flow_share=0.7, energy_width=24, temperature=0.01, step_time=0.05,
-        energy_lr=1e-3, reference_std=1.0, contrast_weight=1.0, data_noise=0.03,
+        minutes=20, recorded="energy_matching_mnist", batch=64, steps=3000, flow_share=0.7, energy_width=24,
+        temperature=0.01, step_time=0.05, energy_lr=1e-3, reference_std=1.0, contrast_weight=1.0, data_noise=0.03,
     ),
     "cifar10/paper": Preset(
         source="Balcerak et al. 2025", published="FID 3.97", batch=512, steps=147_000, flow_share=0.986,
