@@ -51,6 +51,8 @@ def test_densities_make_the_classifier_of_bayes():
     log_z = torch.tensor([law[2] for law in LAWS], dtype=F64)
     found = to_classifier(ebms, log_z, log_prior)(x).log_softmax(1)
     torch.testing.assert_close(found, posterior(x, log_prior), atol=1e-10, rtol=0)
+    listed = to_classifier(ebms, log_z.tolist(), log_prior.tolist())(x).log_softmax(1)
+    torch.testing.assert_close(listed, found, rtol=1e-5, atol=1e-6)
     wrong = to_classifier(ebms, torch.zeros(3, dtype=F64), log_prior)(x).log_softmax(1)
     assert (wrong - posterior(x, log_prior)).abs().max() > 0.1
 

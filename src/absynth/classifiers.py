@@ -44,7 +44,9 @@ class DensityClassifier(nn.Module):
 
 
 def to_classifier(
-    ebms: Sequence[EBM], log_z: Float[Tensor, "C"], log_prior: Float[Tensor, "C"] | None = None
+    ebms: Sequence[EBM],
+    log_z: Float[Tensor, "C"] | Sequence[float],
+    log_prior: Float[Tensor, "C"] | Sequence[float] | None = None,
 ) -> DensityClassifier:
     """The classifier that densities imply, by (1).
 
@@ -60,15 +62,17 @@ def to_classifier(
         raise InputError(f"expected two densities or more, one per class, got {len(ebms)}")
     if len(log_z) != len(ebms) or (log_prior is not None and len(log_prior) != len(ebms)):
         raise InputError(f"expected one log Z and one share for each of {len(ebms)} densities, got {len(log_z)} log Z")
-    if log_prior is not None:
-        _require_shares(log_prior)
-    return DensityClassifier(ebms, -log_z if log_prior is None else log_prior - log_z)
+    bias = -torch.as_tensor(log_z)
+    return DensityClassifier(ebms, bias if log_prior is None else _shares(log_prior) + bias)
 
 
-def _require_shares(log_prior: Float[Tensor, "C"]) -> None:
+def _shares(log_prior: Float[Tensor, "C"] | Sequence[float]) -> Float[Tensor, "C"]:
+    """log ρ as a tensor, checked."""
+    log_prior = torch.as_tensor(log_prior)
     total = float(log_prior.exp().sum())
     if not abs(total - 1) < 1e-3:  # probabilities in place of their logarithms would make wrong densities in silence
         raise InputError(f"expected logarithms of shares that sum to 1, got a sum of {total:.4g}: give shares.log()")
+    return log_prior
 
 
 class LogitRatio(nn.Module):
@@ -98,7 +102,7 @@ class LogitRatio(nn.Module):
         return logits[:, self.label] - logits[:, 0] + self.shift
 
 
-def from_classifier(net: nn.Module, log_prior: Float[Tensor, "C"], reference: Reference) -> list[EBM]:
+def from_classifier(net: nn.Module, log_prior: Float[Tensor, "C"] | Sequence[float], reference: Reference) -> list[EBM]:
     """The densities that a classifier implies, by (2), for classes 1 and up; class 0 is draws of the reference.
 
     Args:
@@ -114,6 +118,6 @@ def from_classifier(net: nn.Module, log_prior: Float[Tensor, "C"], reference: Re
     """
     if len(log_prior) < 2:
         raise InputError(f"expected a reference class and one class or more, got {len(log_prior)} classes in all")
-    _require_shares(log_prior)
+    log_prior = _shares(log_prior)
     shifts = log_prior[0] - log_prior
     return [EBM(LogitRatio(net, c, shifts[c], len(log_prior)), reference) for c in range(1, len(log_prior))]
