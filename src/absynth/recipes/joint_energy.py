@@ -31,7 +31,7 @@ from absynth.seeding import stream
 from absynth.types import Reference
 
 PRESETS = {
-    "digits": Preset(minutes=0.5, recorded="joint_energy_digits", labels=50),
+    "digits": Preset(minutes=1, recorded="joint_energy_digits", labels=50, steps=4000, label_weight=3.0),
     "digits_table": Preset(minutes=0.5, labels=50, data_noise=0.1),
     "mnist": Preset(minutes=1, recorded="joint_energy_mnist", labels=100, steps=800, energy_width=200),
 }
