@@ -48,7 +48,8 @@ def aurocs(opened: Opened, seed: int) -> dict[str, float]:
 @experiment(
     data="scikit-learn's digits, 8×8; 50 labels, all training images unlabelled",
     protocol="4,000 updates of both; settings chosen on seeds 10 to 12; accuracy, negative log-likelihood and "
-    "calibration on the test split; AUROC of test images against as many clamped draws of the training images' Gaussian",
+    "calibration on the test split; AUROC of test images against as many clamped draws of the training images' "
+    "Gaussian",
     seeds=(0, 1, 2, 3, 4),
     minutes=2,
     bars={
