@@ -1,4 +1,4 @@
-"""MNIST: samples of energy matching after one sweep, and after five more sweeps from where the first ended.
+"""MNIST: samples of energy matching after one sweep, and after five chains at the last temperature from its end.
 
 Baselines: a Gaussian of the pixels and training images.
 """

@@ -219,6 +219,7 @@ def noisy(batches: Iterator[Batch], std: float, *, seed: int, start: int, key: i
         start: First update.
         key: What separates this noise from other noise of the same step.
     """
+    if not std:
+        yield from batches
     for step, batch in enumerate(batches, start):
-        noise = std * noise_like(batch.x, stream(seed, 0, step, key)) if std else 0.0
-        yield batch._replace(x=batch.x + noise)
+        yield batch._replace(x=batch.x + std * noise_like(batch.x, stream(seed, 0, step, key)))
