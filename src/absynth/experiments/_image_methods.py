@@ -1,0 +1,121 @@
+"""Every method that makes images at equal updates and at equal seconds, one thread of one core.
+
+The networks are small and of about one size: those of ``conditional`` where a method has a generator and an energy of
+images and learns better with them, else those of its preset. Batches of 32 for all, and averaged weights but where
+chains from noise follow an energy that still changes fast. Settings were chosen by pilots of a minute, on a seed without a figure, by images of the training split that were left out of
+training.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from absynth import pictures
+from absynth.experiments._rivals_images import draw
+from absynth.experiments.harness import Figures, Run
+from absynth.metrics.features import Features
+from absynth.metrics.frechet import frechet
+from absynth.recipes.cooperative import CONVOLUTIONS
+from absynth.seeding import stream
+from absynth.tasks.evaluate import gaussian_samples
+from absynth.tasks.opened import Opened
+
+UPDATES, MINUTES, SAMPLES, SHOWN = 500, 5, 2000, 20
+EQUAL = (f"{UPDATES} updates", f"{MINUTES} min")
+DISTANCE = "Fréchet distance"
+_ALL: dict[str, Any] = {"batch": 32, "ema": 0.99, "threads": 1, "limit": 0}
+_TEACHING: dict[str, Any] = CONVOLUTIONS | {"inference_width": 16, "inference_lr": 1e-3}
+METHODS: dict[str, dict[str, Any]] = {
+    "vae": {},
+    "latent_prior": {},
+    "latent_prior_conv": {},
+    "diffusion_amortized": {},
+    "discrepancy_prior": {},
+    "mixture_prior": {},
+    "cooperative": CONVOLUTIONS,
+    "conditional": {"ema": 0.995},
+    "variational_teaching": _TEACHING,
+    "dual_teaching": _TEACHING,
+    "divergence_triangle": {},
+    "joint_vae": {},
+    "maximum_likelihood": {"ema": 0.0},
+    "multigrid": {"ema": 0.0},
+    "coarse_to_fine": {"ema": 0.0},
+    "diffusion_recovery": {},
+    "cooperative_recovery": {},
+}
+"""Method -> field values where they are not those of the preset of the data set."""
+PROTOCOL = (
+    f"{UPDATES} updates in batches of 32, and as many as fill {MINUTES} min of processor time on one thread, each with "
+    f"its own schedule; squared Fréchet distance of {SAMPLES} samples to the test split in a "
+    f"classifier's features; settings by pilots of another seed on images left out of training"
+)
+
+
+def measure_method(run: Run, method: str, data: str, n: int) -> tuple[dict[str, float], Tensor, Opened]:
+    """Figures of one method, its samples after the longer training, and that run."""
+    values: dict[str, float] = {}
+    recipe = run.recipe(method, data, **_ALL | METHODS[method])
+    steps = run.few(UPDATES, 20)
+    for at in EQUAL:
+        begun = time.process_time()
+        opened = run.train(replace(recipe, steps=steps, checkpoint_every=max(1, steps // 4)), f"{method}, {at}")
+        seconds = time.process_time() - begun
+        x, drawing = draw(opened, n, run.seed)
+        real = opened.examples("test").head(run.few(10_000, 200))
+        features = run.features_of(opened)
+        values |= {
+            f"{DISTANCE}, {at}, {method}": frechet(features(x), features(real)),
+            f"processor seconds, {at}, {method}": seconds,
+            f"updates, {at}, {method}": steps,
+        }
+        if not run.tiny:  # what the first training cost says how many updates fill the minutes
+            steps = max(1, round(steps * 60 * MINUTES / seconds))
+    parameters = sum(p.numel() for p in opened.model.parameters())
+    values |= {f"seconds to draw {SAMPLES}, {method}": drawing, f"parameters, {method}": parameters}
+    return values, x, opened
+
+
+def compare(run: Run, data: str) -> Figures:
+    """Every method on one data set. A method that was measured before the experiment was stopped is not again."""
+    values: dict[str, float] = {}
+    baselines: dict[str, float] = {}
+    sheet: dict[str, Tensor] = {}
+    n = run.few(SAMPLES, 80)
+    for method in METHODS:
+        kept = run.folder / f"{method}.pt"
+        if not kept.exists() or run.tiny:
+            with TemporaryDirectory(dir=run.folder) as where:  # a training that was stopped has no honest seconds
+                found, x, opened = measure_method(replace(run, folder=Path(where)), method, data, n)
+                torch.save({"values": found, "shown": x[:SHOWN], "first": _first(run, opened, n)}, kept)
+        saved = torch.load(kept)
+        values |= saved["values"]
+        sheet = sheet or {"data": saved["first"]["shown"]}
+        sheet[method] = saved["shown"]
+        if not baselines:
+            baselines = {f"{DISTANCE}, {at}, {method}/{name}": value
+                         for at in EQUAL for name, value in saved["first"]["references"].items()}  # fmt: skip
+    pictures.rows_with_labels(sheet, run.images / f"image_methods_{data}_{run.seed}.png")
+    return Figures(values, baselines)
+
+
+def _first(run: Run, opened: Opened, n: int) -> dict[str, Any]:
+    """Images of the test split, and the distances of training images and of the Gaussian of the pixels."""
+    features: Features = run.features_of(opened)
+    test, train = opened.examples("test").head(run.few(10_000, 200)), opened.examples("train")
+    some = train.batch(torch.randperm(len(train), generator=stream(run.seed, 0, 0, 4))[:n]).x
+    gaussian = gaussian_samples(train, n, seed=run.seed).clamp(-1, 1)
+    return {
+        "shown": test[:SHOWN],
+        "references": {
+            "training images": frechet(features(some), features(test)),
+            "Gaussian of the pixels": frechet(features(gaussian), features(test)),
+        },
+    }
