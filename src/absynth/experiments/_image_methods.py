@@ -2,8 +2,8 @@
 
 The networks are small and of about one size: those of ``conditional`` where a method has a generator and an energy of
 images and learns better with them, else those of its preset. Batches of 32 for all, and averaged weights but where
-chains from noise follow an energy that still changes fast. Settings were chosen by pilots of a minute, on a seed without a figure, by images of the training split that were left out of
-training.
+chains from noise follow an energy that still changes fast. Settings were chosen by pilots of a minute, on a seed
+without a figure, by images of the training split that were left out of training.
 """
 
 from __future__ import annotations
