@@ -295,14 +295,14 @@ def test_no_loss_leaks_into_another_player():
 def test_ema_equals_its_formula():
     torch.manual_seed(0)
     two = Two()
-    ema = updates.EMA(two, 0.9)
+    ema = updates.EMA(two, 0.5)
     expected = {k: v.clone() for k, v in two.state_dict().items()}
-    for _ in range(5):
+    for step, decay in enumerate([1 / 10, 2 / 11, 3 / 12, 4 / 13, 5 / 14, 6 / 15, 7 / 16, 8 / 17, 0.5, 0.5]):
         with torch.no_grad():
             for p in two.parameters():
                 p.add_(torch.randn_like(p))
-        ema.update(two)
-        expected = {k: 0.9 * v + 0.1 * two.state_dict()[k] for k, v in expected.items()}
+        ema.update(two, step)
+        expected = {k: decay * v + (1 - decay) * two.state_dict()[k] for k, v in expected.items()}
     assert ema.average.keys() == expected.keys()
     for name, value in expected.items():
         torch.testing.assert_close(ema.average[name], value)
@@ -321,7 +321,7 @@ def test_the_average_is_what_is_saved_and_tied_weights_stay_tied(tmp_path):
     two = Two()
     two.c = two.b
     ema = updates.EMA(two, 0.5)
-    ema.update(two)
+    ema.update(two, 0)
     checkpoint.export(tmp_path, checkpoint.Weights({**two.state_dict(), **ema.average}, {}))
     weights = safetensors.torch.load_file(tmp_path / "model.safetensors")
     assert torch.equal(weights["b.weight"], weights["c.weight"])

@@ -72,12 +72,14 @@ class EMA:
         self.decay = decay
         self.average = {k: v.detach().clone() for k, v in self._parameters(algorithm).items()}
 
-    def update(self, algorithm: nn.Module) -> None:
-        """average ← decay · average + (1 − decay) · parameters."""
+    def update(self, algorithm: nn.Module, step: int) -> None:
+        """average ← d · average + (1 − d) · parameters, d = min(decay, (1 + step) / (10 + step)).
+
+        The first averages are short: with a constant decay a training of few updates would keep the random start.
+        """
+        decay = min(self.decay, (1 + step) / (10 + step))
         parameters = self._parameters(algorithm)
-        torch._foreach_lerp_(
-            list(self.average.values()), [parameters[k].detach() for k in self.average], 1 - self.decay
-        )
+        torch._foreach_lerp_(list(self.average.values()), [parameters[k].detach() for k in self.average], 1 - decay)
 
     @staticmethod
     def _parameters(algorithm: nn.Module) -> dict[str, nn.Parameter]:
@@ -312,5 +314,5 @@ class Training:
                 group["lr"] = rate * factor
             optimizer.step()
         if self.ema:
-            self.ema.update(self.algorithm)
+            self.ema.update(self.algorithm, self.step)
         self.step += 1

@@ -29,7 +29,7 @@ OPTIONS = frozenset(
     {
         "size", "channels", "limit", "target", "targets", "unit", "vocabulary_size", "length", "tokens", "past",
         "future", "scene", "mirror", "skip_broken", "missing_value", "validation", "anomaly", "column", "side", "piece",
-        "whole", "frames", "pose", "agents", "points",
+        "whole", "frames", "pose", "agents", "neighbours", "points",
     }
 )  # fmt: skip
 """Fields that are options of the reader of the data; a recipe has those that its kinds of data take."""
@@ -74,7 +74,7 @@ class Recipe(ABC):
     shards: Count = 1
     """Micro-batches per update, each with its own noise; a multiple of the number of processes under torchrun."""
     ema: Decay = 0.0
-    """Decay of the averaged weights that are saved for use; 0 saves the last weights."""
+    """Decay of the averaged weights that are saved for use, smaller in the first updates; 0 saves the last weights."""
     threads: Natural = 0
     """Number of CPU threads; 0 leaves torch's choice. Small networks are fastest on 1, above all on a busy machine."""
     log_every: Count = 10
