@@ -22,8 +22,8 @@ from absynth.data.tracks import SCENES, Frames, Tracks, cut, mirrored, ordinary_
 from absynth.density import EBM
 from absynth.distributions import Normal, StandardNormal
 from absynth.errors import InputError, Unsupported
-from absynth.metrics.displacement import best_of, constant_velocity, stochastic_constant_velocity
-from absynth.networks.trajectory import PlanGenerator, PlannedPath
+from absynth.metrics.displacement import best_by_plan, best_of, constant_velocity, stochastic_constant_velocity
+from absynth.networks.trajectory import PlanGenerator, PlannedPath, SocialPooling
 from absynth.recipes import build
 from absynth.samplers import Langevin
 from absynth.scenes import busiest
@@ -120,6 +120,9 @@ def test_parts_of_the_drone_data_share_no_video(data_root: Path):
     assert not parts[0] & parts[1]
     assert len(parts[0]) == 24
     assert len(parts[1]) == 6
+    parts = [{t.name for t in tracks.sdd_pixels(data_root, split)} for split in ("train", "test")]
+    assert len(parts[0]) == 15
+    assert parts[1] == {"gates_2", "hyang_8", "little_0", "nexus_5", "quad_0", "quad_1", "quad_2", "quad_3"}
 
 
 # --- frames ---------------------------------------------------------------------------------------------------------
@@ -308,6 +311,102 @@ def test_a_belief_needs_what_was_seen():
     for call in (model.latent_density, model.chain):
         with pytest.raises(Unsupported, match="a prior that depends on a condition, and none was given: use predict"):
             call()
+
+
+def test_one_prediction_chosen_by_its_plan_is_never_better_than_separate_minima():
+    rng = stream(4)
+    paths, truth = torch.randn(7, 50, 12, 2, generator=rng), torch.randn(50, 12, 2, generator=rng)
+    one, apart = best_by_plan(paths, truth, [2, 5, 8, 11]), best_of(paths, truth)
+    assert (one.average >= apart.average).all()
+    assert (one.final >= apart.final).all()
+    assert (one.average > apart.average).any()
+    last = best_by_plan(paths, truth, [11])  # the plan is the last position alone: FDE is the least there is
+    torch.testing.assert_close(last.final, apart.final)
+    with pytest.raises(InputError, match="paths must be"):
+        best_by_plan(paths, truth[:, :1], [0])
+
+
+# --- other agents ---------------------------------------------------------------------------------------------------
+
+
+def three_in_a_row() -> Tracks:
+    """Agents 0, 1 and 2 walk side by side along the first axis, at y = 0, 1 and 3; agent 2 is gone after 8 frames."""
+    lines = [(agent, t, float(t), y) for agent, y, end in ((0, 0.0, 12), (1, 1.0, 12), (2, 3.0, 8)) for t in range(end)]
+    agent, frame, x, y = (torch.tensor(column) for column in zip(*lines))
+    return Tracks(agent, frame, torch.stack([x, y], 1).double(), "row")
+
+
+def test_neighbours_are_the_nearest_others_of_the_moment_with_or_without_a_future():
+    windows = cut([three_in_a_row()], 8, 2, neighbours=3)
+    first = windows[(windows.agent == 0) & (windows.frame == 7)]
+    assert first.others is not None
+    torch.testing.assert_close(
+        first.others[0, :, -1, 1], torch.tensor([1.0, 3.0, torch.nan], dtype=F64), equal_nan=True
+    )
+    later = windows[(windows.agent == 0) & (windows.frame == 8)]  # agent 2 is gone
+    assert later.others is not None
+    torch.testing.assert_close(
+        later.others[0, :, -1, 1], torch.tensor([1.0, torch.nan, torch.nan], dtype=F64), equal_nan=True
+    )
+    assert (mirrored(windows).others[..., 1].nan_to_num() == -windows.others[..., 1].nan_to_num()).all()
+
+
+def test_neighbours_are_seen_in_the_agent_s_own_frame():
+    """Turning and moving the whole scene changes nothing; a neighbour that is absent is zeros."""
+    windows = cut([three_in_a_row()], 8, 2, neighbours=3)
+    frames = Frames.of(windows.past, 1.0, 2)
+    seen = frames.neighbours(windows.others)
+    assert seen.shape == (len(windows), 3, 17)
+    cos, sin = math.cos(1.0), math.sin(1.0)
+    turn = torch.tensor([[cos, sin], [-sin, cos]], dtype=F64)
+    elsewhere = Frames.of(windows.past @ turn + 5, 1.0, 2).neighbours(windows.others @ turn + 5)
+    torch.testing.assert_close(seen, elsewhere, atol=1e-5, rtol=0)
+    row = seen[(windows.agent == 0) & (windows.frame == 7)][0]
+    assert 0 < row[0, -1] < row[1, -1], "both are to the left, the second farther"
+    assert (row[2] == 0).all()
+    assert (row[:2, 0] == 1).all()
+
+
+def test_pooling_forgets_the_order_of_neighbours_and_hears_each():
+    class Read(nn.Module):
+        def forward(self, x: Tensor, c: Tensor) -> Tensor:
+            return c
+
+    rng = stream(0)
+    pool = SocialPooling(Read(), own=5, neighbours=4, size=7, width=8, features=3)
+    own, others = torch.randn(6, 5, generator=rng), torch.randn(6, 4, 7, generator=rng)
+    others[..., 0] = 1
+    others[:, 3] = 0  # absent
+
+    def pooled(others: Tensor) -> Tensor:
+        return pool(own, torch.cat([own, others.flatten(1)], 1))
+
+    found = pooled(others)
+    assert found.shape == (6, 8)
+    torch.testing.assert_close(found, pooled(others[:, [2, 3, 0, 1]]))
+    filled = others.clone()
+    filled[:, 3, 1:] = 9.0  # still absent: what it holds is not read
+    torch.testing.assert_close(found, pooled(filled))
+    filled[:, 3, 0] = 1
+    assert (found - pooled(filled))[:, 5:].abs().amax(1).min() > 1e-3
+    assert (pooled(torch.zeros_like(others))[:, 5:] == 0).all()
+
+
+def test_neighbours_and_joint_agents_exclude_each_other(file: Path):
+    with pytest.raises(InputError, match="expected neighbours without pose and agents"):
+        TrackSet(lambda part: [read(file)], past=3, future=4, neighbours=2, pose=True)
+
+
+def test_a_model_with_neighbours_predicts_alike_wherever_its_windows_come_from(file: Path, tmp_path: Path):
+    recipe = build("latent_prior", str(file), past=3, future=4, goals=2, neighbours=2, tiny=True)
+    fit(recipe, tmp_path / "run")
+    opened = open_run(tmp_path / "run")
+    test = opened.examples("test")
+    assert isinstance(test, TrackSet)
+    assert test.batch(torch.arange(2)).c.shape == (2, 5 + 2 * 7)
+    given = cut(test.recordings, 3, 4, neighbours=2)
+    there = predict(opened.model, opened.data, test.windows, 2, seed=3)
+    torch.testing.assert_close(there, predict(opened.model, opened.data, given, 2, seed=3))
 
 
 # --- the whole way --------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ from absynth.errors import InputError
 
 LEAST = {
     "size": 0, "limit": 0, "anomaly": -1, "length": 2, "vocabulary_size": 4, "past": 2, "future": 1, "agents": 1,
-    "frames": 0, "points": 0, "side": 1, "piece": 1,
+    "neighbours": 0, "frames": 0, "points": 0, "side": 1, "piece": 1,
 }  # fmt: skip
 """The smallest value of an option, in whichever reader; others are checked where they are used."""
 

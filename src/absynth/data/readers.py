@@ -220,27 +220,28 @@ def tracks_of(name: str) -> Callable[..., TrackSet]:
 
     def scenes(
         *, scene: tracks.Scene = "zara1", past: int = tracks.PAST, future: int = tracks.FUTURE, mirror: bool = True,
-        limit: int = 0, validation: float = 0.0, pose: bool = False, agents: int = 1,
+        limit: int = 0, validation: float = 0.0, pose: bool = False, agents: int = 1, neighbours: int = 0,
     ) -> TrackSet:  # fmt: skip
         def read(part: Split) -> list[tracks.Tracks]:
             return tracks.eth_ucy(images.find_root("", name), scene, _TRACK_PART[part])
 
         return TrackSet(
             read, name, past=past, future=future, mirror=mirror, limit=limit, validation=validation, pose=pose,
-            agents=agents,
+            agents=agents, neighbours=neighbours,
         )  # fmt: skip
 
     def videos(
         *, past: int = tracks.PAST, future: int = tracks.FUTURE, mirror: bool = True, limit: int = 0,
-        validation: float = 0.0, pose: bool = False, agents: int = 1,
+        validation: float = 0.0, pose: bool = False, agents: int = 1, neighbours: int = 0,
     ) -> TrackSet:  # fmt: skip
         def read(part: Split) -> list[tracks.Tracks]:
             _no_validation(name, part)
-            return tracks.sdd(images.find_root("", name), "train" if part == "train" else "test")
+            videos_of = tracks.sdd_pixels if name == "sdd_pixels" else tracks.sdd
+            return videos_of(images.find_root("", name), "train" if part == "train" else "test")
 
         return TrackSet(
             read, name, past=past, future=future, mirror=mirror, limit=limit, validation=validation, pose=pose,
-            agents=agents,
+            agents=agents, neighbours=neighbours,
         )  # fmt: skip
 
     return scenes if name == "eth_ucy" else videos
@@ -251,12 +252,12 @@ def tracks_in(name: str) -> Callable[..., TrackSet]:
 
     def open(
         *, past: int = tracks.PAST, future: int = tracks.FUTURE, mirror: bool = True, limit: int = 0,
-        validation: float = 0.0, pose: bool = False, agents: int = 1,
+        validation: float = 0.0, pose: bool = False, agents: int = 1, neighbours: int = 0,
     ) -> TrackSet:  # fmt: skip
         folder = images.find_root("", name) / name
         return read_tracks(
             folder, past=past, future=future, mirror=mirror, limit=limit, validation=validation, pose=pose,
-            agents=agents,
+            agents=agents, neighbours=neighbours,
         )  # fmt: skip
 
     return open
@@ -272,6 +273,7 @@ def read_tracks(
     validation: float = 0.0,
     pose: bool = False,
     agents: int = 1,
+    neighbours: int = 0,
 ) -> TrackSet:
     """Tracks of a file, or of every file of text in a folder; without splits every fifth recording is held out."""
     if not isinstance(source, Path):
@@ -291,7 +293,7 @@ def read_tracks(
 
     return TrackSet(
         read, source.name, past=past, future=future, mirror=mirror, limit=limit, validation=validation, pose=pose,
-        agents=agents,
+        agents=agents, neighbours=neighbours,
     )  # fmt: skip
 
 

@@ -27,7 +27,9 @@ class TrackSet(Dataset):
     ``x`` is the residual of the future to constant velocity ``[n, future, 2]`` in the agent's own frame
     (:class:`absynth.data.tracks.Frames`), ``c`` its past in that frame ``[n, 2 (past − 1) + 1]``. With ``pose``, c ends
     with its last position and heading in the files' coordinates (4 numbers more). With ``agents`` above 1 an example is
-    one agent and its nearest neighbours at that moment: x ``[n, agents, future, 2]``, c ``[n, agents, ...]``.
+    one agent and its nearest neighbours at that moment: x ``[n, agents, future, 2]``, c ``[n, agents, ...]``. With
+    ``neighbours``, c has the pasts of so many others behind the agent's own, each of ``2 past + 1`` numbers
+    (:meth:`absynth.data.tracks.Frames.neighbours`); only the agent's own future is predicted.
 
     Args:
         read: ``split -> recordings``; called once per split.
@@ -40,6 +42,7 @@ class TrackSet(Dataset):
         validation: Share of the training windows set aside; 0 takes the data's own validation split.
         pose: Whether the condition ends with the pose in the files' coordinates.
         agents: Number of agents of an example; windows with fewer neighbours are left out of training.
+        neighbours: Number of other agents whose pasts stand in the condition, the nearest at each moment.
         unit_length: Step of an ordinary agent, in the unit of the files. Defaults to the median of training.
     """
 
@@ -59,13 +62,17 @@ class TrackSet(Dataset):
         validation: float = 0.0,
         pose: bool = False,
         agents: int = 1,
+        neighbours: int = 0,
         unit_length: float = 0.0,
     ) -> None:
         check_part(part)
         self._read, self.part, self.past, self.future, self.mirror, self.limit = read, part, past, future, mirror, limit
-        self.pose, self.agents = pose, agents
+        if neighbours and (pose or agents > 1):
+            raise InputError("expected --neighbours without --pose and --agents, got both: leave one out")
+        self.pose, self.agents, self.neighbours = pose, agents, neighbours
         several = (agents,) if agents > 1 else ()
         self.shape, self.condition = (*several, future, 2), 2 * (past - 1) + 1 + 4 * pose
+        self.condition += neighbours * (2 * past + 1)
         self.validation = validation
         self.recordings = read("train" if validation and part == "validation" else part)
         notes = (note for recording in self.recordings for note in recording.notes)
@@ -85,7 +92,7 @@ class TrackSet(Dataset):
 
     def _cut(self) -> Windows:
         try:
-            return tracks.cut(self.recordings, self.past, self.future)
+            return tracks.cut(self.recordings, self.past, self.future, neighbours=self.neighbours)
         except InputError as error:
             if self.part == "train":
                 raise
@@ -100,9 +107,7 @@ class TrackSet(Dataset):
         if self.mirror and self.part == "train":
             parts.append(tracks.mirrored(self.windows))
         x = [self.frames(part).departure(part.future) for part in parts]
-        c = [self.frames(part).condition(part.past) for part in parts]
-        if self.pose:
-            c = [torch.cat([a, self.frames(part).pose()], 1) for a, part in zip(c, parts)]
+        c = [self._condition(part) for part in parts]
         if self.agents > 1:
             groups = [tracks.neighbours(part, self.agents) for part in parts]
             whole = [group[(group >= 0).all(1)] for group in groups]
@@ -115,16 +120,25 @@ class TrackSet(Dataset):
 
     def conditions(self, windows: Windows) -> Tensor:
         """The condition ``c`` of windows; a neighbour that is missing stands far away."""
-        frames = self.frames(windows)
-        c = frames.condition(windows.past)
-        if self.pose:
-            c = torch.cat([c, frames.pose()], 1)
+        c = self._condition(windows)
         if self.agents == 1:
             return c
         groups = tracks.neighbours(windows, self.agents)
         found = c[groups.clamp(min=0)]
         missing = (groups < 0)[..., None]
         return torch.where(missing, found + _FAR * self.unit_length * torch.eye(self.condition)[-4], found)
+
+    def _condition(self, windows: Windows) -> Tensor:
+        frames = self.frames(windows)
+        parts = [frames.condition(windows.past)]
+        if self.pose:
+            parts.append(frames.pose())
+        if self.neighbours:
+            others = windows.others
+            if others is None:  # the agent is alone
+                others = windows.past.new_full((len(windows), self.neighbours, self.past, 2), torch.nan)
+            parts.append(frames.neighbours(others).flatten(1))
+        return torch.cat(parts, 1)
 
     def frames(self, windows: Windows) -> Frames:
         """The frames of coordinates in which the windows' futures are predicted."""
@@ -147,6 +161,7 @@ class TrackSet(Dataset):
         return {
             "past": self.past, "future": self.future, "mirror": self.mirror, "limit": self.limit,
             "validation": self.validation, "unit_length": self.unit_length, "pose": self.pose, "agents": self.agents,
+            "neighbours": self.neighbours,
         }  # fmt: skip
 
     def split_sizes(self) -> dict[str, int]:
@@ -169,7 +184,10 @@ class TrackSet(Dataset):
 
     def cut(self, path: str, *, every: int = 0) -> Windows:
         """Windows of a file or folder of tracks, unknown futures NaN; ``every`` as in ``absynth.data.tracks.cut``."""
-        return tracks.cut(tracks.read_all(path), self.past, self.future, every=every or self.future, whole=False)
+        every = every or self.future
+        return tracks.cut(
+            tracks.read_all(path), self.past, self.future, every=every, whole=False, neighbours=self.neighbours
+        )
 
     def show(self, x: Tensor, file: Path, *, columns: int = 10) -> list[Picture | ResultTable]:
         """Row i is a prediction for test window i, drawn over the scene."""

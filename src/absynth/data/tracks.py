@@ -25,12 +25,21 @@ from absynth.data.windows import FUTURE, PAST, Frames, Tracks, Windows, cut, mir
 from absynth.errors import InputError
 
 __all__ = [
-    "FUTURE", "PAST", "SCENES", "Frames", "Scene", "Tracks", "Windows", "cut", "eth_ucy", "looks_like_tracks",
-    "mirrored", "neighbours", "ordinary_step", "read", "read_all", "read_splits", "sdd", "split_recordings",
+    "FUTURE", "PAST", "SCENES", "SDD_TEST", "Frames", "Scene", "Tracks", "Windows", "cut", "eth_ucy",
+    "looks_like_tracks", "mirrored", "neighbours", "ordinary_step", "read", "read_all", "read_splits", "sdd",
+    "sdd_pixels", "split_recordings",
 ]  # fmt: skip
 
 Scene = Literal["eth", "hotel", "univ", "zara1", "zara2"]
 SCENES: tuple[Scene, ...] = ("eth", "hotel", "univ", "zara1", "zara2")
+
+SDD_TEST = frozenset(
+    {
+        "coupa_0", "coupa_1", "gates_2", "hyang_0", "hyang_1", "hyang_3", "hyang_8", "little_0", "little_1", "little_2",
+        "little_3", "nexus_5", "nexus_6", "quad_0", "quad_1", "quad_2", "quad_3",
+    }
+)  # fmt: skip
+"""Videos of Stanford Drone that TrajNet, and all since, test on."""
 
 _SUFFIXES = (".txt", ".csv", ".tsv", ".ndjson", ".txt.gz", ".csv.gz", ".tsv.gz")
 _LARGEST = 1e12  # coordinates beyond it have no digits left for a step
@@ -65,6 +74,16 @@ def sdd(root: Path, split: Literal["train", "test"]) -> list[Tracks]:
     folder = _folder(root, "sdd", "trajnet_train")
     files = sorted(f for f in (folder / "trajnet_train").iterdir() if ".txt" in f.name)
     return [read(f) for i, f in enumerate(files) if (i % 5 == 4) == (split == "test")]
+
+
+def sdd_pixels(root: Path, split: Literal["train", "test"]) -> list[Tracks]:
+    """Stanford Drone's own annotations in pixels, 2.5 positions a second: the centres of boxes, of every kind of agent.
+
+    Videos of the published test set (:data:`SDD_TEST`) are for testing, the others for training.
+    """
+    folder = _folder(root, "sdd", "raw_every12")
+    files = sorted(f for f in (folder / "raw_every12").iterdir() if ".txt" in f.name)
+    return [read(f) for f in files if (f.name.split(".")[0] in SDD_TEST) == (split == "test")]
 
 
 def read_all(path: Path | str) -> list[Tracks]:

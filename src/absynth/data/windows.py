@@ -8,7 +8,7 @@ goes along the first axis, and what is predicted is how it departs from constant
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from itertools import pairwise
 
 import torch
@@ -65,6 +65,8 @@ class Windows:
     """Of the last observed position."""
     recording: Int64[Tensor, "n"]
     """Number of the file within what was read together."""
+    others: Float64[Tensor, "n neighbours past 2"] | None = None
+    """Pasts of the nearest other agents at that moment, nearest first; NaN where there are fewer. None: not sought."""
 
     def __len__(self) -> int:
         return len(self.past)
@@ -73,7 +75,8 @@ class Windows:
         return f"Windows({len(self)} of {self.past.shape[1]} + {self.future.shape[1]} positions)"
 
     def __getitem__(self, rows: Tensor | slice) -> Windows:
-        return Windows(*(getattr(self, f.name)[rows] for f in fields(self)))
+        columns = (getattr(self, f.name) for f in fields(self))
+        return Windows(*(None if column is None else column[rows] for column in columns))
 
     def known(self) -> Windows:
         """Those whose whole future is known."""
@@ -124,6 +127,20 @@ class Frames:
         earlier = self._turned(past[:, :-1] - self.origin[:, None], -1) / self.scale[:, None, None]
         return torch.cat([4 * earlier.flatten(1), (self.scale / self.unit).log()[:, None]], 1).float()
 
+    def neighbours(self, others: Float64[Tensor, "n neighbours past 2"]) -> Float32[Tensor, "n neighbours c"]:
+        """Pasts of other agents in this frame, each behind a 1; zeros alone where there is none.
+
+        Positions are in units of the frame's scale, as the agent's own, but drawn in beyond a few of them: how far away
+        a distant agent is does not matter.
+        """
+        present = others.isfinite().all(3).all(2)
+        there = others.where(present[..., None, None], self.origin[:, None, None].expand_as(others))
+        n, k, past, _ = others.shape
+        turned = self._turned((there - self.origin[:, None, None]).flatten(1, 2), -1).view(n, k, past, 2)
+        drawn = 4 * (turned / (4 * self.scale[:, None, None, None])).asinh()
+        known = present[..., None].to(drawn.dtype)
+        return torch.cat([known, drawn.flatten(2) * known], 2).float()
+
     def pose(self) -> Float32[Tensor, "n 4"]:
         """Last position and heading, in the coordinates of the file."""
         return torch.cat([self.origin, self.heading], 1).float()
@@ -171,11 +188,40 @@ def neighbours(windows: Windows, agents: int) -> Int64[Tensor, "n agents"]:
 def mirrored(windows: Windows) -> Windows:
     """The same windows in a mirror: left and right are alike to a predictor in :class:`Frames`."""
     flip = torch.tensor([1.0, -1.0], dtype=windows.past.dtype)
-    return Windows(windows.past * flip, windows.future * flip, windows.agent, windows.frame, windows.recording)
+    others = None if windows.others is None else windows.others * flip
+    return Windows(windows.past * flip, windows.future * flip, windows.agent, windows.frame, windows.recording, others)
+
+
+def nearest_others(windows: Windows, everyone: Windows, count: int) -> Float64[Tensor, "n count past 2"]:
+    """Pasts of the agents nearest to each window's own at its moment, nearest first; NaN where there are fewer.
+
+    Args:
+        windows: whose neighbours are wanted.
+        everyone: pasts of all agents at all moments, of the same recordings.
+        count: neighbours of each window.
+    """
+    keys = torch.cat([torch.stack([w.recording, w.frame], 1) for w in (windows, everyone)])
+    moment = keys.unique(dim=0, return_inverse=True)[1]
+    sizes = moment.bincount().tolist()
+    found = windows.past.new_full((len(windows), count, *windows.past.shape[1:]), torch.nan)
+    for rows in moment.argsort(stable=True).split(sizes):
+        own, present = rows[rows < len(windows)], rows[rows >= len(windows)] - len(windows)
+        if len(own) and len(present) > 1:
+            distance = torch.cdist(windows.past[own, -1], everyone.past[present, -1])
+            same = windows.agent[own][:, None] == everyone.agent[present]
+            near = distance.masked_fill(same, torch.inf).argsort(1)[:, : min(count, len(present) - 1)]
+            found[own[:, None], torch.arange(near.shape[1])] = everyone.past[present[near]]
+    return found
 
 
 def cut(
-    tracks: Sequence[Tracks], past: int = PAST, future: int = FUTURE, *, every: int = 1, whole: bool = True
+    tracks: Sequence[Tracks],
+    past: int = PAST,
+    future: int = FUTURE,
+    *,
+    every: int = 1,
+    whole: bool = True,
+    neighbours: int = 0,
 ) -> Windows:
     """Windows of ``past + future`` positions, one for every frame at which one can begin.
 
@@ -185,6 +231,7 @@ def cut(
         future: positions predicted.
         every: keep one window in so many of each uninterrupted piece of track, counted back from its last.
         whole: leave out windows whose future is not wholly known; else it is NaN from the first unknown position on.
+        neighbours: number of other agents whose pasts go with each window, those nearest to its last observed position.
     """
     parts: list[tuple[Tensor, ...]] = []
     for number, recording in enumerate(tracks):
@@ -207,4 +254,8 @@ def cut(
             "smaller --past and --future"
         )
     cuts, agent, frame, recording = (torch.cat(column) for column in zip(*parts))
-    return Windows(cuts[:, :past], cuts[:, past:], agent, frame, recording)
+    found = Windows(cuts[:, :past], cuts[:, past:], agent, frame, recording)
+    if not neighbours:
+        return found
+    # An agent is seen wherever its past is, also where its own future is not known.
+    return replace(found, others=nearest_others(found, cut(tracks, past, 0, whole=False), neighbours))

@@ -170,3 +170,41 @@ class ConditionalMLP(nn.Module):
     def forward(self, x: Float[Tensor, "b *event"], c: Float[Tensor, "b c"]) -> Tensor:
         seen = x if self.rows is None else x[:, self.rows]
         return self.net(self.event(seen.flatten(1)) + self.condition(c))
+
+
+class SocialPooling(nn.Module):
+    """A condition in which the pasts of other agents are pooled to a few numbers, for a network that reads it.
+
+    The condition is the agent's own part and, per neighbour, a 1 and its past in the agent's frame (zeros where there
+    is none). Each neighbour is encoded beside the agent's own past; the encodings are averaged with weights that sum to
+    at most 1 (a softmax with one more logit, 0, for nobody), so their order does not matter and nobody pools to zero.
+
+    Args:
+        net: What reads ``(z or x, [own part, pooled])``.
+        own: Numbers of the agent's own part.
+        neighbours: Number of neighbours in the condition.
+        size: Numbers of each.
+        width: Hidden units.
+        features: Numbers that neighbours are pooled to.
+        act: Activation.
+    """
+
+    def __init__(
+        self, net: nn.Module, own: int, neighbours: int, size: int, width: int, features: int, act: Activation = "silu"
+    ) -> None:
+        super().__init__()
+        self.net = net
+        self.own, self.neighbours = own, neighbours
+        self.encoder = mlp([own + size, width, features + 1], act)
+
+    def forward(self, x: Tensor, c: Float[Tensor, "b c"] | None = None) -> object:
+        if c is None:
+            raise InputError("a predictor of paths needs a condition, the past, got none")
+        own, others = c[:, : self.own], c[:, self.own :].unflatten(1, (self.neighbours, -1))
+        beside = own[:, None].expand(-1, self.neighbours, -1)
+        encoded = self.encoder(torch.cat([beside, others], 2))
+        # Logits stay within a range in which an absent neighbour's weight, e^(−1000), is 0 exactly.
+        logit = 5 * (encoded[..., 0] / 5).tanh() - 1000 * (1 - others[..., 0])
+        weight = torch.cat([logit, torch.zeros_like(logit[:, :1])], 1).softmax(1)[:, :-1]
+        pooled = (weight[..., None] * encoded[..., 1:]).sum(1)
+        return self.net(x, torch.cat([own, pooled], 1))

@@ -106,7 +106,9 @@ def windows_to_predict(opened: Opened, given: str, every: int, limit: int) -> Wi
     else:
         test: Any = opened.examples("test")
         recordings = test.recordings
-    windows = track_files.cut(recordings, data.past, data.future, every=every or data.future, whole=False)
+    windows = track_files.cut(
+        recordings, data.past, data.future, every=every or data.future, whole=False, neighbours=data.neighbours
+    )
     if limit and len(windows) > limit:
         windows = windows[torch.linspace(0, len(windows) - 1, limit).round().long()]
     return windows
