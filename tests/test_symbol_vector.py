@@ -282,6 +282,26 @@ def test_information_has_a_finite_gradient_where_a_symbol_is_dead():
     assert gradient.isfinite().all()
 
 
+def test_repeated_labels_stay_out_of_the_bound():
+    """Bound and information are those of the unlabelled rows; labelled ones add their label's part alone."""
+    for kind, options in ((SymbolVector, {}), (InformationBottleneck, {"information_weight": 5.0})):
+        model = made(kind=kind, label_weight=3.0, labelled_in_bound=False, **options)
+        few = HALF != UNLABELLED
+        losses = model.losses(Batch(X, y=HALF), rng=stream(6))
+        bound = model.losses(Batch(X[~few]), rng=stream(6))
+        own = -3.0 * model.classify(X[few]).gather(1, HALF[few][:, None]).mean()
+        torch.testing.assert_close(losses["generator"], bound["generator"])
+        for player in ("prior", "inference"):
+            torch.testing.assert_close(losses[player], bound[player] + own)
+        repeated = torch.cat([X, X[few]]), torch.cat([HALF, HALF[few]])  # more of the same labels change nothing
+        again = model.losses(Batch(repeated[0], y=repeated[1]), rng=stream(6))
+        torch.testing.assert_close(again["inference"], losses["inference"])
+        with_all = made(kind=kind, label_weight=3.0, **options).losses(Batch(X, y=HALF), rng=stream(6))
+        assert (with_all["generator"] - losses["generator"]).abs() > 1e-3, "the two weightings differ"
+    with pytest.raises(InputError, match="labelled_in_bound"):
+        made(contrast="label", labelled_in_bound=False)
+
+
 def test_the_bottleneck_subtracts_its_information_from_prior_and_inference():
     with_term, without = (made(kind=InformationBottleneck, information_weight=w) for w in (5.0, 0.0))
     ours, bare = (m.losses(Batch(X), rng=stream(6)) for m in (with_term, without))

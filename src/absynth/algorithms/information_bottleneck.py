@@ -59,6 +59,7 @@ class InformationBottleneck(SymbolVector):
         information_weight: λ, of I(z, y).
         contrast: as in :class:`absynth.algorithms.symbol_vector.SymbolVector`.
         labels_at: likewise.
+        labelled_in_bound: likewise.
     """
 
     def __init__(
@@ -76,11 +77,12 @@ class InformationBottleneck(SymbolVector):
         information_weight: float = 1.0,
         contrast: Contrast = "marginal",
         labels_at: LabelsAt = "mean",
+        labelled_in_bound: bool = True,
     ) -> None:
         super().__init__(
             prior, generator, inference, prior_sampler=prior_sampler, posterior_sampler=posterior_sampler,
             prior_start=prior_start, sample_rounds=sample_rounds, free_nats=free_nats, label_weight=label_weight,
-            contrast=contrast, labels_at=labels_at,
+            contrast=contrast, labels_at=labels_at, labelled_in_bound=labelled_in_bound,
         )  # fmt: skip
         self.information_weight = information_weight
 

@@ -16,7 +16,7 @@ where labels are known the prior can learn from log p_α(z|y) instead: each exam
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from jaxtyping import Float, Int64
 from torch import Tensor, nn
@@ -70,6 +70,8 @@ class SymbolVector(AmortizedLatentPrior):
         contrast: ``marginal``: the prior learns from draws of p_α(z), as in the paper. ``label``: from draws of
             p_α(z|y) for labelled examples, each under its own label, and p_α(z|y) stands in their bound.
         labels_at: Where of q_φ(z|x) log p_α(y|z) is taken: its ``mean``, or a ``draw``, which separates draws.
+        labelled_in_bound: Whether labelled examples enter the bound. False where a batch repeats a few of them beside
+            examples drawn from all of the data: the bound then weighs every x alike, as in the paper.
 
     Raises:
         InputError: the prior's f is no :class:`SymbolF`.
@@ -89,6 +91,7 @@ class SymbolVector(AmortizedLatentPrior):
         label_weight: float = 1.0,
         contrast: Contrast = "marginal",
         labels_at: LabelsAt = "mean",
+        labelled_in_bound: bool = True,
     ) -> None:
         super().__init__(
             prior, generator, inference, prior_sampler=prior_sampler, posterior_sampler=posterior_sampler,
@@ -97,13 +100,15 @@ class SymbolVector(AmortizedLatentPrior):
         if not isinstance(prior.f, SymbolF):
             raise InputError(f"the prior of a symbol-vector coupling needs f of class SymbolF, got {prior.f}: wrap it")
         self.label_weight = label_weight
-        self.contrast, self.labels_at = contrast, labels_at
+        if contrast == "label" and not labelled_in_bound:
+            raise InputError("expected labelled_in_bound with contrast label, whose bound is that of labelled examples")
+        self.contrast, self.labels_at, self.labelled_in_bound = contrast, labels_at, labelled_in_bound
 
     condition_required = False
 
     def extra_repr(self) -> str:
-        about = f"label_weight={self.label_weight:g}, contrast={self.contrast}, labels_at={self.labels_at}"
-        return f"{super().extra_repr()}\n{about}"
+        about = f"\nlabel_weight={self.label_weight:g}, contrast={self.contrast}, labels_at={self.labels_at}"
+        return super().extra_repr() + about
 
     def symbol_scores(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "b C"]:
         """F_α(z): their softmax is p_α(y|z)."""
@@ -113,22 +118,33 @@ class SymbolVector(AmortizedLatentPrior):
         """log p_α(y|z) of every symbol, at the mean of q_φ(z|x)."""
         return self.symbol_scores(self.encode(x).mode).log_softmax(1)
 
-    def symbol_loss(self, q: Normal, z: Tensor, y: Tensor | None) -> Float[Tensor, ""]:
-        """What prior and inference model descend besides: −λ log p_α(y|z), the mean of the labelled examples."""
-        known = None if y is None else y != UNLABELLED
-        if y is None or known is None or not known.any():
+    def label_loss(self, q: Normal, z: Tensor, y: Tensor | None) -> Float[Tensor, ""]:
+        """−λ log p_α(y|z), the mean of the labelled examples."""
+        if y is None or not (known := y != UNLABELLED).any():
             return z.new_zeros(())
         at = q.mean if self.labels_at == "mean" else z
         return self.label_weight * functional.cross_entropy(self.symbol_scores(at[known]), y[known])
 
+    def symbol_loss(self, q: Normal, z: Tensor, y: Tensor | None) -> Float[Tensor, ""]:
+        """What prior and inference model descend besides the bound."""
+        return self.label_loss(q, z, y)
+
     def losses(self, batch: Batch, *, rng: Rng) -> dict[str, Float[Tensor, ""]]:
-        c = batch.y if self.contrast == "label" else None  # the symbol −1 of SymbolF is the marginal
-        losses, q, z_pos = self.variational(batch._replace(c=c), rng=rng)
-        shared = self.symbol_loss(q, z_pos, batch.y)
+        x, y = batch.x, batch.y
+        if y is None or self.labelled_in_bound or (known := y != UNLABELLED).all() or not known.any():
+            c = y if self.contrast == "label" else None  # the symbol −1 of SymbolF is the marginal
+            losses, q, z_pos = self.variational(batch._replace(c=c), rng=rng)
+            shared = self.symbol_loss(q, z_pos, y)
+        else:
+            rest = Batch(x[~known], mask=None if batch.mask is None else batch.mask[~known])
+            losses, q, z_pos = self.variational(rest, rng=rng)
+            few: Any = self.encode(x[known])
+            z = few.sample(rng) if self.labels_at == "draw" else few.mean
+            shared = self.symbol_loss(q, z_pos, None) + self.label_loss(few, z, y[known])
         return losses | {player: losses[player] + shared for player in ("prior", "inference")}
 
     def likelihood(self, z: Tensor, c: Tensor | None = None) -> Distribution:
-        """p_β(x|z). It does not depend on the symbol, which decided z."""
+        """p_β(x|z), which does not depend on the symbol."""
         return self.generator(z)
 
     def encode(self, x: Tensor, c: Tensor | None = None) -> Distribution:

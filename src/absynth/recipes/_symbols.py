@@ -62,9 +62,17 @@ class SymbolRecipe(PriorChain, Recipe):
     """Learning rate of the generator and the inference network (Adam)."""
 
     def coupling(
-        self, generator: Conditional, encoder: nn.Module, symbols: int, share: float = 0.0
+        self,
+        generator: Conditional,
+        encoder: nn.Module,
+        symbols: int,
+        share: float = 0.0,
+        labelled_in_bound: bool = True,
     ) -> InformationBottleneck:
-        """The algorithm, of a generator, the net of q(z|x), a number of symbols and, for a fixed rate, its share."""
+        """The algorithm, of a generator, the net of q(z|x), a number of symbols and, for a fixed rate, its share.
+
+        Without ``labelled_in_bound`` labelled examples add their label's part alone.
+        """
         reference = StandardNormal(self.latent)
         net = mlp([self.latent, self.energy_width, self.energy_width, symbols], self.energy_activation)
         with torch.no_grad():
@@ -85,4 +93,5 @@ class SymbolRecipe(PriorChain, Recipe):
             information_weight=self.information_weight,
             contrast=self.contrast,
             labels_at=self.labels_at,
+            labelled_in_bound=labelled_in_bound,
         )

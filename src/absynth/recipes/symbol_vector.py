@@ -81,7 +81,7 @@ class SymbolVectorRecipe(ImageOptions, GaussianOutput, SymbolRecipe):
     labels: Natural = 100
     """Number of labels that are used, equally many of each class, chosen by the seed; 0: all that the data have."""
     labelled_batch: Count = 50
-    """Labelled examples per batch, drawn with repetition; the rest are unlabelled."""
+    """Labelled examples per batch, drawn with repetition; the rest, without labels, are drawn from all of the data."""
     label_weight: NonNegative = 200.0
     generator_width: Count = 400
     """Hidden units of the generator and of the inference network."""
@@ -121,7 +121,9 @@ class SymbolVectorRecipe(ImageOptions, GaussianOutput, SymbolRecipe):
 
     def algorithm(self) -> InformationBottleneck:
         generator = self._generator()
-        return self.coupling(generator, self._encoder(), self.classes)
+        # Unlabelled rows of a batch are drawn from all of the data, labelled ones among them: they are the bound's.
+        together = self.contrast == "label"
+        return self.coupling(generator, self._encoder(), self.classes, labelled_in_bound=together)
 
     def _inputs(self) -> int:
         """Numbers of one example as the model takes it."""
