@@ -94,7 +94,7 @@ def compare(run: Run, data: str) -> Figures:
         if not kept.exists() or run.tiny:
             with TemporaryDirectory(dir=run.folder) as where:  # a training that was stopped has no honest seconds
                 found, x, opened = measure_method(replace(run, folder=Path(where)), method, data, n)
-                torch.save({"values": found, "shown": x[:SHOWN], "first": _first(run, opened, n)}, kept)
+                torch.save({"values": found, "shown": x[:SHOWN].clone(), "first": _first(run, opened, n)}, kept)
         saved = torch.load(kept)
         values |= saved["values"]
         sheet = sheet or {"data": saved["first"]["shown"]}
@@ -113,7 +113,7 @@ def _first(run: Run, opened: Opened, n: int) -> dict[str, Any]:
     some = train.batch(torch.randperm(len(train), generator=stream(run.seed, 0, 0, 4))[:n]).x
     gaussian = gaussian_samples(train, n, seed=run.seed).clamp(-1, 1)
     return {
-        "shown": test[:SHOWN],
+        "shown": test[:SHOWN].clone(),
         "references": {
             "training images": frechet(features(some), features(test)),
             "Gaussian of the pixels": frechet(features(gaussian), features(test)),
