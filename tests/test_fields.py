@@ -47,6 +47,7 @@ OTHER: dict[str, Any] = {
     "iterations": 0,
     "information_weight": 2.0,
     "label_weight": 2.0,
+    "labelled_in_bound": False,
     "last_share": 0.2,
     "likelihood_weight": 3.0,
     "margin": 0.45,
