@@ -61,6 +61,20 @@ def test_few_blocks_are_compared_with_the_first():
     assert feed(history, 11.0) == (11.0, 1.0)
 
 
+def test_a_gradient_that_grows_from_almost_nothing_in_its_first_hundred_updates_is_no_trouble():
+    """An inference model has nothing to learn until the generator uses z."""
+    guard = Guard({"prior"})
+    for t in range(40):
+        assert guard.check(t, rows(gradient=0.5), {}, {}) is None
+    for t in range(40, 1000):
+        assert guard.check(t, rows(gradient=700.0), {}, {}) is None
+    late = Guard({"prior"})
+    for t in range(100):
+        late.check(t, rows(gradient=0.5), {}, {})
+    found = [late.check(t, rows(gradient=51.0), {}, {}) for t in range(100, 120)]
+    assert found[-1].evidence == "its gradient norm is 51, typically 51 now, 0.5 before"
+
+
 def test_the_floor_is_the_least_size_of_trouble():
     for value, found in ((9.9, None), (10.1, (10.1, 1.0))):
         history = History()

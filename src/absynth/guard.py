@@ -10,7 +10,8 @@ What is looked at, and why the limit is where it is:
 * the gap of an EBM: a healthy gap wanders around 0 on a scale that changes slowly; a diverging one grows by orders of
   magnitude. Trouble is a typical size over ``gap`` and ``factor`` times the largest of at least 200 updates ago (and
   of the run's first half, so that exponential growth is found at any rate).
-* the norm of a gradient, likewise.
+* the norm of a gradient, likewise, but ten times further, and above all of the first 100 updates: where the generator
+  does not use z yet, almost nothing pulls at an inference model, and its gradient may then grow a thousandfold.
 * the reach of a chain: ``factor`` times as far as chains start, or as the data lie, is outside any data's range.
 * δ²λ of a chain that an EBM learns from, λ being the curvature of −log density that its steps meet. A Langevin step
   samples variance 1/(λ(1 − δ²λ/4)) in place of 1/λ: twice too much at 2, unbounded at 4. An EBM learned through such a
@@ -115,7 +116,9 @@ class History:
     lag = 10
     """Blocks that are too recent to compare with, at least: slow divergence must not pass as the usual."""
 
-    def __init__(self) -> None:
+    def __init__(self, first: int = 1) -> None:
+        self.first = first
+        """Number of blocks at the start of training that are always compared with: before them there is no trouble."""
         self.recent: list[float] = []
         self.blocks: list[float] = []
 
@@ -125,8 +128,8 @@ class History:
         if len(self.recent) < self.block:
             return None
         now = sorted(self.recent)[self.block // 2]
-        past = self.blocks[: -max(self.lag, len(self.blocks) // 2)] or self.blocks[:1] or [math.inf]
-        before = max(floor / factor, *past)
+        past = self.blocks[: max(self.first, len(self.blocks) - max(self.lag, len(self.blocks) // 2))]
+        before = max(floor / factor, *past) if len(past) >= self.first else math.inf
         self.recent, self.blocks = [], [*self.blocks, now]
         return (now, before) if now > factor * before > 0 else None
 
@@ -178,7 +181,7 @@ class Guard:
                 evidence = f"its gap f(pos) − f(neg) is {-value:.3g}, typically {jump[0]:.3g} now, {jump[1]:.3g} before"
                 return Trouble(step, "gap", who, samplers.get(who), evidence)
         for who, value in seen["gradient"].items():
-            jump = self._history(f"gradient {who}").jump(value, 10 * self.factor, 0.0)
+            jump = self._history(f"gradient {who}", first=5).jump(value, 10 * self.factor, 0.0)
             if jump:
                 evidence = f"its gradient norm is {value:.3g}, typically {jump[0]:.3g} now, {jump[1]:.3g} before"
                 return Trouble(step, "gradient", who, None, evidence)
@@ -204,8 +207,8 @@ class Guard:
             return Trouble(step, "stability", who, sampler, evidence, learner)
         return None
 
-    def _history(self, name: str) -> History:
-        return self.histories.setdefault(name, History())
+    def _history(self, name: str, first: int = 1) -> History:
+        return self.histories.setdefault(name, History(first))
 
     def state_dict(self) -> dict:
         """Histories, for checkpoints."""
@@ -216,7 +219,7 @@ class Guard:
         self.ranges = dict(state["ranges"])
         self.histories = {}
         for name, lists in state["histories"].items():
-            history = self._history(name)
+            history = self._history(name, lists.get("first", 1))  # checkpoints of 0.2.0 have no first
             history.recent, history.blocks = list(lists["recent"]), list(lists["blocks"])
 
 
