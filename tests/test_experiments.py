@@ -17,8 +17,8 @@ SLOW = (
     "guard_short_run", "improved_contrastive_divergence", "imputation_tables", "information_bottleneck_yelp",
     "inverse_control_known", "inverse_control_ngsim", "latent_belief_eth_ucy", "latent_belief_sdd",
     "latent_prior_ablation", "latent_prior_mnist", "latent_prior_moses", "latent_prior_zinc", "multiscale_mnist",
-    "one_pass_digits",
-    "point_clouds", "ppca", "rivals_fashion_mnist", "rivals_mnist", "symbol_vector_text", "teaching_fashion_mnist",
+    "one_pass_digits", "point_clouds", "ppca", "recovery_bits", "rivals_fashion_mnist", "rivals_mnist",
+    "symbol_vector_text", "teaching_fashion_mnist",
     "teaching_ring", "teaching_ring_long", "teaching_ring_recipes", "translation_mnist", "voxel_recovery",
     "voxel_shapes",
 )  # fmt: skip
