@@ -268,6 +268,22 @@ def test_a_checkpoint_cut_short_falls_back_and_says_so(tmp_path, capsys):
     assert (out / "model.safetensors").read_bytes() == whole
 
 
+def test_a_report_of_weights_cut_short_is_one_line(digits, tmp_path, capsys):
+    broken = shutil.copytree(digits, tmp_path / "broken")
+    weights = broken / "model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:300])
+    assert run("report", broken) == 2
+    assert "model.safetensors cannot be read" in one_line(capsys)
+
+
+def test_a_row_of_no_samples_is_refused_for_data_that_are_drawn_without_rows(tmp_path, capsys):
+    out = tmp_path / "run"
+    assert run("train", "maximum_likelihood", "--data", "moons", "--out", out, "--tiny", "--device", "cpu") == 0
+    capsys.readouterr()
+    assert run("sample", out, "--columns", 0) == 2
+    assert one_line(capsys).endswith("--columns must be at least 1, got 0")
+
+
 def test_a_networks_wrong_shape_is_named(tmp_path, monkeypatch, capsys):
     from absynth.recipes.latent_prior import images
 

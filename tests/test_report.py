@@ -328,6 +328,7 @@ def test_a_reason_that_several_tasks_share_is_said_once(run, monkeypatch):
 
     said = []
     monkeypatch.setattr(gather.checkpoint, "require_trained", lambda run: None)
+    monkeypatch.setattr(gather.checkpoint, "load", lambda run: None)
     monkeypatch.setattr(tasks, "tasks", lambda: ("evaluate", "detect"))
     monkeypatch.setattr(tasks, "find", lambda name: SimpleNamespace(REPORT={}, command=refuse))
     gather.gather(run, say=said.append)

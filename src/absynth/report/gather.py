@@ -32,11 +32,12 @@ def gather(
         The page.
 
     Raises:
-        InputError: There is no run, it was never trained, or the page cannot be written.
+        InputError: There is no run, it was never trained, its model cannot be opened, or the page cannot be written.
     """
     run = run.expanduser()
     checkpoint.require_trained(run)
     write(run)  # a run that is none, or that cannot be written to, is found before any work
+    checkpoint.load(run)  # and so is a model that cannot be opened: no task could run
     left_out: dict[str, str] = {}  # reason -> the first task that gave it
     for name in tasks.tasks():
         if not again and is_current(run, name):

@@ -139,6 +139,7 @@ def command(
         opened.require_kind("table", hint="give --out a folder")
     if steps:
         opened.model.set_chain_steps(steps)
+    check_positive(columns=columns)  # of every kind of data: some draw no rows
     if height or width:
         opened.model.set_size(height or opened.data.shape[1], width)
     if frames or film:
