@@ -1,15 +1,16 @@
-"""Every method that makes images at equal updates and at equal seconds, one thread of one core.
+"""Methods that make images at equal updates and at equal seconds, one thread of one core.
 
-The networks are small and of about one size: those of ``conditional`` where a method has a generator and an energy of
-images and learns better with them, else those of its preset. Batches of 32 for all, and averaged weights but where
-chains from noise follow an energy that still changes fast. Settings were chosen by pilots of a minute, on a seed
-without a figure, by images of the training split that were left out of training.
+The networks are small: those of ``conditional`` where a method has a generator and an energy of images and learns
+better with them, else those of its preset. Batches of 32 for all, and averaged weights but where chains from noise
+follow an energy that still changes fast. Settings were chosen by pilots of a minute, on a seed without a figure, by
+images of the training split that were left out of training.
 """
 
 from __future__ import annotations
 
 import time
-from dataclasses import replace
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -27,12 +28,44 @@ from absynth.seeding import stream
 from absynth.tasks.evaluate import gaussian_samples
 from absynth.tasks.opened import Opened
 
-UPDATES, MINUTES, SAMPLES, SHOWN = 500, 5, 2000, 20
-EQUAL = (f"{UPDATES} updates", f"{MINUTES} min")
+SAMPLES, SHOWN = 2000, 20
 DISTANCE = "Fréchet distance"
 _ALL: dict[str, Any] = {"batch": 32, "ema": 0.99, "threads": 1, "limit": 0}
-_TEACHING: dict[str, Any] = CONVOLUTIONS | {"inference_width": 16, "inference_lr": 1e-3}
-METHODS: dict[str, dict[str, Any]] = {
+TEACHING: dict[str, Any] = CONVOLUTIONS | {"inference_width": 16, "inference_lr": 1e-3}
+
+
+@dataclass(frozen=True)
+class Contest:
+    """Methods on one data set, and what each may spend.
+
+    Attributes:
+        data: The data set.
+        methods: Method -> field values where they are not those of the preset of the data set.
+        updates: Number of updates of the first training.
+        minutes: Processor time of the second.
+    """
+
+    data: str
+    methods: Mapping[str, Mapping[str, Any]]
+    updates: int = 500
+    minutes: int = 5
+
+    @property
+    def equal(self) -> tuple[str, str]:
+        """What is equal in the first training and in the second."""
+        return f"{self.updates} updates", f"{self.minutes} min"
+
+    @property
+    def protocol(self) -> str:
+        """What every method gets and how it is judged."""
+        return (
+            f"{self.updates} updates in batches of 32, and as many as fill {self.minutes} min of processor time on one "
+            f"thread, each with its own schedule; squared Fréchet distance of {SAMPLES} samples to the test split in a "
+            f"classifier's features; settings by pilots of another seed on images left out of training"
+        )
+
+
+MNIST = Contest("mnist", {
     "vae": {},
     "latent_prior": {},
     "latent_prior_conv": {},
@@ -41,8 +74,8 @@ METHODS: dict[str, dict[str, Any]] = {
     "mixture_prior": {},
     "cooperative": CONVOLUTIONS,
     "conditional": {"ema": 0.995},
-    "variational_teaching": _TEACHING,
-    "dual_teaching": _TEACHING,
+    "variational_teaching": TEACHING,
+    "dual_teaching": TEACHING,
     "divergence_triangle": {},
     "joint_vae": {},
     "maximum_likelihood": {"ema": 0.0},
@@ -50,21 +83,15 @@ METHODS: dict[str, dict[str, Any]] = {
     "coarse_to_fine": {"ema": 0.0},
     "diffusion_recovery": {},
     "cooperative_recovery": {},
-}
-"""Method -> field values where they are not those of the preset of the data set."""
-PROTOCOL = (
-    f"{UPDATES} updates in batches of 32, and as many as fill {MINUTES} min of processor time on one thread, each with "
-    f"its own schedule; squared Fréchet distance of {SAMPLES} samples to the test split in a "
-    f"classifier's features; settings by pilots of another seed on images left out of training"
-)
+})  # fmt: skip
 
 
-def measure_method(run: Run, method: str, data: str, n: int) -> tuple[dict[str, float], Tensor, Opened]:
+def measure_method(run: Run, method: str, contest: Contest, n: int) -> tuple[dict[str, float], Tensor, Opened]:
     """Figures of one method, its samples after the longer training, and that run."""
     values: dict[str, float] = {}
-    recipe = run.recipe(method, data, **_ALL | METHODS[method])
-    steps = run.few(UPDATES, 20)
-    for at in EQUAL:
+    recipe = run.recipe(method, contest.data, **_ALL | dict(contest.methods[method]))
+    steps = run.few(contest.updates, 20)
+    for at in contest.equal:
         begun = time.process_time()
         opened = run.train(replace(recipe, steps=steps, checkpoint_every=max(1, steps // 4)), f"{method}, {at}")
         seconds = time.process_time() - begun
@@ -77,23 +104,23 @@ def measure_method(run: Run, method: str, data: str, n: int) -> tuple[dict[str, 
             f"updates, {at}, {method}": steps,
         }
         if not run.tiny:  # what the first training cost says how many updates fill the minutes
-            steps = max(1, round(steps * 60 * MINUTES / seconds))
+            steps = max(1, round(steps * 60 * contest.minutes / seconds))
     parameters = sum(p.numel() for p in opened.model.parameters())
     values |= {f"seconds to draw {SAMPLES}, {method}": drawing, f"parameters, {method}": parameters}
     return values, x, opened
 
 
-def compare(run: Run, data: str) -> Figures:
-    """Every method on one data set. A method that was measured before the experiment was stopped is not again."""
+def compare(run: Run, contest: Contest) -> Figures:
+    """Every method of a contest. A method that was measured before the experiment was stopped is not again."""
     values: dict[str, float] = {}
     baselines: dict[str, float] = {}
     sheet: dict[str, Tensor] = {}
     n = run.few(SAMPLES, 80)
-    for method in METHODS:
+    for method in contest.methods:
         kept = run.folder / f"{method}.pt"
         if not kept.exists() or run.tiny:
             with TemporaryDirectory(dir=run.folder) as where:  # a training that was stopped has no honest seconds
-                found, x, opened = measure_method(replace(run, folder=Path(where)), method, data, n)
+                found, x, opened = measure_method(replace(run, folder=Path(where)), method, contest, n)
                 torch.save({"values": found, "shown": x[:SHOWN].clone(), "first": _first(run, opened, n)}, kept)
         saved = torch.load(kept)
         values |= saved["values"]
@@ -101,8 +128,8 @@ def compare(run: Run, data: str) -> Figures:
         sheet[method] = saved["shown"]
         if not baselines:
             baselines = {f"{DISTANCE}, {at}, {method}/{name}": value
-                         for at in EQUAL for name, value in saved["first"]["references"].items()}  # fmt: skip
-    pictures.rows_with_labels(sheet, run.images / f"image_methods_{data}_{run.seed}.png")
+                         for at in contest.equal for name, value in saved["first"]["references"].items()}  # fmt: skip
+    pictures.rows_with_labels(sheet, run.images / f"image_methods_{contest.data}_{run.seed}.png")
     return Figures(values, baselines)
 
 

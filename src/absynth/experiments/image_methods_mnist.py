@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from absynth.experiments._image_methods import PROTOCOL, compare
+from absynth.experiments._image_methods import MNIST, compare
 from absynth.experiments.harness import Figures, Run, experiment
 
 
-@experiment(data="MNIST: 60,000 training images, 10,000 test images", protocol=PROTOCOL, seeds=(0,), minutes=110)
+@experiment(data="MNIST: 60,000 training images, 10,000 test images", protocol=MNIST.protocol, seeds=(0,), minutes=110)
 def measure(seed: int, run: Run) -> Figures:
-    return compare(run, "mnist")
+    return compare(run, MNIST)
