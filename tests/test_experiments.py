@@ -14,13 +14,12 @@ from absynth.experiments.harness import Run
 NEEDS_DATA = not os.environ.get("ABSYNTH_DATA")
 SLOW = (
     "ais", "anomaly_mnist", "chain_free_toy", "cifar10_levels", "density_tables", "facades", "frame_digits",
-    "guard_short_run", "image_methods_cifar10", "image_methods_mnist", "improved_contrastive_divergence", "imputation_tables", "information_bottleneck_yelp",
-    "inverse_control_known", "inverse_control_ngsim", "latent_belief_eth_ucy", "latent_belief_sdd",
-    "latent_prior_ablation", "latent_prior_mnist", "latent_prior_moses", "latent_prior_zinc", "multiscale_mnist",
-    "one_pass_digits", "point_clouds", "ppca", "recovery_bits", "rivals_fashion_mnist", "rivals_mnist",
-    "symbol_vector_text", "teaching_fashion_mnist",
-    "teaching_ring", "teaching_ring_long", "teaching_ring_recipes", "translation_mnist", "voxel_recovery",
-    "voxel_shapes",
+    "guard_short_run", "image_methods_cifar10", "image_methods_mnist", "improved_contrastive_divergence",
+    "imputation_tables", "information_bottleneck_yelp", "inverse_control_known", "inverse_control_ngsim",
+    "latent_belief_eth_ucy", "latent_belief_sdd", "latent_prior_ablation", "latent_prior_mnist", "latent_prior_moses",
+    "latent_prior_zinc", "multiscale_mnist", "one_pass_digits", "point_clouds", "ppca", "recovery_bits",
+    "rivals_fashion_mnist", "rivals_mnist", "symbol_vector_text", "teaching_fashion_mnist", "teaching_ring",
+    "teaching_ring_long", "teaching_ring_recipes", "translation_mnist", "voxel_recovery", "voxel_shapes",
 )  # fmt: skip
 """Experiments of large data sets or long chains, which take more than three seconds however few updates they make."""
 NAMES = [pytest.param(name, marks=pytest.mark.slow if name in SLOW else ()) for name in experiments.names()]
