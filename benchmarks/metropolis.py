@@ -1,4 +1,6 @@
-"""(f) A MALA step beside a plain Langevin step, on the prior of (a): by autograd, by the engine in Python, and in C++.
+"""(f) MALA and HMC on the prior of (a): a MALA step beside a plain Langevin step, and HMC by every engine.
+
+By autograd, by the engine in Python, and in C++.
 
 python benchmarks/metropolis.py
 """
@@ -9,7 +11,7 @@ import torch
 from common import models
 from common.side_by_side import Bench, arguments
 
-from absynth.samplers import MALA, Langevin, engine
+from absynth.samplers import HMC, MALA, Langevin, engine
 from absynth.seeding import stream
 
 if __name__ == "__main__":
@@ -18,7 +20,7 @@ if __name__ == "__main__":
     prior = models.prior()
     z, rng = torch.randn(models.BATCH, models.LATENT), stream(0)
 
-    def ours(sampler: MALA | Langevin, name: engine.Name, fused: bool) -> None:
+    def ours(sampler: HMC | MALA | Langevin, name: engine.Name, fused: bool) -> None:
         with engine.use(name, fused=fused):
             sampler(prior().log_density, z, rng=rng)
 
@@ -33,4 +35,14 @@ if __name__ == "__main__":
             gflop=options.steps * models.gflop(prior.f, *z.shape),  # type: ignore[arg-type]
             calls=3,
         )
-    bench.keep("A MALA step costs this many Langevin steps (ratio of MALA's time to Langevin's).")
+    hmc = HMC(options.steps // 10, 0.2, leapfrog_steps=10)
+    bench.run(
+        {part: lambda way=way: ours(hmc, *way) for part, way in ways.items()},
+        part="HMC",
+        gflop=options.steps * models.gflop(prior.f, *z.shape),  # type: ignore[arg-type]
+        calls=3,
+    )
+    bench.keep(
+        "A MALA step costs this many Langevin steps (ratio of MALA's time to Langevin's); of HMC, autograd's time over "
+        "each engine's."
+    )

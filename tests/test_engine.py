@@ -449,17 +449,19 @@ def test_fused_runs_whole_chains_and_splits_rows_and_steps(monkeypatch: pytest.M
     assert log_density is not prior
 
 
+@pytest.mark.parametrize("move", [MALA(7, 1.2), HMC(7, 1.5, leapfrog_steps=3)], ids=["MALA", "HMC"])
 @pytest.mark.parametrize("rows", ["one stream", "a stream each"])
-def test_mala_runs_as_a_whole_and_splits_rows_and_steps(rows: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_metropolis_runs_as_a_whole_and_splits_rows_and_steps(
+    move: MALA | HMC, rows: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """More rows than a block, several threads, noise drawn ahead a few steps at a time; moves and stays."""
     calls = []
-    plain = fused.Fused.mala
-    monkeypatch.setattr(fused.Fused, "mala", lambda self, *a: calls.append(1) or plain(self, *a))
+    plain = fused.Fused.hmc
+    monkeypatch.setattr(fused.Fused, "hmc", lambda self, *a: calls.append(1) or plain(self, *a))
     prior = targets(F64)["prior, smooth"][0]
     x = noise_like(torch.empty(203, 6, dtype=F64), stream(3))
     monkeypatch.setattr(fused, "NOISE_BYTES", 3 * x.numel() * 8)
     rngs = [stream(4) if rows == "one stream" else Streams(4, range(203)) for _ in range(2)]
-    move = MALA(7, 1.2)
     states = list(move.path(prior, x, rng=stream(4)))[1:]
     assert 0.1 < float(torch.stack([s.accepted for s in states]).mean()) < 0.9
     wanted = move(prior, x, rng=rngs[0])
@@ -487,14 +489,17 @@ SIZES = torch.tensor([0.2, 0.9, 0.1, 1.4, 0.5], dtype=F64)
         (MALA(0, 0.2, warmup=5), False),
         (MALA(9, 0.2, warmup=45), False),
         (MALA(9, 0.2, mass=Mass(scale=torch.full((6,), 0.5))), False),
+        (HMC(9, SIZES, leapfrog_steps=3), True),
+        (HMC(9, 0.2, leapfrog_steps=2, warmup=5), True),
+        (HMC(9, 0.2, leapfrog_steps=2, mass=Mass(scale=torch.full((6,), 0.5))), False),
     ],
 )
-def test_mala_has_a_step_size_of_its_own_for_each_chain_and_a_mass_matrix_in_python(
-    move: MALA, whole: bool, monkeypatch: pytest.MonkeyPatch
+def test_metropolis_has_a_step_size_of_its_own_for_each_chain_and_a_mass_matrix_in_python(
+    move: MALA | HMC, whole: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     calls = []
-    plain = fused.Fused.mala
-    monkeypatch.setattr(fused.Fused, "mala", lambda self, *a: calls.append(a[3]) or plain(self, *a))
+    plain = fused.Fused.hmc
+    monkeypatch.setattr(fused.Fused, "hmc", lambda self, *a: calls.append(a[4]) or plain(self, *a))
     log_density, x = targets(F64)["prior, smooth"]
     with use("fused"):
         got = move(log_density, x, rng=stream(4))
@@ -526,25 +531,28 @@ def test_mala_in_cpp_starts_inside_the_support() -> None:
 
 
 def test_a_wrong_value_in_cpp_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = fused.Fused.mala
+    right = fused.Fused.hmc
 
     def wrong(self, *a):
         x, value = right(self, *a)
         return x, 1.1 * value
 
-    monkeypatch.setattr(fused.Fused, "mala", wrong)
+    monkeypatch.setattr(fused.Fused, "hmc", wrong)
     log_density, x = targets(F64)["prior"]
     with use("fused", said := []):
         got = MALA(5, 0.3)(log_density, x, rng=stream(1))
-    assert said == ["engine: a log density runs on plain autograd: its fused MALA score differs from autograd's"]
+    assert said == ["engine: a log density runs on plain autograd: its fused HMC score differs from autograd's"]
     assert (got - MALA(5, 0.3)(log_density, x, rng=stream(1))).abs().max() < 1e-12
 
 
-def test_mala_in_cpp_that_accepts_all_misses_its_target(monkeypatch: pytest.MonkeyPatch) -> None:
-    normal_law(run_law("fused", MALA(25, 1.0)), MEAN, 1 / PRECISION)
+@pytest.mark.parametrize("move", [MALA(25, 1.0), HMC(8, 0.9, leapfrog_steps=3)], ids=["MALA", "HMC"])
+def test_metropolis_in_cpp_that_accepts_all_misses_its_target(
+    move: MALA | HMC, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    normal_law(run_law("fused", move), MEAN, 1 / PRECISION)
     monkeypatch.setattr(fused, "uniform_like", lambda value, rng: torch.zeros_like(value))
     with pytest.raises(AssertionError):
-        normal_law(run_law("fused", MALA(25, 1.0)), MEAN, 1 / PRECISION)
+        normal_law(run_law("fused", move), MEAN, 1 / PRECISION)
 
 
 def test_fused_tanh_is_exact_to_rounding() -> None:
@@ -652,6 +660,7 @@ def test_stationary_laws(kind: str) -> None:
     biased = 1 / (PRECISION * (1 - delta**2 * PRECISION / 4))
     normal_law(run_law(kind, Langevin(20, delta)), MEAN, biased)
     normal_law(run_law(kind, MALA(25, 1.0)), MEAN, 1 / PRECISION)
+    normal_law(run_law(kind, HMC(8, 0.4, leapfrog_steps=3)), MEAN, 1 / PRECISION)
 
 
 @pytest.mark.parametrize("kind", ENGINES)

@@ -38,12 +38,12 @@ struct Chain {
   const Step *score;
   int64_t n_slots, n_weights, n_score, score_slot, batch, dim, steps, threads;
   double drift;
-  const double *noise_scales;  // [steps]; of MALA: [batch], the step sizes
+  const double *noise_scales;  // [steps]; of HMC: [batch], the step sizes
   const void *const *noise;    // [steps] pointers to [batch, dim], null where the scale is 0
   void *x;                     // [batch, dim], changed in place
-  const void *const *logs;     // of MALA: [steps] pointers to [batch], logarithms of uniform numbers; else null
-  void *values;                // of MALA: [batch], the log density at the start
-  int64_t value_slot;
+  const void *const *logs;     // of HMC: [steps] pointers to [batch], logarithms of uniform numbers; else null
+  void *values;                // of HMC: [batch], the log density at the start
+  int64_t value_slot, leapfrog;
 };
 }
 
@@ -225,40 +225,48 @@ static void apply(const Step &step, T *out, int64_t ld, int64_t rows, const Oper
 #undef EACH
 }
 
-// MALA for chains row ... row + rows, which stand at ``state``; the density there is found by ``evaluate``.
+// HMC for chains row ... row + rows, which stand at ``state``; the density there is found by ``evaluate``.
 template <class T, class F>
-static void metropolis(const Chain &chain, int64_t row, int64_t rows, T *state, int64_t ld, const Operand<T> &score,
-                       const Operand<T> &value, F evaluate) {
+static void hamiltonian(const Chain &chain, int64_t row, int64_t rows, T *state, int64_t ld, const Operand<T> &score,
+                        const Operand<T> &value, F evaluate) {
   int64_t dim = chain.dim;
   T *x = static_cast<T *>(chain.x) + row * dim, *first = static_cast<T *>(chain.values) + row;
-  std::vector<T> scores(rows * dim), levels(rows);  // where the chains stand: x, and these
-  for (int64_t k = 0; k <= chain.steps; ++k) {
-    evaluate();
-    for (int64_t r = 0; r < rows; ++r, state += ld) {
-      const T *g = score.data + r * score.ld, level = value.data[r * value.ld];
-      const T scale = T(chain.noise_scales[row + r]), drift = T(0.5) * scale * scale;
-      T *kept = x + r * dim, *s = scores.data() + r * dim;
-      bool accept = k == 0;
-      if (accept) {
-        first[r] = level;
-      } else {  // log q(x|x') - log q(x'|x) is half this sum, negative
-        const T *e = static_cast<const T *>(chain.noise[k - 1]) + (row + r) * dim;
-        T sum = sum_of<T>(dim, [=](int64_t j) {
-          T both = s[j] + g[j];
-          return both * (scale * e[j] + T(0.5) * drift * both);
-        });
-        accept = static_cast<const T *>(chain.logs[k - 1])[row + r] < level - levels[r] - T(0.5) * sum;
+  std::vector<T> scores(rows * dim), levels(rows), momenta(rows * dim);  // where the chains stand: x, scores, levels
+  evaluate();
+  for (int64_t r = 0; r < rows; ++r) {
+    first[r] = levels[r] = value.data[r * value.ld];
+    std::memcpy(scores.data() + r * dim, score.data + r * score.ld, dim * sizeof(T));
+  }
+  for (int64_t k = 0; k < chain.steps; ++k) {
+    const T *noise = static_cast<const T *>(chain.noise[k]) + row * dim;
+    for (int64_t l = 0; l < chain.leapfrog; ++l) {
+      if (l > 0) evaluate();
+      for (int64_t r = 0; r < rows; ++r) {  // half a kick at the start of a trajectory, whole ones within it
+        const T scale = T(chain.noise_scales[row + r]), kick = l > 0 ? scale : T(0.5) * scale;
+        T *z = state + r * ld, *p = momenta.data() + r * dim;
+        const T *from = l > 0 ? z : x + r * dim, *old = l > 0 ? p : noise + r * dim;
+        const T *g = l > 0 ? score.data + r * score.ld : scores.data() + r * dim;
+#pragma GCC ivdep
+        for (int64_t j = 0; j < dim; ++j) {
+          p[j] = old[j] + kick * g[j];
+          z[j] = from[j] + scale * p[j];
+        }
       }
-      if (accept) {
-        std::memcpy(kept, state, dim * sizeof(T));
-        std::memcpy(s, g, dim * sizeof(T));
+    }
+    evaluate();
+    for (int64_t r = 0; r < rows; ++r) {
+      const T *g = score.data + r * score.ld, *e = noise + r * dim, *p = momenta.data() + r * dim;
+      const T level = value.data[r * value.ld], half = T(0.5 * chain.noise_scales[row + r]);
+      T gained = sum_of<T>(dim, [=](int64_t j) {  // twice the kinetic energy; a product loses fewer digits than squares
+        T last = p[j] + half * g[j];
+        return (last - e[j]) * (last + e[j]);
+      });
+      if (static_cast<const T *>(chain.logs[k])[row + r] < level - levels[r] - T(0.5) * gained) {
+        std::memcpy(x + r * dim, state + r * ld, dim * sizeof(T));
+        std::memcpy(scores.data() + r * dim, g, dim * sizeof(T));
         levels[r] = level;
       }
-      if (k == chain.steps) continue;
-      const T *e = static_cast<const T *>(chain.noise[k]) + (row + r) * dim;
-      for (int64_t j = 0; j < dim; ++j) state[j] = kept[j] + (drift * s[j] + scale * e[j]);
     }
-    state -= rows * ld;
   }
 }
 
@@ -314,7 +322,7 @@ static void run_block(const Chain &chain, const std::vector<Packed<T>> &weights,
       }
     }
   };
-  if (chain.logs) return metropolis(chain, row, rows, state, ld_x, score, slots[chain.value_slot], evaluate);
+  if (chain.logs) return hamiltonian(chain, row, rows, state, ld_x, score, slots[chain.value_slot], evaluate);
   for (int64_t k = 0; k < chain.steps; ++k) {
     evaluate();
     T scale = T(chain.noise_scales[k]);

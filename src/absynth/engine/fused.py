@@ -1,4 +1,4 @@
-"""Whole Langevin and MALA chains in one C++ function (``fused.cpp``), which is given the score as instructions.
+"""Whole Langevin, MALA and HMC chains in one C++ function (``fused.cpp``), which is given the score as instructions.
 
 It serves scores that work on each chain by itself: products with constant weights, and functions of each entry. That is
 every fully connected network, with any activation that has an instruction, and sums and products of them: the prior and
@@ -191,12 +191,21 @@ class Fused:
             run(scales, list(noises(x, scales, rng, NOISE_BYTES, normals)))
         return x
 
-    def mala(
-        self, leaves: list[Tensor], x: Tensor, step_size: Tensor | float, steps: int, rng: Rng
+    def hmc(
+        self, leaves: list[Tensor], x: Tensor, step_size: Tensor | float, leapfrog: int, steps: int, rng: Rng
     ) -> tuple[Tensor, Tensor]:
-        """x moved by so many MALA steps, of one size or one a chain, and the log density ``[b]`` at the start."""
+        """x moved by HMC, and the log density ``[b]`` at the start.
+
+        Args:
+            leaves: Tensors that the log density holds.
+            x: Start of the chains.
+            step_size: Leapfrog step, one or one a chain.
+            leapfrog: Leapfrog steps of a trajectory. With one, this is MALA.
+            steps: Trajectories.
+            rng: Source of noise.
+        """
         x = x.detach().clone(memory_format=torch.contiguous_format)
-        run = self._ready(leaves, x, 0.0)
+        run = self._ready(leaves, x, 0.0, leapfrog)
         sizes = step_size.tolist() if isinstance(step_size, Tensor) else [step_size] * len(x)
         ahead, values = _ahead(x), []
         one = isinstance(rng, Generator)
@@ -209,7 +218,7 @@ class Fused:
             run(sizes, noise, logs, values[-1])
         return x, values[0]
 
-    def _ready(self, leaves: list[Tensor], x: Tensor, drift: float) -> Callable[..., None]:
+    def _ready(self, leaves: list[Tensor], x: Tensor, drift: float, leapfrog: int = 0) -> Callable[..., None]:
         """The C++ function with the constants of these leaves, on x and the noise that it is given."""
         library = build()
         move = library.chain_float32 if x.dtype == torch.float32 else library.chain_float64
@@ -236,7 +245,7 @@ class Fused:
                 len(self.weights), len(steps), self.score, len(x), self.widths[0], len(noise), threads, drift,
                 ctypes.addressof(numbers), ctypes.addressof(pointers), x.data_ptr(),
                 None if tests is None else ctypes.addressof(tests), None if values is None else values.data_ptr(),
-                self.value,
+                self.value, leapfrog,
             )  # fmt: skip
             assert made  # whose memory the slots and weights point to
             move(ctypes.byref(chain))
@@ -281,5 +290,5 @@ class _Chain(ctypes.Structure):
         )),
         ("drift", ctypes.c_double),
         *((name, ctypes.c_void_p) for name in ("noise_scales", "noise", "x", "logs", "values")),
-        ("value_slot", ctypes.c_int64),
+        *((name, ctypes.c_int64) for name in ("value_slot", "leapfrog")),
     ]  # fmt: skip

@@ -108,11 +108,15 @@ class Scores:
             return plan.langevin(x, drift, noise_scales, rng)
         return fused.langevin(plan.leaves, x, drift, noise_scales, rng)
 
-    def mala(self, x: Tensor, step_size: Tensor | float, steps: int, rng: Rng) -> tuple[Tensor, Tensor] | None:
-        """A whole MALA chain in C++ and the log density at its start, or None."""
+    def hmc(
+        self, x: Tensor, step_size: Tensor | float, leapfrog: int, steps: int, rng: Rng
+    ) -> tuple[Tensor, Tensor] | None:
+        """A whole HMC chain in C++ and the log density at its start, or None. One leapfrog step is MALA."""
         plan, x = self._form(x) if self._name(x) == "traced" else None, x.detach()
         fused = None if plan is None else self._fused(plan, x, rng, value=True)
-        return None if plan is None or fused is None else fused.mala(plan.leaves, x, step_size, steps, rng)
+        if plan is None or fused is None:
+            return None
+        return fused.hmc(plan.leaves, x, step_size, leapfrog, steps, rng)
 
     def _compared(
         self, run: Callable[[], Tensor], x: Tensor, drift: float, noise_scales: Sequence[float], rng: Generator
@@ -154,11 +158,11 @@ class Scores:
             engine.tell(f"{why}: chains run step by step")
             return None
         agrees = self._agrees(
-            "fused MALA" if value else "fused",
+            "fused HMC" if value else "fused",
             plan.make,
             x,
             lambda x: fused.langevin(plan.leaves, x, 1.0, [0.0], rng) - x,
-            (lambda x: fused.mala(plan.leaves, x, 0.0, 0, rng)[1]) if value else None,
+            (lambda x: fused.hmc(plan.leaves, x, 0.0, 1, 0, rng)[1]) if value else None,
         )
         return fused if agrees else None
 

@@ -17,7 +17,7 @@ from absynth.samplers.mass import Kind, Mass
 from absynth.samplers.metropolis import DIVERGED, Metropolis, Move, choose
 from absynth.samplers.warmup import Kernel, Point, ValueAndScore, per_row
 from absynth.seeding import noise_like, uniform_like
-from absynth.types import Rng
+from absynth.types import LogDensity, Rng
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,9 @@ class HMC(Metropolis):
     warmup: int = 0
     target_accept: float = 0.8
     mass: Kind | Mass = "auto"
+
+    def __call__(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Tensor:
+        return self._whole(log_density, x, self.leapfrog_steps, rng)
 
     def transition(self, value_and_score: ValueAndScore, point: Point, kernel: Kernel, *, rng: Rng) -> Move:
         x, value, score = point

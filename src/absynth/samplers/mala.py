@@ -13,10 +13,9 @@ import torch
 from torch import Tensor
 
 from absynth.distributions import sum_event
-from absynth.samplers import engine
 from absynth.samplers.dual_averaging import TARGET_ACCEPT
 from absynth.samplers.mass import Kind, Mass
-from absynth.samplers.metropolis import Metropolis, Move, choose, require_support
+from absynth.samplers.metropolis import Metropolis, Move, choose
 from absynth.samplers.warmup import Kernel, Point, ValueAndScore, per_row
 from absynth.seeding import noise_like, uniform_like
 from absynth.types import LogDensity, Rng
@@ -41,16 +40,7 @@ class MALA(Metropolis):
     mass: Kind | Mass = "auto"
 
     def __call__(self, log_density: LogDensity, x: Tensor, *, rng: Rng) -> Tensor:
-        if self.warmup and self.steps:
-            tuned, x = self.tuned(log_density, x, rng=rng)
-            return tuned(log_density, x, rng=rng)
-        (step_size, mass, _), scores = self.kernel(), engine.scores(log_density)
-        if mass.scale is None and mass.factor is None and self.steps:
-            found = scores.mala(x, step_size, self.steps, rng)
-            if found is not None:
-                require_support(found[1])
-                return found[0]
-        return self._end(scores.value_and_score, x, rng)
+        return self._whole(log_density, x, 1, rng)  # one leapfrog step of HMC makes this proposal and this test
 
     def transition(self, value_and_score: ValueAndScore, point: Point, kernel: Kernel, *, rng: Rng) -> Move:
         x, value, score = point

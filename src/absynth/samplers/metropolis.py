@@ -124,6 +124,19 @@ class Metropolis(ABC):
             kernel, self.target_accept, self.warmup, self.mass, value_and_score=value_and_score, point=point, rng=rng
         )
 
+    def _whole(self, log_density: LogDensity, x: Tensor, leapfrog: int, rng: Rng) -> Tensor:
+        """Where chains end; after the warm-up in one piece, where the engine runs trajectories of fixed length so."""
+        if self.warmup and self.steps:
+            tuned, x = self.tuned(log_density, x, rng=rng)
+            return tuned(log_density, x, rng=rng)
+        (step_size, mass, _), scores = self.kernel(), engine.scores(log_density)
+        if mass.scale is None and mass.factor is None and self.steps and leapfrog:
+            found = scores.hmc(x, step_size, leapfrog, self.steps, rng)
+            if found is not None:
+                require_support(found[1])
+                return found[0]
+        return self._end(scores.value_and_score, x, rng)
+
     def _end(self, value_and_score: ValueAndScore, x: Tensor, rng: Rng) -> Tensor:
         return deque(self._walk(value_and_score, x, rng), maxlen=1).pop()[0].point.x
 
