@@ -121,7 +121,8 @@ def compare(run: Run, contest: Contest) -> Figures:
         if not kept.exists() or run.tiny:
             with TemporaryDirectory(dir=run.folder) as where:  # a training that was stopped has no honest seconds
                 found, x, opened = measure_method(replace(run, folder=Path(where)), method, contest, n)
-                torch.save({"values": found, "shown": x[:SHOWN].clone(), "first": _first(run, opened, n)}, kept)
+                first = {} if baselines else _first(run, opened, n)
+                torch.save({"values": found, "shown": x[:SHOWN].clone(), "first": first}, kept)
         saved = torch.load(kept)
         values |= saved["values"]
         sheet = sheet or {"data": saved["first"]["shown"]}
