@@ -1,4 +1,4 @@
-// A whole Langevin or MALA chain in one call, on a score that is a list of instructions.
+// A whole Langevin or HMC chain (MALA is HMC of one leapfrog step) in one call, on a score that is a list of instructions.
 //
 // An instruction makes one tensor of a row for each chain: a product with constant weights, or a function of each entry
 // of up to three others. Chains do not talk to each other, so every thread owns a slice of them for all steps, a block of
