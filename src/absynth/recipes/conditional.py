@@ -51,7 +51,7 @@ PRESETS = {
     "fashion_mnist/wide": Preset(minutes=3, **_FIRST),
     "facades": Preset(
         minutes=4, recorded="facades", steps=350, batch=20, threads=1, checkpoint_every=175, truth_weight=0.5,
-        chain_steps=10, temperature=5e-6, data_noise=0.01, energy_lr=5e-5, generator_lr=1e-3, energy_width=16,
+        chain_steps=10, temperature=5e-6, data_noise=0.01, energy_lr=5e-4, generator_lr=1e-3, energy_width=16,
         generator_width=16,
     ),
 }  # fmt: skip
