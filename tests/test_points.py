@@ -92,6 +92,31 @@ def test_the_energy_does_not_see_the_order_of_points_and_takes_any_number():
     torch.testing.assert_close(f(torch.cat([x, x], 1)), 2 * f(x))  # an energy of all points
 
 
+def test_the_energy_couples_the_points_of_a_cloud():
+    """An f that sums over the points alone has a mixed second derivative of 0, and makes clouds without shape."""
+    torch.manual_seed(0)
+    f = PointF(8)
+    f.standardize(0.5 * noise_like(torch.empty(20, 40, 3), stream(3)))
+    x, step = 0.5 * noise_like(torch.empty(1, 40, 3), stream(1)), torch.zeros(1, 40, 3)
+    one, two = step.clone(), step.clone()
+    one[0, 0], two[0, 1] = 0.5, 0.5
+    with torch.no_grad():
+        mixed = f(x + one + two) - f(x + one) - f(x + two) + f(x)
+        alone = f(x + one) - f(x)
+    assert float(mixed.abs()) > 0.01 * float(alone.abs())
+
+
+def test_pooled_waves_are_standardized_by_training_clouds():
+    f = PointF(8)
+    x = torch.tensor(np.stack([ball(50, i) * (1 + i % 3) for i in range(30)]))
+    f.standardize(x)
+    z = ((f.pooled(x) - f.mean) / f.spread).detach()
+    torch.testing.assert_close(z.mean(0), torch.zeros(16), atol=1e-4, rtol=0)
+    torch.testing.assert_close(z.std(0), torch.ones(16), atol=1e-4, rtol=0)
+    f.standardize(x[:1].expand(5, -1, -1))  # clouds that are all alike
+    assert bool(f(x).isfinite().all())
+
+
 def test_distances_and_coverage():
     x = torch.tensor(np.stack([ball(50, i) * (1 + i) for i in range(4)]))
     assert float(chamfer(x, x.flip(1)).abs().max()) < 1e-5

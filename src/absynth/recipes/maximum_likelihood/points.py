@@ -34,7 +34,7 @@ class MaximumLikelihoodPoints(FinalShare, ColdChains, MaximumLikelihoodRecipe):
     threads: int = 1
     checkpoint_every: Count = 100
     energy_width: Count = 64
-    """Units of the first layer of a point; the following have twice and four times as many."""
+    """Number of waves that see the points; the layers of the head have four times as many units."""
     start_std: NonNegative = 0.5
     chain_steps: Count = 32
     chain_step_size: Positive = 0.2
@@ -45,4 +45,7 @@ class MaximumLikelihoodPoints(FinalShare, ColdChains, MaximumLikelihoodRecipe):
     final_share: Share = 0.4
 
     def algorithm(self) -> MaximumLikelihood:
-        return self._of(PointF(self.energy_width, self.energy_activation), 10.0)
+        f = PointF(self.energy_width, self.energy_activation)
+        if len(self.examples) > 1:  # else the saved statistics stand
+            f.standardize(self.examples.all())
+        return self._of(f, 10.0)
