@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from dataclasses import replace
 
 import pytest
@@ -15,9 +16,18 @@ from absynth.algorithms import DualTeaching
 from absynth.density import EBM
 from absynth.distributions import GaussianGenerator, Normal, StandardNormal, sum_event
 from absynth.errors import Unsupported
-from absynth.samplers import Langevin
+from absynth.samplers import MALA, ChainWarning, Langevin
 from absynth.seeding import Streams, noise_like, stream
-from absynth.tasks.refine import command, latent_starts, milestones, refine_x, refine_z
+from absynth.tasks.refine import (
+    MOVED,
+    NOISE_ONLY,
+    command,
+    distance_over_noise,
+    latent_starts,
+    milestones,
+    refine_x,
+    refine_z,
+)
 
 F64 = torch.float64
 CPU = torch.device("cpu")
@@ -133,6 +143,40 @@ def test_the_command_reports_what_a_model_has(tmp_path):
     assert found["figures"]["energy, initial samples"] == found["tables"][0]["rows"][0][1]
     for picture in found["pictures"]:
         assert (tmp_path / "dual/refine" / picture["file"]).stat().st_size > 1000
+
+
+def test_the_distance_over_noise_is_1_only_where_the_density_is_flat():
+    start = torch.zeros(2000, 6, dtype=F64)
+    sampler = Langevin(10, 0.2, noise_scale=0.05)
+    ratios = [
+        distance_over_noise(sampler, start, sampler(f, start, rng=stream(5)))
+        for f in (lambda x: 0.0 * x.sum(1), lambda x: -2 * sum_event((x - 1) ** 2), lambda x: -40 * sum_event(x**2))
+    ]
+    assert abs(ratios[0] - 1) < 0.02 < NOISE_ONLY  # a flat density
+    assert ratios[1] > 2  # pulled away: to 1 - (1 - 0.08)^10 = .57 beside noise of .16
+    assert ratios[2] < 0.5  # held back
+    assert distance_over_noise(Langevin(10, 0.2, noise_scale=0.0), start, start) is None
+    assert distance_over_noise(MALA(10, 0.2), start, start) is None
+
+
+@pytest.mark.parametrize("flat", [True, False])
+def test_the_command_warns_of_chains_that_only_their_noise_moves(flat, tmp_path, monkeypatch):
+    fit(recipes.build("cooperative", "ring", tiny=True), tmp_path / "run")
+
+    def moved(chain, n, *, seed, batch, device):
+        energies, states = refine_x(chain, n, seed=seed, batch=batch, device=device)
+        sampler, last = chain(range(1)).sampler, max(states)
+        noise = sampler.step_size * (sampler.temperature * sampler.steps) ** 0.5
+        return energies, states | {last: states[0] + (1.0 if flat else 3.0) * noise}
+
+    monkeypatch.setattr("absynth.tasks.refine.refine_x", moved)
+    with warnings.catch_warnings(record=True) as seen:
+        warnings.simplefilter("always", ChainWarning)
+        command(tmp_path / "run", n=12, posterior_steps=4, device="cpu")
+    found = json.loads((tmp_path / "run/refine/result.json").read_text())
+    assert found["figures"][MOVED] == pytest.approx(1.0 if flat else 3.0, rel=1e-4)
+    assert any("its own noise" in str(w.message) for w in seen) == flat
+    assert ("its own noise" in found["text"]) == flat
 
 
 def test_a_model_that_refines_nothing_says_so(tmp_path):

@@ -8,6 +8,8 @@ x generated from z.
 
 from __future__ import annotations
 
+import math
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -23,7 +25,7 @@ from absynth.errors import InputError, Unsupported
 from absynth.metrics.frechet import frechet
 from absynth.metrics.kernel import mmd
 from absynth.report import TaskResult
-from absynth.samplers import Langevin
+from absynth.samplers import ChainWarning, Langevin
 from absynth.seeding import Streams
 from absynth.tasks.evaluate import features_of
 from absynth.tasks.opened import Opened, in_chunks, open_run
@@ -34,6 +36,10 @@ REPORT: dict | None = {"n": 500}
 
 DEFAULT_SAMPLER = Langevin(30, 0.1)
 """The chain on z of a model that was trained without one: any generator's posterior has a score."""
+
+NOISE_ONLY = 0.05
+"""A chain whose states moved as far as noise alone would, up to this share, shows no influence of the energy."""
+MOVED = "distance moved over that of noise alone"
 
 Starts = dict[str, Callable[[Tensor, Streams], Tensor]]
 """Initializations of a chain on z by name: ``(x, rng) -> z``."""
@@ -73,6 +79,26 @@ def refine_x(
                 states.setdefault(k, []).append(state.x.cpu())
         energies.append(torch.stack(profile).cpu())
     return torch.cat(energies, 1), {k: torch.cat(parts) for k, parts in states.items()}
+
+
+def distance_over_noise(sampler: Any, first: Tensor, last: Tensor) -> float | None:
+    """How far a Langevin chain's states moved, over what its injected noise alone would have moved them.
+
+    Both are root mean squares over coordinates; K steps of noise τ alone move a coordinate by τ √K. 1 says that the
+    energy had no influence. Below 1 the energy pulls states back, as in a narrow density that they follow already.
+
+    Args:
+        sampler: The chain's sampler.
+        first: Initial samples.
+        last: The same after the chain.
+
+    Returns:
+        The ratio, or None for another sampler and for chains without noise.
+    """
+    if not isinstance(sampler, Langevin) or not sampler.temperature:
+        return None
+    noise = sampler.step_size * math.sqrt(sampler.temperature * sampler.steps)
+    return float((last - first).double().square().mean().sqrt()) / noise
 
 
 def refine_z(
@@ -218,6 +244,16 @@ def _report_x(
         f"{n} initial samples, refined by {steps} steps of {chain.sampler!r}: the energy −f − log p_0 should fall "
         f"towards that of the data. {name}: to {len(data)} examples that were not trained on; lower is better. "
     )
+    ratio = distance_over_noise(chain.sampler, states[0], states[steps])
+    if ratio is not None:
+        found.figures[MOVED] = ratio
+        if abs(ratio - 1) < NOISE_ONLY:
+            trouble = (
+                f"refinement moves samples {ratio:.3f} times as far as its own noise would: expected an influence of "
+                "the energy, train longer or with a larger --energy-lr, or lower the chains' --temperature"
+            )
+            found.text += f"{trouble[0].upper()}{trouble[1:]}. "
+            warnings.warn(trouble, ChainWarning, stacklevel=2)
     for label, k in (("initial samples", 0), ("refined samples", steps)):
         found.figures |= {f"energy, {label}": float(energies[k].mean()), f"{name}, {label}": distances[k]}
         if baseline:
