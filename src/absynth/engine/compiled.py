@@ -16,7 +16,7 @@ from torch.fx import Graph, GraphModule
 
 from absynth.engine.gradient import part_of
 from absynth.engine.plan import Make, Plan
-from absynth.engine.trace import Refused
+from absynth.engine.trace import Refused, in_words
 
 aten = torch.ops.aten
 
@@ -47,8 +47,7 @@ class Compiled(Plan):
                 with torch.no_grad():
                     functions[False](x, *leaves)
             except Exception as error:  # whatever stops a compiler, the chain must go on
-                text = " ".join(str(error).split())
-                raise Refused(f"torch.compile does not take it ({type(error).__name__}: {text[:120]})") from error
+                raise Refused(f"torch.compile does not take it ({type(error).__name__}: {in_words(error)})") from error
             tell(f"compiled a score in {perf_counter() - begin:.1f} s")
             made[key] = functions, make  # a make that is kept has an id of its own
         self.functions = made[key][0]

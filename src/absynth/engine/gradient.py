@@ -11,7 +11,6 @@ from __future__ import annotations
 # The arguments of a graph's nodes have no types of their own.
 # pyright: reportArgumentType=false, reportAttributeAccessIssue=false, reportOptionalMemberAccess=false
 # pyright: reportCallIssue=false, reportOperatorIssue=false, reportReturnType=false
-import math
 import operator
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -24,7 +23,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import TensorWeakRef
 
 from absynth.engine.record import Trace
-from absynth.engine.trace import Refused
+from absynth.engine.trace import Refused, in_words
 
 aten = torch.ops.aten
 
@@ -39,25 +38,20 @@ def gradient_graph(record: Trace, x: Tensor) -> Graph:
         Refused: autograd takes no gradient of it, or it is random.
     """
     leaves = [_plain(t) for t in record.leaves()]
-
-    def value_and_gradient(x: Tensor, *leaves: Tensor) -> tuple[Tensor, Tensor]:
-        x = x.detach().requires_grad_()
-        value = record.run(x, leaves)
-        return value.detach(), torch.autograd.grad(value.sum(), x)[0]
-
     cells = any("lstm" in call.func.__name__ for call in record.calls)
     with torch.inference_mode(False), torch.enable_grad(), _cell_by_cell() if cells else nullcontext():
         x = _plain(x)
         capture = _Capture([x, *leaves])
         try:
             with capture:
-                out = value_and_gradient(x, *leaves)
-            capture.graph.output(tuple(capture.node(t) for t in out))
+                at = x.detach().requires_grad_()
+                value = record.run(at, leaves)
+                gradient = torch.autograd.grad(value.sum(), at)[0]
+            capture.graph.output((capture.node(value), capture.node(gradient)))
         except Refused:
             raise
         except Exception as error:  # whatever stops autograd here will stop it there, and be seen
-            text = " ".join(str(error).split())
-            raise Refused(f"its gradient cannot be recorded: {text[:120]}") from error
+            raise Refused(f"its gradient cannot be recorded: {in_words(error)}") from error
     return _smaller(capture.graph, x.device)
 
 
@@ -245,9 +239,6 @@ class _Smaller:
                 self.number[node] = float(value)
         elif to in _MOVES_ONLY and first in self.number:
             self.number[node] = self.number[first]
-        elif to is aten.sum.dim_IntList and first in self.number:
-            many = math.prod(first.meta["shape"]) / max(math.prod(node.meta["shape"]), 1)
-            self.number[node] = self.number[first] * many
         elif to is aten.mm.default and first in self.number and not args[1].meta["moves"]:
             with self.graph.inserting_before(node):  # all rows are one
                 row = self.new(aten.sum.dim_IntList, (args[1], [0]), node, args[1].meta["shape"][1:])
@@ -310,16 +301,10 @@ class _Smaller:
         t, inner = self._parts(t)
         factor *= inner
         with self.graph.inserting_before(node):
-            if factor == -1.0 and t.target is _MINUS and not t.kwargs and len(t.users) == 1:
-                t = self.new(_MINUS, t.args[::-1], node)
-                factor = 1.0
             self._replace(node, t if factor == 1.0 else self.new(_TIMES, (t, factor), node))
 
     def _sum(self, node: Node, a: Node, b: Node, alpha: float) -> None:
         """node = a + alpha · b."""
-        if a in self.number and b in self.number:
-            self.number[node] = self.number[a] + alpha * self.number[b]
-            return
         if self.number.get(b) == 0.0:
             self._replace(node, a)
             return

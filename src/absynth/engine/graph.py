@@ -78,7 +78,6 @@ class StaticChain:
     def run(self, rng: Rng | None = None) -> None:
         """The chain itself, from the static state to the static end."""
         with torch.no_grad():
-            self.plan.prepare()
             rng = self.generator if rng is None else rng
             self.end.copy_(self.plan.langevin(self.x, self.drift, self.noise_scales, rng))
 

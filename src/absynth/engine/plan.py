@@ -100,10 +100,6 @@ class Plan:
         self.make, self.leaves, self.bf16 = make, leaves, bf16
         self.constants: dict[bool, tuple] = {}
 
-    def prepare(self) -> None:
-        """Forget the constants of the last chain."""
-        self.constants = {}
-
     def _run(self, x: Tensor, value: bool) -> tuple[Tensor, ...]:
         program = self.make.program(value, self.bf16)
         with torch.no_grad():

@@ -36,11 +36,11 @@ POINTWISE = BACKWARD + words(
 )
 VIEWS = words("reshape expand unsqueeze squeeze t transpose permute select slice split getitem")
 _IN_ORDER = {
-    aten.native_group_norm.default, aten.native_group_norm_backward.default, aten.native_layer_norm.default,
-    aten.native_layer_norm_backward.default, aten.native_batch_norm_backward.default,
+    aten.as_strided.default, aten.as_strided_scatter.default, aten.native_group_norm.default,
+    aten.native_group_norm_backward.default, aten.native_layer_norm.default, aten.native_layer_norm_backward.default,
+    aten.native_batch_norm_backward.default,
 }  # fmt: skip
 """Operations that read the memory of their arguments in its plain order."""
-_STRIDED = {aten.as_strided.default, aten.as_strided_scatter.default}
 _OVER = {
     aten.leaky_relu_backward.default: aten.leaky_relu_backward.grad_input,
     aten.threshold_backward.default: aten.threshold_backward.grad_input,
@@ -116,8 +116,6 @@ class _Lowering:
             return
         if self.how.casts and name not in VIEWS:
             self.step.call(node, _restored, (to, *args), kwargs)
-        elif self.last and to in _IN_ORDER:
-            self.step.call(node, _in_order, (to, *args), kwargs)
         else:
             self.step.call(node, *_safe(_QUICK.get(to, to), args), kwargs)
 
@@ -230,8 +228,8 @@ def _wide(numbers: tuple, d: int) -> tuple:
 
 
 def _safe(to: Any, args: tuple) -> tuple[Any, tuple]:
-    """An operation and its arguments; one that looks at memory finds it in the order of its record."""
-    return (_in_order, (to, *args)) if to in _STRIDED else (to, args)
+    """An operation and its arguments; one that looks at memory finds it in its plain order."""
+    return (_in_order, (to, *args)) if to in _IN_ORDER else (to, args)
 
 
 def _laid_out(t: Tensor) -> Tensor:

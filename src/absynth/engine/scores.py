@@ -16,7 +16,7 @@ from absynth.engine.fused import Fused
 from absynth.engine.graph import StaticChain
 from absynth.engine.library import build
 from absynth.engine.plan import Make, Plan, make_of
-from absynth.engine.trace import Refused, trace
+from absynth.engine.trace import Refused, in_words, trace
 from absynth.seeding import noise_like
 from absynth.types import LogDensity, Rng
 
@@ -85,28 +85,24 @@ class Scores:
     def langevin(self, x: Tensor, drift: float, noise_scales: Sequence[float], rng: Rng) -> Tensor | None:
         """A whole chain in one piece, or None."""
         engine, x = self.engine, x.detach()
-        if self._name(x) == "graph" and not engine.no_graph:
-            plan = self._form(x)
-            if plan is None:
-                return None
-            try:
-                chain = StaticChain.of(engine.made, plan, x, drift, noise_scales, engine.tell)
-            except Exception as why:  # a capture can fail in ways of the driver's own; traced steps need none
-                engine.tell(f"no graph: {' '.join(str(why).split())[:120]}; chains run step by step")
-                engine.no_graph = True
-                return None
-            if engine.name == "auto" and isinstance(rng, Generator) and not engine.compared:
-                return self._compared(lambda: chain(plan, x, rng), x, drift, noise_scales, rng)
-            return chain(plan, x, rng)
-        if self._name(x) != "traced":
-            return None
-        plan = self._form(x)
+        whole = self._name(x) == "traced" or (self._name(x) == "graph" and not engine.no_graph)
+        plan = self._form(x) if whole else None
         if plan is None:
             return None
-        fused = self._fused(plan, x, rng)
-        if fused is None:
-            return plan.langevin(x, drift, noise_scales, rng)
-        return fused.langevin(plan.leaves, x, drift, noise_scales, rng)
+        if self._name(x) == "traced":
+            fused = self._fused(plan, x, rng)
+            if fused is None:
+                return plan.langevin(x, drift, noise_scales, rng)
+            return fused.langevin(plan.leaves, x, drift, noise_scales, rng)
+        try:
+            chain = StaticChain.of(engine.made, plan, x, drift, noise_scales, engine.tell)
+        except Exception as why:  # a capture can fail in ways of the driver's own; traced steps need none
+            engine.tell(f"no graph: {in_words(why)}; chains run step by step")
+            engine.no_graph = True
+            return None
+        if engine.name == "auto" and isinstance(rng, Generator) and not engine.compared:
+            return self._compared(lambda: chain(plan, x, rng), x, drift, noise_scales, rng)
+        return chain(plan, x, rng)
 
     def hmc(
         self, x: Tensor, step_size: Tensor | float, leapfrog: int, steps: int, rng: Rng
@@ -207,7 +203,7 @@ class Scores:
                 off = 0.0 if value is None else float((value(x) - level).norm())
             except Exception as why:  # a kernel that does not take these shapes: autograd will
                 make.trusted[key] = False
-                self.engine.tell(f"a log density runs on plain autograd: {' '.join(str(why).split())[:120]}")
+                self.engine.tell(f"a log density runs on plain autograd: {in_words(why)}")
                 return False
             scale = float(wanted.norm()) + 1e-3 * float(x.norm())
             if not (error < float("inf") and 0 < scale < float("inf")):

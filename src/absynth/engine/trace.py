@@ -29,6 +29,11 @@ class Refused(Exception):
     """Why a log density cannot be traced, in words that end up in the one line that the user sees."""
 
 
+def in_words(error: BaseException) -> str:
+    """The beginning of an error's message, in one line."""
+    return " ".join(str(error).split())[:120]
+
+
 _RANDOM = words(
     "alpha_dropout bernoulli bernoulli_ binomial cauchy_ dropout dropout1d dropout2d dropout3d exponential_ "
     "feature_alpha_dropout feature_dropout fractional_max_pool2d fractional_max_pool3d geometric_ gumbel_softmax "
@@ -70,8 +75,7 @@ def _trace(log_density: LogDensity, x: Tensor, real: Tensor | None) -> Trace:
         except Exception as error:
             # Anything can go wrong in a user's function that meets a tensor without numbers. Autograd will run the same
             # function on a real tensor; if the fault is the user's own, it shows there.
-            text = " ".join(str(error).split())
-            raise Refused(f"{type(error).__name__}: {text[:120]}") from error
+            raise Refused(f"{type(error).__name__}: {in_words(error)}") from error
     result = recorder.refs.get(id(out))
     if result is None or not out.requires_grad:
         raise Refused("its value does not follow from its argument by functions that can be recorded")
