@@ -11,7 +11,7 @@ pictures, which no way trains on; features are the penultimate units of a classi
 arrived when the mean of its last three evaluations is at most the level.
 
 A way differs from the one that it builds on by one thing. The naive loop at the learning rates of the quickest way
-shows what those alone bring. Options were chosen on seeds 9 to 14, and are recorded on others.
+shows what those alone bring. Options were chosen on seeds 9 to 13, and are recorded on others.
 """
 
 from __future__ import annotations
