@@ -352,3 +352,14 @@ def test_a_budget_is_measured_with_the_engine_that_trains(tmp_path, monkeypatch)
     absynth.fit(RECIPES["toy"], tmp_path, minutes=1, chains="traced")
     assert seen == ["traced"]
     assert checkpoint.recorded_steps(tmp_path) == 2
+
+
+def test_the_cost_of_a_method_that_grows_is_that_of_its_mean_update(monkeypatch):
+    """The first updates, on the coarsest scale, would promise a fraction of what training takes."""
+    one, now = updates.Training(replace(RECIPES["toy"], steps=1000), CPU), [0.0]
+
+    def grow(_, share: float) -> None:
+        now[0] += share  # an update costs as many seconds as the share that is done
+
+    monkeypatch.setattr(type(one.algorithm), "set_progress", grow)
+    assert training.cost_of_update(one, 0.0, clock=lambda: now[0]) == pytest.approx(0.5, abs=0.01)

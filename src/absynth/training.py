@@ -7,7 +7,7 @@ import signal
 import statistics
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +26,9 @@ from absynth.logs import Callback, Journal, MetricsFile
 from absynth.recipes.recipe import Recipe, absolute
 from absynth.samplers import engine
 from absynth.updates import Training
+
+PLACES = 8
+"""Shares of training at which the cost of an update is measured, of a method that changes with the share done."""
 
 
 def fit(
@@ -217,17 +220,28 @@ def within(
     return replace(found, checkpoint_every=max(1, min(recipe.checkpoint_every, known // 4)))
 
 
-def cost_of_update(training: Training, seconds: float = 3.0) -> float:
-    """Seconds that one update takes: the median over updates that follow a warm-up, for at most about ``seconds``."""
-    batches, times, end = training.recipe.batches(), [], time.perf_counter() + seconds
-    while len(times) < 4 or (len(times) < 50 and time.perf_counter() < end):
-        batch, begun = next(batches), time.perf_counter()
-        training.look(training.learn(batch))
-        training.advance()
-        if training.device.type == "cuda":
-            torch.cuda.synchronize()
-        times.append(time.perf_counter() - begun)
-    return statistics.median(times[2:])
+def cost_of_update(training: Training, seconds: float = 3.0, clock: Callable[[], float] = time.perf_counter) -> float:
+    """Seconds that one update takes, measured for at most about ``seconds``.
+
+    The median over updates that follow a warm-up. A method that changes with the share of training that is done, such
+    as one that grows from coarse to fine, is measured at as many shares of it as ``PLACES``, and their mean returned.
+    """
+    changes = type(training.algorithm).set_progress is not Algorithm.set_progress
+    places, least = (PLACES, 2) if changes else (1, 4)
+    batches, medians = training.recipe.batches(), []
+    for place in range(places):
+        training.step = int((place + 0.5) / places * training.recipe.steps) if changes else 0
+        times: list[float] = []
+        end = time.perf_counter() + seconds / places
+        while len(times) < least or (len(times) < 50 and time.perf_counter() < end):
+            batch, begun = next(batches), clock()
+            training.look(training.learn(batch))
+            training.advance()
+            if training.device.type == "cuda":
+                torch.cuda.synchronize()
+            times.append(clock() - begun)
+        medians.append(statistics.median(times[least // 2 :]))
+    return statistics.fmean(medians)
 
 
 def _train(
