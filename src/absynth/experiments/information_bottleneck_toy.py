@@ -50,7 +50,7 @@ def measured(model: Any, symbols: int, run: Run, seed: int) -> dict[str, float]:
     minutes=1,
     bars={
         INFORMATION: at_least(1.8, "log 8 = 2.08 is all there is"),
-        PURITY: at_least(0.9, "below 0.3 without the term"),
+        PURITY: at_least(0.9, "a symbol holds one Gaussian"),
         ONE: at_least(0.9, "p(z|y) is one mode"),
     },
 )
