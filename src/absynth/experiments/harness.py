@@ -98,13 +98,13 @@ class Run:
         made = self.recipe(method, data, preset=preset, label=label, **fields)
         return self.train(made, label or method)
 
-    def features_of(self, opened: Opened) -> Features:
-        """The feature space of a run on images; of a few images in tiny runs."""
+    def features_of(self, opened: Opened, *, seed: int = 0) -> Features:
+        """The feature space of a run on images, a classifier's by its seed; of a few images in tiny runs."""
         images: Any = opened.unlimited().images  # type: ignore[attr-defined]
         if self.tiny:
             labels = None if images.labels is None else images.labels[:400]
             images = replace(images, x=images.x[:400], labels=labels, name=f"{images.name}_tiny")
-        return feature_space(images, self.features)
+        return feature_space(images, self.features, seed=seed)
 
     def train(self, recipe: Recipe, label: str) -> Opened:
         """Train a recipe and open the run for tasks."""

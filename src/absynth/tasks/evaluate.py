@@ -36,17 +36,17 @@ PICTURES = 4
 """Samples of a model of one image that are compared with it."""
 
 
-def feature_space(train: LabelledImages, cache: Path) -> Features:
+def feature_space(train: LabelledImages, cache: Path, *, seed: int = 0) -> Features:
     """Inception where its weights are at hand, else a classifier trained on the labels, else the pixels' PCA.
 
-    Few examples have few components: the name of the space says how many.
+    Few examples have few components: the name of the space says how many. The seed is that of the classifier.
     """
     inception, _ = inception_features()
     if inception is not None and train.x.shape[1] == 3:
         return inception
     labels, sides = train.labels, train.x.shape[2:]
     if labels is not None and len(labels) >= 20 and len(labels.unique()) > 1 and 8 <= min(sides) <= max(sides) <= 64:
-        return classifier_features(train, cache=cache)
+        return classifier_features(train, cache=cache, seed=seed)
     if len(train.x) < 3:
         raise InputError(f"expected at least 3 training images to compare samples with, got {len(train.x)}: give more")
     return pixel_features(train, min(32, len(train.x) - 1, train.x.shape[1:].numel() - 1))
