@@ -19,10 +19,10 @@ from absynth.recipes.presets import Preset
 from absynth.recipes.recipe import Recipe
 
 PRESETS = {
-    "brick": Preset(minutes=1, recorded="single_image.brick, patch distance", scales=5),
-    "beehive": Preset(minutes=1, recorded="single_image.beehive, patch distance"),
-    "china": Preset(minutes=1, recorded="single_image.china, patch distance"),
-    "coffee": Preset(minutes=1, recorded="single_image.coffee, patch distance"),
+    "brick": Preset(minutes=0.6, recorded="single_image.brick, patch distance", scales=5),
+    "beehive": Preset(minutes=0.5, recorded="single_image.beehive, patch distance"),
+    "china": Preset(minutes=0.5, recorded="single_image.china, patch distance"),
+    "coffee": Preset(minutes=0.5, recorded="single_image.coffee, patch distance"),
 }
 STEP = 0.06
 """Step size of the pixels, and noise of the coarsest scale, in standard deviations of the image."""

@@ -17,7 +17,7 @@ from absynth.recipes.bounds import Count, Decay, Natural, NonNegative, Positive,
 from absynth.recipes.maximum_likelihood._chains import MaximumLikelihoodRecipe
 from absynth.recipes.presets import Preset
 
-PRESETS = {"modelnet10_points": Preset(minutes=2, recorded="point_clouds")}
+PRESETS = {"modelnet10_points": Preset(minutes=0.8, recorded="point_clouds")}
 
 
 @dataclass(frozen=True, kw_only=True)

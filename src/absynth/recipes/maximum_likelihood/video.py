@@ -36,9 +36,9 @@ HIDDEN = int.from_bytes(b"hidden", "big")
 """Separates the choice of what is hidden of a clip from all other noise of a seed."""
 
 PRESETS = {
-    "fire": Preset(minutes=3),
-    "flag": Preset(minutes=3),
-    "fountain": Preset(minutes=3),
+    "fire": Preset(minutes=0.7),
+    "flag": Preset(minutes=0.7),
+    "fountain": Preset(minutes=0.7),
 }
 
 
