@@ -36,7 +36,8 @@ PRESETS = {
     "eth_ucy": Preset(minutes=2, dynamics="unicycle", radius=0.5, mode="ilqr"),
     "ngsim": Preset(
         minutes=0.4, recorded="inverse_control_ngsim", source="Xu et al. 2022",
-        published="RMSE .318, .644, 1.149, 2.138", past=10, future=40, pose=True, interval=0.1, wheelbase=9.0, radius=10.0, tolerance=0.3, mode="ilqr",
+        published="RMSE .318, .644, 1.149, 2.138", past=10, future=40, pose=True, interval=0.1,
+        wheelbase=9.0, radius=10.0, tolerance=0.3, mode="ilqr",
         iterations=4, steps=30, batch=32,
     ),
 }  # fmt: skip
