@@ -18,7 +18,7 @@ from absynth.metrics.motion import autocorrelation, difference_spectrum, worst_f
 from absynth.seeding import Streams, stream
 
 CLIPS = ("fire", "flag", "fountain")
-LAGS, FRAMES, N, UPDATES = 4, 48, 16, 60
+LAGS, FRAMES, N, UPDATES = 4, 48, 64, 60
 NEAREST = "distance to the nearest frame"
 CORRELATION, SPECTRUM, MOTION = "factor of the autocorrelation", "factor of the spectrum of changes", "motion kept"
 
