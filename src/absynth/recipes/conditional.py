@@ -42,12 +42,12 @@ _FIRST: dict[str, Any] = _SMALL | {
 _MEDIUM: dict[str, Any] = _SMALL | {"steps": 7000, "batch": 32, "ema": 0.995, "limit": 0, "checkpoint_every": 500}
 
 PRESETS = {
-    "mnist": Preset(minutes=2, **_SMALL),
+    "mnist": Preset(minutes=2, recorded="conditional_mnist", **_SMALL),
     "mnist5k": Preset(minutes=2, **_SMALL),
     "fashion_mnist": Preset(minutes=2, **_SMALL | {"steps": 1500}),
     "mnist/medium": Preset(minutes=5, **_MEDIUM),
     "fashion_mnist/medium": Preset(minutes=5, **_MEDIUM),
-    "mnist/wide": Preset(minutes=3, recorded="conditional_mnist", **_FIRST),
+    "mnist/wide": Preset(minutes=3, **_FIRST),
     "fashion_mnist/wide": Preset(minutes=3, **_FIRST),
     "facades": Preset(
         minutes=4, recorded="facades", steps=350, batch=20, threads=1, checkpoint_every=175, truth_weight=0.5,
