@@ -13,7 +13,7 @@ from absynth.experiments.harness import Run
 
 NEEDS_DATA = not os.environ.get("ABSYNTH_DATA")
 SLOW = (
-    "ais", "anomaly_mnist", "chain_free_toy", "cifar10_levels", "density_tables", "facades", "frame_digits",
+    "ais", "anomaly_mnist", "chain_free_toy", "density_tables", "facades", "frame_digits",
     "guard_short_run", "image_methods_cifar10", "image_methods_mnist", "improved_contrastive_divergence",
     "imputation_tables", "information_bottleneck_yelp", "inverse_control_known", "inverse_control_ngsim",
     "latent_belief_eth_ucy", "latent_belief_sdd", "latent_prior_ablation", "latent_prior_mnist", "latent_prior_moses",
