@@ -181,7 +181,7 @@ class Guard:
                 evidence = f"its gap f(pos) − f(neg) is {-value:.3g}, typically {jump[0]:.3g} now, {jump[1]:.3g} before"
                 return Trouble(step, "gap", who, samplers.get(who), evidence)
         for who, value in seen["gradient"].items():
-            jump = self._history(f"gradient {who}", first=5).jump(value, 10 * self.factor, 0.0)
+            jump = self._history(f"gradient {who}").jump(value, 10 * self.factor, 0.0)
             if jump:
                 evidence = f"its gradient norm is {value:.3g}, typically {jump[0]:.3g} now, {jump[1]:.3g} before"
                 return Trouble(step, "gradient", who, None, evidence)
@@ -207,19 +207,22 @@ class Guard:
             return Trouble(step, "stability", who, sampler, evidence, learner)
         return None
 
-    def _history(self, name: str, first: int = 1) -> History:
-        return self.histories.setdefault(name, History(first))
+    def _history(self, name: str) -> History:
+        return self.histories.setdefault(name, History(5 if name.startswith("gradient ") else 1))
 
     def state_dict(self) -> dict:
         """Histories, for checkpoints."""
-        return {"histories": {name: vars(h) for name, h in self.histories.items()}, "ranges": self.ranges}
+        return {
+            "histories": {name: {"recent": h.recent, "blocks": h.blocks} for name, h in self.histories.items()},
+            "ranges": self.ranges,
+        }
 
     def load_state_dict(self, state: dict) -> None:
         """Histories, from a checkpoint."""
         self.ranges = dict(state["ranges"])
         self.histories = {}
         for name, lists in state["histories"].items():
-            history = self._history(name, lists.get("first", 1))  # checkpoints of 0.2.0 have no first
+            history = self._history(name)
             history.recent, history.blocks = list(lists["recent"]), list(lists["blocks"])
 
 
