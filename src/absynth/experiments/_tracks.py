@@ -9,12 +9,7 @@ from torch import Tensor
 
 from absynth.data.tracks import Windows
 from absynth.experiments.harness import Run
-from absynth.metrics.displacement import (
-    best_by_plan,
-    best_of,
-    constant_velocity,
-    stochastic_constant_velocity,
-)
+from absynth.metrics.displacement import best_by_plan, best_of, constant_velocity, stochastic_constant_velocity
 from absynth.seeding import stream
 from absynth.tasks.opened import Opened
 
@@ -43,18 +38,15 @@ def predictions(run: Run, opened: Opened, windows: Windows) -> Tensor:
     )
 
 
-def displacements(
-    run: Run, data: str, label: str = "", neighbours: int = NEIGHBOURS, **fields: Any
-) -> dict[str, float]:
+def displacements(run: Run, data: str, label: str = "", **fields: Any) -> dict[str, float]:
     """``FIGURE[/METHOD]`` -> mean over the test windows."""
     windows: Windows | None = None
     paths: dict[str, Tensor] = {}
     variants: list[tuple[str, str, dict[str, Any]]] = [
         ("ebm", "", {"prior": "ebm"}),
         ("gaussian", GAUSSIAN, {"prior": "gaussian"}),
+        ("social", SOCIAL, {"prior": "ebm", "neighbours": NEIGHBOURS}),
     ]
-    if neighbours:
-        variants.append(("social", f"/{neighbours} neighbours pooled", {"prior": "ebm", "neighbours": neighbours}))
     for name, method, given in variants:
         opened = run.fit("latent_prior", data, label=f"{name}{label}", **given, **fields)
         test: Any = opened.examples("test")

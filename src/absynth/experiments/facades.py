@@ -8,7 +8,6 @@ network, averaged over the wall that the label map shows and over the rest of it
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import torch
@@ -21,6 +20,7 @@ from absynth.experiments.harness import Figures, Run, at_least, at_most, experim
 from absynth.metrics.frechet import frechet
 from absynth.seeding import stream
 from absynth.tasks.observed import psnr
+from absynth.tasks.refine import MOVED, distance_over_noise
 
 PHOTOS = 5
 UPDATES = 300
@@ -37,7 +37,6 @@ READ, JOINT, MEAN, GAIN = (
     "PSNR of five photos' mean",
     "labels read above the initial samples'",
 )
-WALK = "distance moved over that of noise alone"
 
 
 def classes_of(c: Float[Tensor, "n 3 h w"]) -> Int64[Tensor, "n h w"]:
@@ -120,8 +119,8 @@ def measure(seed: int, run: Run) -> Figures:
     others = {"mean photo": known.x.mean(0).expand_as(x), "photo of the nearest labels": known.x[near]}
     initial = [model.initial_samples(len(x), c, rng=stream(seed, 0, k, 1))[1] for k in range(PHOTOS)]
     refined = [model.refine(v, c, rng=stream(seed, 0, k, 2)) for k, v in enumerate(initial)]
-    moved = float((torch.stack(refined) - torch.stack(initial)).square().mean().sqrt())
-    noise = model.sampler.step_size * math.sqrt(model.sampler.temperature * model.sampler.steps)
+    moved = distance_over_noise(model.sampler, torch.stack(initial), torch.stack(refined))
+    assert moved is not None
 
     def judge(photos: list[Tensor]) -> dict[str, float]:
         shown = [v.clamp(-1, 1) for v in photos]
@@ -148,7 +147,7 @@ def measure(seed: int, run: Run) -> Figures:
         | {
             GAIN: after[READ] - before[READ],
             f"{JOINT} over the initial samples'": after[JOINT] / before[JOINT],
-            WALK: moved / noise,
+            MOVED: moved,
         },
         found,
     )

@@ -21,6 +21,7 @@ from absynth.samplers.unroll import reconstruct
 from absynth.seeding import noise_like, stream, uniform_like
 from absynth.tasks.features import probe
 from absynth.tasks.sample import samples
+from absynth.types import Rng
 
 DESCENTS, RATE = 100, 0.15
 
@@ -29,6 +30,11 @@ def features(f: PointF, x: Float[Tensor, "n p 3"]) -> Float[Tensor, "n d"]:
     """Last layer of the network before f, of clouds of any number of points."""
     with torch.no_grad():
         return f.features(x)
+
+
+def drawn_from(rows: Tensor, *shape: int, rng: Rng) -> Tensor:
+    """Rows drawn with repetition, in an array of this shape."""
+    return rows[(uniform_like(torch.empty(shape), rng) * len(rows)).long().clamp(max=len(rows) - 1)]
 
 
 @experiment(
@@ -57,14 +63,11 @@ def measure(seed: int, run: Run) -> Figures:
     drawn = samples(model, n, seed=seed)
     rng = stream(seed, 0, 0, 1)
     pool = x.flatten(0, 1)
-    pooled = pool[(uniform_like(torch.empty(n, y.shape[1]), rng) * len(pool)).long().clamp(max=len(pool) - 1)]
+    pooled = drawn_from(pool, n, y.shape[1], rng=rng)
     assert train.labels is not None
-    one = train.labels[uniform_like(torch.empty(n), rng).mul(len(x)).long().clamp(max=len(x) - 1)]  # a class each
+    one = drawn_from(train.labels, n, rng=rng)  # a class each
     kinds = [x[train.labels == k].flatten(0, 1) for k in range(int(train.labels.max()) + 1)]
-    of_class = torch.stack([
-        kinds[k][(uniform_like(torch.empty(y.shape[1]), rng) * len(kinds[k])).long().clamp(max=len(kinds[k]) - 1)]
-        for k in one.tolist()
-    ])  # fmt: skip
+    of_class = torch.stack([drawn_from(kinds[k], y.shape[1], rng=rng) for k in one.tolist()])
     gaussian = pool.mean(0) + noise_like(y, rng) @ torch.linalg.cholesky(torch.cov(pool.T)).T
     copies = x[uniform_like(torch.empty(len(x)), rng).argsort()[:n]]
     rivals = {"": drawn, "pooled points": pooled, "pooled points of one class": of_class, "Gaussian": gaussian}

@@ -66,11 +66,11 @@ def log_likelihood(model: DiffusionRecovery, x: Tensor, *, rng: Rng) -> tuple[Te
     x_t = model.signal[0] * x  # p_0 is the law of x_0 = ᾱ_0 x + s̄_0 ε; it is taken at an x without the noise
     found = torch.full((2, len(x)), d * float(model.signal[0].log()))
     for t in range(model.levels):
-        a, width, last = float(model.shrink[t]), float(model.width[t]), t == model.levels - 1
+        a, width = float(model.shrink[t]), float(model.width[t])
         y = a * x_t
         x_next = y + width * noise_like(y, rng)
         found += torch.stack(log_conditional(model, y, x_next, t, rng=rng)) + d * math.log(a)
-        if not last:
+        if t < model.levels - 1:
             found -= Normal(y, width).log_prob(x_next)
         x_t = x_next
     return found[0], found[1]

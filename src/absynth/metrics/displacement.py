@@ -21,8 +21,6 @@ from absynth.types import Rng
 
 RULE = "best of k by separate minima: ADE and FDE each of the prediction that has it least, averaged over agents"
 
-PLAN_RULE = "best of k by the plan: ADE and FDE both of the prediction with the least squared distance at the sub-goals"
-
 
 class Displacement(NamedTuple):
     """Of each agent, in the tracks' unit of length."""
