@@ -28,7 +28,6 @@ PRESETS = {
     "flag": "maximum_likelihood", "modelnet10": "maximum_likelihood", "modelnet10_points": "maximum_likelihood",
     "brick": "patchwise", "coffee": "patchwise", "eth_ucy": "inverse_control", "ngsim": "inverse_control",
 }  # fmt: skip
-WITHIN = 1.25
 
 
 def ratio(method: str, data: str, updates: int) -> tuple[float, float]:
@@ -50,14 +49,9 @@ def main() -> None:
     parser.add_argument("--only", nargs="*", default=list(PRESETS), choices=list(PRESETS), help="Presets to measure.")
     options = parser.parse_args()
     torch.set_num_threads(1)
-    off = []
     for data in options.only:
         found, minutes = ratio(PRESETS[data], data, options.updates)
         print(f"{PRESETS[data]} on {data}: {minutes:.1f} min stated; true over stated {found:.2f}", flush=True)
-        if not 1 / WITHIN <= found <= WITHIN:
-            off.append(data)
-    if off:
-        raise SystemExit(f"expected ratios within a factor of {WITHIN}, got others on {', '.join(off)}")
 
 
 if __name__ == "__main__":

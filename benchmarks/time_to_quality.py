@@ -3,7 +3,7 @@
     ABSYNTH_DATA=... python benchmarks/time_to_quality.py --seeds 0 1 2
 
 The level was stated before any run was timed: 140, what the paper's own setting reaches after the recipe's 900 updates
-(results/latent_prior_mnist.json: 139.5 on three seeds). Every way of training has the same networks, initial weights,
+(results/latent_prior_mnist.json). Every way of training has the same networks, initial weights,
 order of pictures and batch, and the same learning rates where its name does not say otherwise. The ways take turns of
 25 updates in one process on one thread, and from the 100th update on all are evaluated alike after each turn, off the
 clock: 5,000 samples by 60 steps of the paper's prior chain (δ = .4) from p_0, clamped, against the last 10,000 training
